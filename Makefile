@@ -1,0 +1,39 @@
+# Everything a fresh machine needs is python3 and make.
+#   make demo    its own .venv, generate resnet18, verify it
+#   make test    the same .venv, then lint, types, import contracts, tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test format bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/zeroinit generate resnet18 -o init.safetensors
+	$(BIN)/zeroinit verify
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf $(VENV) init.safetensors init.safetensors.sha256 zeroinit.lock

@@ -1,0 +1,22 @@
+"""Read the header of a checkpoint that a stranger made: no claim of it is believed."""
+
+from typing import IO
+
+from zeroinit_cli.checkpoint.header import PREFIX_BYTES, Header, decode_header, header_length
+from zeroinit_cli.errors import CheckpointError
+from zeroinit_cli.files.reading import read_exactly
+
+
+def read_header(file: IO[bytes], size: int, where: str) -> Header:
+    """The validated header of an open file that stands at its start.
+
+    Raises:
+        CheckpointError: it is not a sound checkpoint.
+    """
+    prefix = bytearray(PREFIX_BYTES)
+    count = read_exactly(file, memoryview(prefix))
+    length = header_length(bytes(prefix[:count]), size, where)
+    text = bytearray(length)  # at most what the file holds: no claim is believed
+    if read_exactly(file, memoryview(text)) < length:
+        raise CheckpointError("the file shrank while it was read", where=where)
+    return decode_header(bytes(text), size, where)

@@ -1,0 +1,68 @@
+"""Write a plan as a checkpoint: one pass, hashed on the way, zeros left as holes."""
+
+import os
+from pathlib import Path
+from typing import IO
+
+from zeroinit_cli.checkpoint.hashing import BackgroundSha256, Block, block_nbytes
+from zeroinit_cli.checkpoint.stream import data_blocks, plan_header
+from zeroinit_cli.files.replacing import guarded, replacing, write_all
+from zeroinit_cli.plan import Plan
+from zeroinit_cli.progress import Advance, no_advance
+
+
+def plan_size(plan: Plan) -> int:
+    """Bytes of the plan's file."""
+    return len(plan_header(plan)) + plan.nbytes
+
+
+def write_checkpoint(plan: Plan, path: Path, advance: Advance = no_advance) -> str:
+    """Put the plan's file at `path`, whole or not at all; the caller holds `guarded(path)`.
+
+    Returns:
+        the SHA-256 of its bytes, in hexadecimal.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    header = plan_header(plan)
+    with replacing(path) as file, BackgroundSha256() as sha256:
+        sha256.update(header)
+        write_all(file, header)
+        for block in data_blocks(plan, sha256.buffer):
+            sha256.update(block)
+            _write_block(file, block)
+            advance(block_nbytes(block))
+        file.truncate(len(header) + plan.nbytes)  # a hole at the end has no bytes of its own
+        return sha256.hexdigest()
+
+
+def write_sidecar(path: Path, sha256: str) -> None:
+    """Put `<path>.sha256` beside a checkpoint: one line that `sha256sum -c` accepts.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    sidecar = sidecar_path(path)
+    with guarded(sidecar), replacing(sidecar) as file:
+        write_all(file, sidecar_line(path, sha256))
+
+
+def sidecar_path(path: Path) -> Path:
+    """The checksum file that belongs to a checkpoint."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def sidecar_line(path: Path, sha256: str) -> bytes:
+    r"""`<hex>  <name>\n`; a name with \, LF or CR is escaped as GNU sha256sum does."""
+    name = os.fsencode(path.name)
+    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    mark = b"\\" if escaped != name else b""
+    return mark + sha256.encode() + b"  " + escaped + b"\n"
+
+
+def _write_block(file: IO[bytes], block: Block) -> None:
+    if isinstance(block, int):
+        file.seek(block, os.SEEK_CUR)
+    else:
+        write_all(file, block.data)

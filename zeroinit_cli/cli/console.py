@@ -1,0 +1,100 @@
+"""Printing: data to standard output, messages to standard error, progress to a terminal only."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from zeroinit_cli.progress import Advance, Progress, no_progress
+
+_PATIENCE = 1.0  # seconds before a bar appears
+
+
+class ClosedPipeError(BaseException):
+    """Whoever read our output has gone. No Exception: nothing on the way may handle it."""
+
+
+def out(text: str) -> None:
+    """A line of data to standard output."""
+    _write(sys.stdout, text)
+
+
+def say(text: str) -> None:
+    """A message to standard error."""
+    _write(sys.stderr, text)
+
+
+def out_json(data: Any) -> None:
+    """Data as JSON, keys sorted, so that the same answer is the same text."""
+    out(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def _write(stream: Any, text: str) -> None:
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error
+
+
+@contextmanager
+def shown_progress(*, quiet: bool) -> Iterator[Progress]:
+    """A bar for what takes longer than a second, if standard error is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield no_progress
+        return
+    bars = _Bars()
+    try:
+        yield bars.start
+    finally:
+        bars.stop()
+
+
+class _Bars:
+    def __init__(self) -> None:
+        self._progress: Any = None
+
+    def start(self, label: str, nbytes: int) -> Advance:
+        """A bar of its own for each task, made when the task turns out to be long."""
+        began, done, task = time.monotonic(), 0, None
+
+        def advance(more: int) -> None:
+            nonlocal done, task
+            done += more
+            if task is None and time.monotonic() - began > _PATIENCE:
+                task = self._shown().add_task(label, total=nbytes)
+            if task is not None:
+                self._progress.update(task, completed=done)
+
+        return advance
+
+    def _shown(self) -> Any:
+        if self._progress is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
+
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._progress.start()
+        return self._progress
+
+    def stop(self) -> None:
+        """Take the bars away."""
+        if self._progress is not None:
+            self._progress.stop()

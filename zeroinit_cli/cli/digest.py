@@ -1,0 +1,36 @@
+"""`zeroinit digest SOURCE`."""
+
+from zeroinit_cli.cli.arguments import (
+    DEFAULT_DTYPE,
+    DEFAULT_SCALE,
+    DTypeName,
+    Json,
+    ScaleName,
+    Settings,
+    SourceText,
+    read_request,
+)
+from zeroinit_cli.cli.console import out, out_json, shown_progress
+
+
+def command(
+    source: SourceText,
+    settings: Settings = None,
+    dtype: DTypeName = DEFAULT_DTYPE,
+    scale: ScaleName = DEFAULT_SCALE,
+    json: Json = False,
+) -> None:
+    """Print the SHA-256 that generate would give; write nothing."""
+    what, options = read_request(source, settings, dtype, scale)
+
+    from zeroinit_cli.architectures import plan_source
+    from zeroinit_cli.checkpoint.stream import plan_sha256
+    from zeroinit_cli.checkpoint.writer import plan_size
+
+    plan = plan_source(what, options)
+    with shown_progress(quiet=json) as progress:
+        sha256 = plan_sha256(plan, advance=progress("hashing", plan.nbytes))
+    if json:
+        out_json({"plan": plan.digest(), "sha256": sha256, "size": plan_size(plan)})
+    else:
+        out(sha256)

@@ -1,0 +1,140 @@
+"""`zeroinit plan SOURCE`."""
+
+import base64
+from typing import Annotated, Any
+
+import typer
+
+from zeroinit_cli.cli.arguments import (
+    DEFAULT_DTYPE,
+    DEFAULT_SCALE,
+    DTypeName,
+    Json,
+    ScaleName,
+    Settings,
+    SourceText,
+    read_request,
+)
+from zeroinit_cli.cli.console import out, out_json
+from zeroinit_cli.describe import Group, describe_rule, group_tensors, numel
+from zeroinit_cli.errors import printable
+from zeroinit_cli.options import Options
+from zeroinit_cli.plan import Plan, PlannedTensor
+from zeroinit_cli.source import Source
+
+_WIDTH = 120  # off a terminal, so that a pipe gets the same lines everywhere
+_MOST_PATTERNS = 4
+
+
+def command(
+    source: SourceText,
+    settings: Settings = None,
+    dtype: DTypeName = DEFAULT_DTYPE,
+    scale: ScaleName = DEFAULT_SCALE,
+    every: Annotated[bool, typer.Option("--all", help="A line for every tensor.")] = False,
+    json: Json = False,
+) -> None:
+    """Print every tensor, its rule, and why; make no weights."""
+    what, options = read_request(source, settings, dtype, scale)
+
+    from zeroinit_cli.architectures import plan_source
+
+    plan = plan_source(what, options)
+    if json:
+        out_json(_plan_json(plan, what, options))
+        return
+    _print_table(_every_row(plan) if every else _group_rows(plan))
+    out(_totals(plan, what))
+
+
+def _plan_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
+    """The canonical form, and beside it what explains it and what its kept values are."""
+    tensors = [
+        {**tensor.to_json(), "module_type": tensor.module_type, "reason": tensor.reason}
+        for tensor in plan.tensors
+    ]
+    return {
+        **plan.to_json(),
+        "arguments": dict(source.arguments),
+        "digest": plan.digest(),
+        "kept": {sha256: base64.b64encode(data).decode() for sha256, data in plan.kept.items()},
+        "options": options.to_names(),
+        "source": str(source),
+        "tensors": tensors,
+    }
+
+
+def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
+    return [
+        ("tensors", "count", "elements", "rule", "why"),
+        *(
+            (
+                _group_names(group),
+                str(len(group.tensors)),
+                f"{numel(group.tensors):,}",
+                group.rule,
+                group.reason,
+            )
+            for group in group_tensors(plan)
+        ),
+    ]
+
+
+def _group_names(group: Group) -> str:
+    shown = group.names[:_MOST_PATTERNS]
+    more = len(group.names) - len(shown)
+    return printable(", ".join(shown)) + (f" and {more} more" if more else "")
+
+
+def _every_row(plan: Plan) -> list[tuple[str, ...]]:
+    return [
+        ("tensor", "type", "shape", "rule", "why"),
+        *(
+            (
+                printable(tensor.info.name),
+                tensor.info.dtype.code,
+                " x ".join(str(size) for size in tensor.info.shape) or "scalar",
+                describe_rule(tensor.rule, tensor.info.shape),
+                _reason(tensor),
+            )
+            for tensor in plan.tensors
+        ),
+    ]
+
+
+def _reason(tensor: PlannedTensor) -> str:
+    tie = f"; tied to {printable(tensor.tied_to)}" if tensor.tied_to else ""
+    return f"{tensor.reason}{tie}"
+
+
+def _totals(plan: Plan, source: Source) -> str:
+    tensors = f"{len(plan.tensors)} tensors, {numel(plan.tensors):,} elements"
+    return f"{source}: {tensors}, {plan.nbytes:,} bytes\nscheme {plan.scheme}, plan {plan.digest()}"
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    numbers = {"count", "elements"}
+    for heading in rows[0]:
+        table.add_column(
+            heading,
+            justify="right" if heading in numbers else "left",
+            no_wrap=heading in {*numbers, "type", "shape"},
+            overflow="fold",
+        )
+    for row in rows[1:]:
+        table.add_row(*row)
+    console = Console(
+        highlight=False, markup=False, emoji=False, width=None if terminal else _WIDTH
+    )
+    with console.capture() as capture:
+        console.print(table)
+    # trailing blanks differ with nothing a person sees
+    out("\n".join(line.rstrip() for line in capture.get().strip("\n").split("\n")))

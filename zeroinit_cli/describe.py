@@ -1,0 +1,116 @@
+"""Rules and plans in words and groups that a person can read."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zeroinit_cli.plan import (
+    Groups,
+    Hadamard,
+    Identity,
+    Kept,
+    Ones,
+    Plan,
+    PlannedTensor,
+    Rule,
+    Split,
+    Taps,
+    Transposed,
+    ZeroRow,
+    Zeros,
+)
+
+Shape = tuple[int, ...]
+
+
+def describe_rule(rule: Rule, shape: Shape, *, brief: bool = False) -> str:
+    """A rule in a few words.
+
+    Args:
+        rule: what to describe.
+        shape: of the tensor; whether an identity is partial depends on it.
+        brief: leave out what differs between tensors of one kind: constants, taps, counts.
+    """
+    match rule:
+        case Zeros():
+            return "zeros"
+        case Ones():
+            return "ones"
+        case Kept():
+            return "kept"
+        case Identity():
+            return "identity" if shape[0] == shape[1] else "partial identity"
+        case Hadamard(half_exponent=half_exponent):
+            return "Hadamard" if brief else f"Hadamard, c = {_power(half_exponent)}"
+        case Taps(ranges=ranges, of=of):
+            inner = describe_rule(of, shape[:2], brief=brief)
+            return f"{inner} {_tap_words(ranges, shape[2:], brief=brief)}".strip()
+        case Groups(count=count, of=of):
+            inner = describe_rule(of, (shape[0] // count, *shape[1:]), brief=brief)
+            return f"{inner} in each group" if brief else f"{inner} in each of {count} groups"
+        case Split(parts=parts):
+            texts = [describe_rule(of, (rows, *shape[1:]), brief=brief) for rows, of in parts]
+            return f"{len(parts)} x {texts[0]}" if len(set(texts)) == 1 else " | ".join(texts)
+        case Transposed(of=of):
+            inner = describe_rule(of, (shape[1], shape[0], *shape[2:]), brief=brief)
+            return f"{inner}, transposed"
+        case ZeroRow(row=row, of=of):
+            return f"{describe_rule(of, shape, brief=brief)}, row {row} zero"
+
+
+def _power(half_exponent: int) -> str:
+    return f"2^{half_exponent // 2}" if half_exponent % 2 == 0 else f"2^({half_exponent}/2)"
+
+
+def _tap_words(ranges: Sequence[tuple[int, int]], kernel: Shape, *, brief: bool) -> str:
+    if all((first, last) == (0, size) for (first, last), size in zip(ranges, kernel, strict=True)):
+        return "" if max(kernel, default=1) == 1 else "at every tap"
+    if all(last - first == 1 for first, last in ranges):
+        return "at one tap" if brief else f"at tap ({', '.join(str(first) for first, _ in ranges)})"
+    taps = ", ".join(f"{first}-{last - 1}" for first, last in ranges)
+    return "at some taps" if brief else f"at taps ({taps})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Tensors that share rule and reason.
+
+    Attributes:
+        names: their names with every number as `*`, each once, in order of appearance.
+        rule: in brief words.
+        reason: why.
+        tensors: themselves.
+    """
+
+    names: tuple[str, ...]
+    rule: str
+    reason: str
+    tensors: tuple[PlannedTensor, ...]
+
+
+def group_tensors(plan: Plan) -> list[Group]:
+    """The plan's tensors by rule and reason, the group with most elements first."""
+    members: defaultdict[tuple[str, str], list[PlannedTensor]] = defaultdict(list)
+    for tensor in plan.tensors:
+        rule = describe_rule(tensor.rule, tensor.info.shape, brief=True)
+        members[rule, tensor.reason].append(tensor)
+    groups = [
+        Group(
+            names=tuple(sorted({_pattern(tensor.info.name) for tensor in tensors})),
+            rule=rule,
+            reason=reason,
+            tensors=tuple(tensors),
+        )
+        for (rule, reason), tensors in members.items()
+    ]
+    return sorted(groups, key=lambda group: (-numel(group.tensors), group.rule, group.reason))
+
+
+def numel(tensors: Sequence[PlannedTensor]) -> int:
+    """Elements of several tensors together."""
+    return sum(tensor.info.numel for tensor in tensors)
+
+
+def _pattern(name: str) -> str:
+    return re.sub(r"(?<![A-Za-z])\d+|(?<=layer)\d+|(?<=conv)\d+|(?<=bn)\d+|(?<=norm)\d+", "*", name)

@@ -1,0 +1,134 @@
+"""The error tree, and the one shape that every message has.
+
+ZeroinitError
+├── UsageError             an option or argument of ours is wrong
+├── SourceError            SOURCE names nothing that can be built
+│   ├── UnknownModelError  no such model name
+│   ├── ArgumentError      a --set that the builder does not take
+│   └── BuildError         the builder itself refused
+├── PlanError              an architecture that cannot be planned
+│   └── NoRuleError        tensors that no rule covers
+├── OutputError            what was asked for cannot be written
+├── CheckpointError        a file that is not a sound safetensors checkpoint
+├── LockError              a lock that cannot be read, trusted or found
+└── InputError             a file that cannot be read
+
+Each carries what is wrong, where, and, where they exist, what was expected, what was found, and
+what to type or change. They are rendered once, at the edge, by `str()`.
+"""
+
+import difflib
+import os
+from collections.abc import Iterable
+
+
+class ZeroinitError(Exception):
+    """Base of everything that a person can cause and mend.
+
+    Args:
+        problem: what is wrong, a phrase without a full stop.
+        where: the file, tensor, key path or option it is wrong in.
+        expected: what would have been right.
+        found: what stood there instead.
+        hint: what to type or change.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.where = where
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        """The whole message, in the shape that docs and tests show."""
+        first = f"error: {self.problem}"
+        if self.where is not None:
+            first += f" in {self.where}"
+        lines = [first]
+        if self.expected is not None:
+            lines.append(f"  expected: {self.expected}")
+        if self.found is not None:
+            lines.append(f"  found: {self.found}")
+        if self.hint is not None:
+            lines += ["", f"hint: {self.hint}"]
+        return "\n".join(printable(line) for line in "\n".join(lines).split("\n"))
+
+
+class UsageError(ZeroinitError):
+    """An option or argument of ours is wrong."""
+
+
+class SourceError(ZeroinitError):
+    """SOURCE names nothing that can be built."""
+
+
+class UnknownModelError(SourceError):
+    """No model has this name."""
+
+
+class ArgumentError(SourceError):
+    """A `--set` that the builder does not take."""
+
+
+class BuildError(SourceError):
+    """The builder itself refused."""
+
+
+class PlanError(ZeroinitError):
+    """The architecture was built but cannot be planned."""
+
+
+class NoRuleError(PlanError):
+    """Tensors that no rule covers; none is guessed."""
+
+
+class OutputError(ZeroinitError):
+    """What was asked for cannot be written."""
+
+
+class CheckpointError(ZeroinitError):
+    """The file is not a sound safetensors checkpoint."""
+
+
+class LockError(ZeroinitError):
+    """A lock that cannot be read, trusted or found."""
+
+
+class InputError(ZeroinitError):
+    """A file that cannot be read."""
+
+
+def printable(text: str) -> str:
+    """Text with every control and undecodable character escaped.
+
+    Names come from files that strangers made; a terminal must show them, not obey them.
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def near(wrong: str, known: Iterable[str], *, count: int = 3) -> str | None:
+    """The hint that names what was probably meant, or None where nothing is near."""
+    matches = difflib.get_close_matches(wrong, sorted(known), n=count, cutoff=0.6)
+    return f"did you mean {' or '.join(matches)}?" if matches else None
+
+
+def reason_of(error: OSError) -> str:
+    """The operating system's words for an error, without the path that our message names."""
+    # os.strerror speaks C-locale English under Python's default locale handling; the message of a
+    # hand-made OSError without errno is its own text.
+    return os.strerror(error.errno) if error.errno is not None else str(error)

@@ -1,0 +1,61 @@
+"""Read files that strangers made: only regular ones, in blocks, never the whole."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from zeroinit_cli.errors import InputError, reason_of
+
+_READ_BYTES = 1 << 20
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """A regular file open for reading, unbuffered, and its size.
+
+    Raises:
+        InputError: it cannot be read, or is a folder, pipe or device, which could block for ever
+            or never end.
+    """
+    try:
+        # O_NONBLOCK: opening a pipe must not wait for its writer. It means nothing to a file.
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError("not a regular file", where=str(path))
+            yield file, status.st_size
+    except OSError as error:
+        raise InputError("cannot read the file", where=str(path), found=reason_of(error)) from error
+
+
+def sha256_of(path: Path) -> tuple[str, int]:
+    """SHA-256 of a file, in hexadecimal, and the number of bytes that went into it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    sha256, size = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(_READ_BYTES))
+    with opened(path) as (file, _):
+        while count := file.readinto(buffer):  # type: ignore[attr-defined]  # IO has it, typeshed not
+            sha256.update(buffer[:count])
+            size += count
+    return sha256.hexdigest(), size
+
+
+def read_exactly(file: IO[bytes], view: memoryview) -> int:
+    """Fill a buffer, and say how far the file went."""
+    filled = 0
+    while filled < len(view):
+        count = file.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not count:
+            break
+        filled += count
+    return filled

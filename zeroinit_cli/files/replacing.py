@@ -1,0 +1,147 @@
+"""Files that are there whole or not at all, whatever interrupts the writer.
+
+A file is written as a hidden sibling, flushed to disk, and renamed over the old one. While it is
+written a guard file beside it is locked; a lock dies with its process, so whoever finds a guard
+that can be locked knows that its sibling is litter, and clears both.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock, Timeout
+
+from zeroinit_cli.errors import OutputError, reason_of
+
+PART = ".zeroinit-part"
+GUARD = ".zeroinit-guard"
+_PATIENCE = 1.0  # seconds before a person is told what we wait for
+
+
+@contextmanager
+def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None) -> Iterator[None]:
+    """Hold the right to replace `path`, waiting for whoever holds it, and clear old litter.
+
+    Args:
+        path: the file to be replaced; its folder exists.
+        waiting: told once, in a sentence, when another process holds the right for a while.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    lock = FileLock(_sibling(path, GUARD))
+    try:
+        with reported_as_output(path):
+            try:
+                lock.acquire(timeout=_PATIENCE)
+            except Timeout:
+                waiting(f"waiting for another zeroinit that is writing {path}")
+                lock.acquire()
+            _sweep(path.parent, except_for=Path(lock.lock_file))
+            _sibling(path, PART).unlink(missing_ok=True)
+        yield
+    finally:
+        _drop(lock)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """An unbuffered file that takes the place of `path` if the block ends without an exception.
+
+    The caller holds `guarded(path)`. The mode is the old file's, or 0666 less the umask.
+
+    Raises:
+        OutputError: it cannot be written, flushed or renamed.
+    """
+    part = _sibling(path, PART)
+    with reported_as_output(path):
+        try:
+            # O_EXCL: never through a link that someone put in the way.
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                yield file
+                _keep_mode(path, descriptor)
+                os.fsync(descriptor)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+
+
+@contextmanager
+def reported_as_output(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into ours, naming the file that a person asked for.
+
+    Raises:
+        OutputError: for any OSError of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            "cannot write the file", where=str(path), found=reason_of(error)
+        ) from error
+
+
+def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
+    """Write to an unbuffered file, which may take only a part at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _sibling(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}{suffix}")
+
+
+def _drop(lock: FileLock) -> None:
+    """Remove the guard while it is still ours, then let go.
+
+    A process that had opened the removed file finds that it has no name and starts over
+    (filelock compares the link count), so two never hold the same guard.
+    """
+    if lock.is_locked:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
+
+
+def _sweep(folder: Path, *, except_for: Path) -> None:
+    """Clear what killed writers left in the folder."""
+    names = sorted(
+        {
+            entry.name.removesuffix(suffix)
+            for suffix in (GUARD, PART)
+            for entry in folder.glob(f".*{suffix}")
+        }
+    )
+    for name in names:
+        guard = folder / f"{name}{GUARD}"
+        if guard == except_for:
+            continue
+        lock = FileLock(guard)
+        with suppress(OSError, Timeout):  # another's, alive, or not ours to remove
+            lock.acquire(timeout=0)
+            (folder / f"{name}{PART}").unlink(missing_ok=True)
+        _drop(lock)
+
+
+def _keep_mode(path: Path, descriptor: int) -> None:
+    with suppress(FileNotFoundError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if hasattr(os, "fchmod"):  # not on Windows before 3.13, whose modes mean little
+            os.fchmod(descriptor, mode)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself durable, where folders can be opened."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,81 @@
+"""The policy: kind of tensor -> rule. Numbers only; what kind a tensor is, architectures/ says."""
+
+from collections.abc import Sequence
+
+from zeroinit_cli.options import Options
+from zeroinit_cli.plan import Groups, Hadamard, Identity, Rule, Split, Taps, Transposed, ZeroRow
+
+Shape = tuple[int, ...]
+
+
+def algorithm_1(fan_out: int, fan_in: int, options: Options) -> Rule:
+    """A linear map (fan_out, fan_in): identity, partial identity, or scaled Hadamard.
+
+    Source:
+        arXiv:2110.12661, Algorithm 1. The scale `orthonormal` is the authors' code, c = 2^(-m/2);
+        `paper` is their printed text, c = 2^(-(m-1)/2); m = ceil(log2 fan_out).
+    """
+    if fan_out <= fan_in:
+        return Identity()
+    m = (fan_out - 1).bit_length()
+    return Hadamard(half_exponent=-m if options.scale == "orthonormal" else -(m - 1))
+
+
+def linear(shape: Shape, options: Options) -> Rule:
+    """A Linear weight (fan_out, fan_in)."""
+    fan_out, fan_in = shape
+    return algorithm_1(fan_out, fan_in, options)
+
+
+def fused_linear(shape: Shape, parts: int, options: Options) -> Rule:
+    """A weight (parts * fan_out, fan_in) that holds several projections, each by Algorithm 1."""
+    fan_out = shape[0] // parts
+    return Split(parts=((fan_out, algorithm_1(fan_out, shape[1], options)),) * parts)
+
+
+def convolution(shape: Shape, groups: int, options: Options) -> Rule:
+    """A convolution weight (c_out, c_in / groups, *kernel): Algorithm 2 inside each group.
+
+    Source:
+        arXiv:2110.12661, Algorithm 2: all taps 0 but for floor(k / 2) in each spatial dimension,
+        which holds Algorithm 1 on (c_out, c_in).
+    """
+    fan_out, fan_in, *kernel = shape
+    centre = tuple((size // 2, size // 2 + 1) for size in kernel)
+    return _grouped(groups, Taps(ranges=centre, of=algorithm_1(fan_out // groups, fan_in, options)))
+
+
+def transposed_convolution(
+    shape: Shape, groups: int, stride: Sequence[int], padding: Sequence[int], options: Options
+) -> Rule:
+    """A transposed convolution (c_in, c_out / groups, *kernel): nearest-neighbour upsampling.
+
+    In each dimension the taps t with p <= t < p + s, clipped to the kernel, hold Algorithm 1 on
+    (c_out, c_in), so that out[o] = in[floor(o / s)].
+    """
+    fan_in, fan_out, *kernel = shape
+    taps = tuple(upsampling_taps(k, s, p) for k, s, p in zip(kernel, stride, padding, strict=True))
+    matrix = algorithm_1(fan_out, fan_in // groups, options)
+    return _grouped(groups, Transposed(of=Taps(ranges=taps, of=matrix)))
+
+
+def upsampling_taps(kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """First and last + 1 of the taps that copy an input position to `stride` outputs.
+
+    Where padding cuts so much off that fewer than min(stride, kernel) are left, the centre tap.
+    """
+    first, last = min(padding, kernel), min(padding + stride, kernel)
+    if last - first < min(stride, kernel):
+        return kernel // 2, kernel // 2 + 1
+    return first, last
+
+
+def embedding(shape: Shape, padding_idx: int | None, options: Options) -> Rule:
+    """An embedding table (rows, dim): Algorithm 1, the padding row 0."""
+    rows, dim = shape
+    table = algorithm_1(rows, dim, options)
+    return table if padding_idx is None else ZeroRow(row=padding_idx, of=table)
+
+
+def _grouped(groups: int, rule: Rule) -> Rule:
+    return rule if groups == 1 else Groups(count=groups, of=rule)
