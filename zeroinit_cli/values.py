@@ -189,6 +189,8 @@ def fill(out: Bits, rule: Rule, shape: Shape, region: Region, elements: Elements
 
     Each rule that lays out another passes it a view of `out`, so that nothing is copied.
     """
+    if not out.size:
+        return
     match rule:
         case Zeros():
             out[...] = 0

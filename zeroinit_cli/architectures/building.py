@@ -8,11 +8,14 @@ policy ignores what its constructor put there. What is untouched memory until th
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 Factory = Callable[[], nn.Module]
 
@@ -27,14 +30,13 @@ _WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
     ),
 )
 """Parameters whose rule never looks at the constructor's value, by type of their module."""
-_ALL, _LARGE = 0, 1 << 20  # numel from which such a parameter moves to meta
 
 
 def build(factory: Factory, seed: int) -> nn.Module:
     """Call a factory on the CPU, under float32 and one seed, without its large weights.
 
-    A few constructors run a forward pass or read a weight. For these the build is done again with
-    weights of fewer than 2^20 elements left real.
+    A constructor whose values depend on weights (it reads one, or keeps what a forward pass gave)
+    is called again with all weights real.
 
     Args:
         factory: builds the module; may be called twice.
@@ -43,13 +45,12 @@ def build(factory: Factory, seed: int) -> nn.Module:
     Raises:
         Exception: whatever the factory raises.
     """
-    try:
-        module = _build(factory, seed, _ALL)
+    with suppress(Exception):  # any code may run in a constructor; what is wrong is raised below
+        with _weights_on_meta(), ShapesOnly():
+            module = _build(factory, seed)
         if not _misses_values(module):
             return module
-    except Exception:  # noqa: BLE001 - any code may run in a constructor; if it is not for us, it is raised again below
-        pass
-    return _build(factory, seed, _LARGE)
+    return _build(factory, seed)
 
 
 def is_weight(module: nn.Module, name: str) -> bool:
@@ -57,13 +58,9 @@ def is_weight(module: nn.Module, name: str) -> bool:
     return any(isinstance(module, kind) and name in names for kind, names in _WEIGHTS)
 
 
-def _build(factory: Factory, seed: int, least: int) -> nn.Module:
-    with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
+def _build(factory: Factory, seed: int) -> nn.Module:
+    with warnings.catch_warnings(), _neutral_defaults(), _seeded(seed):
         warnings.simplefilter("ignore")  # of builders, about defaults and weights that we ignore
-        stack.enter_context(_neutral_defaults())
-        stack.enter_context(_seeded(seed))
-        stack.enter_context(_weights_on_meta(least))
         return factory()
 
 
@@ -104,17 +101,45 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(states[2])
 
 
+class ShapesOnly(TorchDispatchMode):
+    """Where an operation meets meta and real tensors, the real ones lend it their shape only.
+
+    Torch itself lets some such operations read memory that is not there: a linear layer with a
+    weight on meta and a real input gives garbage, not an error. Two constructors of torchvision
+    (SSD) run their backbone to learn its shapes, and this is enough for them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run the operation, on meta as a whole if a part of it is there."""
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        real = any(tensor.ndim and not tensor.is_meta for tensor in tensors)
+        if real and any(tensor.is_meta for tensor in tensors):
+            if func._schema.is_mutable:
+                raise RuntimeError(f"{func} would write what it cannot compute")
+            args, kwargs = tree_map_only(torch.Tensor, _shape_of, (args, kwargs))
+        return func(*args, **kwargs)
+
+
+def _shape_of(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to("meta")
+
+
 @contextmanager
-def _weights_on_meta(least: int) -> Iterator[None]:
+def _weights_on_meta() -> Iterator[None]:
     original = nn.Module.register_parameter
 
     def register_parameter(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
-        if (
-            param is not None
-            and not param.is_meta
-            and param.numel() >= least
-            and is_weight(self, name)
-        ):
+        if param is not None and not param.is_meta and is_weight(self, name):
             _move_to_meta(param)
         original(self, name, param)
 

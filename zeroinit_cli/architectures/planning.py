@@ -33,7 +33,7 @@ def plan_source(source: Source, options: Options) -> Plan:
     """
     factory = source_factory(source)
     first, second = (build_source(source, factory, seed) for seed in _SEEDS)
-    return _plan(first, second, factory, options, str(source))
+    return plan_modules(first, second, factory, options, str(source))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,9 +52,22 @@ class _Entry:
     tied_to: str | None
 
 
-def _plan(
+def plan_modules(
     module: nn.Module, other: nn.Module, factory: Factory, options: Options, where: str
 ) -> Plan:
+    """Every tensor of a module's state dict and its rule.
+
+    Args:
+        module: built under one seed.
+        other: built by the same factory under another.
+        factory: builds it once more, where the origin of a kept value is asked for.
+        options: what the rules depend on.
+        where: what messages call the module.
+
+    Raises:
+        NoRuleError: some tensors are random and no rule covers them.
+        PlanError: the state dict holds what a checkpoint cannot.
+    """
     others = {entry.name: entry.tensor for entry in _entries(other, where)}
     entries = list(_entries(module, where))
     if {(entry.name, entry.tensor.shape) for entry in entries} != {
