@@ -23,11 +23,14 @@ from zeroinit_cli.plan import (
     Hadamard,
     Identity,
     Kept,
+    Mirrored,
     Ones,
+    Paley,
     Rule,
     Split,
     Taps,
     Transposed,
+    Viewed,
     ZeroRow,
     Zeros,
 )
@@ -168,6 +171,16 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
         case Hadamard(half_exponent=half_exponent):
             sign = -1 if bin(index[0] & index[1]).count("1") % 2 else 1
             return float(sign * 2 ** (half_exponent / 2))
+        case Paley(prime=prime, half_exponent=half_exponent):
+            residue = (index[0] - index[1]) % prime
+            square = residue == 0 or pow(residue, (prime - 1) // 2, prime) == 1
+            return float((1 if square else -1) * 2 ** (half_exponent / 2))
+        case Mirrored(of=of):
+            return entry(of, shape, (index[0], shape[1] - 1 - index[1]))
+        case Viewed(rows=rows, of=of):
+            flat = int(np.ravel_multi_index(index, shape))
+            columns = math.prod(shape) // rows
+            return entry(of, (rows, columns), divmod(flat, columns))
         case Taps(ranges=ranges, of=of):
             spatial = zip(index[2:], ranges, strict=True)
             inside = all(first <= position < last for position, (first, last) in spatial)
@@ -201,9 +214,19 @@ def ruled_tensors(draw: st.DrawFn) -> tuple[Rule, tuple[int, ...]]:
     rows = draw(st.integers(1, 20))
     shape: tuple[int, ...] = (rows, draw(st.integers(1, 20)))
     leaves: list[Rule] = [Zeros(), Ones(), Identity(), *map(hadamard, (-5, -4))]
+    leaves += [Paley(prime=prime, half_exponent=-3) for prime in (23, 31)]
     rule = draw(st.sampled_from(leaves))
     if draw(st.booleans()):
+        rule = Mirrored(of=rule)
+    if draw(st.booleans()):
         rule = ZeroRow(row=draw(st.integers(0, rows - 1)), of=rule)
+    if draw(st.booleans()):
+        tails = [(shape[1],), (1, shape[1]), (shape[1], 1)]
+        tails += [(shape[1] // 2, 2)] if shape[1] % 2 == 0 else []
+        heads: list[tuple[int, ...]] = [(rows,), (1, rows)]
+        heads += [(rows // 3, 3)] if rows % 3 == 0 else []
+        viewed = (*draw(st.sampled_from(heads)), *draw(st.sampled_from(tails)))
+        return Viewed(rows=rows, of=rule), viewed
     if draw(st.booleans()):
         kernel = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
         bounds = [sorted(draw(st.tuples(st.integers(0, k), st.integers(0, k)))) for k in kernel]
@@ -271,6 +294,25 @@ def test_wide_and_tall_hadamard_slices_far_from_the_origin(dtype: DType) -> None
     for i, j in product(range(13), range(11)):
         odd = ((777_777 + i) & (900_000 + j)).bit_count() % 2
         assert int(bits[i, j]) == power_bits(-20, dtype) | sign * odd
+
+
+@pytest.mark.parametrize("fan_out", [2, 3, 10, 64, 65, 100])
+def test_the_paley_matrix_is_paleys(fan_out: int) -> None:
+    """Chi by Euler's criterion; the prime by trial division; every row distinct."""
+    prime = rules.paley_prime(fan_out)
+    smaller = range(fan_out + 1, prime)
+    assert prime % 4 == 3
+    assert all(prime % divisor for divisor in range(2, prime))
+    assert not any(
+        each % 4 == 3 and all(each % divisor for divisor in range(2, each)) for each in smaller
+    )
+    fan_in = max(fan_out // 2, 1)
+    values = whole(rules.linear((fan_out, fan_in), Options(expansion="paley")), (fan_out, fan_in))
+    squares = {x * x % prime for x in range(prime)}
+    chi = [[1 if (i - j) % prime in squares else -1 for j in range(fan_in)] for i in range(fan_out)]
+    assert torch.equal(values.sign(), torch.tensor(chi, dtype=torch.float32))
+    if fan_in > 8:
+        assert len(np.unique(values.numpy(), axis=0)) == fan_out
 
 
 def test_kept_values_are_sliced_like_any_others() -> None:

@@ -1,5 +1,6 @@
 """Rules and plans in words and groups that a person can read."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,13 +11,16 @@ from zeroinit_cli.plan import (
     Hadamard,
     Identity,
     Kept,
+    Mirrored,
     Ones,
+    Paley,
     Plan,
     PlannedTensor,
     Rule,
     Split,
     Taps,
     Transposed,
+    Viewed,
     ZeroRow,
     Zeros,
 )
@@ -43,6 +47,12 @@ def describe_rule(rule: Rule, shape: Shape, *, brief: bool = False) -> str:
             return "identity" if shape[0] == shape[1] else "partial identity"
         case Hadamard(half_exponent=half_exponent):
             return "Hadamard" if brief else f"Hadamard, c = {_power(half_exponent)}"
+        case Paley(prime=prime, half_exponent=half_exponent):
+            return "Paley" if brief else f"Paley, p = {prime}, c = {_power(half_exponent)}"
+        case Mirrored(of=of):
+            return f"mirrored {describe_rule(of, shape, brief=brief)}"
+        case Viewed(rows=rows, of=of):
+            return describe_rule(of, (rows, math.prod(shape) // max(rows, 1)), brief=brief)
         case Taps(ranges=ranges, of=of):
             inner = describe_rule(of, shape[:2], brief=brief)
             return f"{inner} {_tap_words(ranges, shape[2:], brief=brief)}".strip()
@@ -77,9 +87,9 @@ class Group:
     """Tensors that share rule and reason.
 
     Attributes:
-        names: their names with every number as `*`, each once, in order of appearance.
+        names: their names with every number as `*`, each once, sorted.
         rule: in brief words.
-        reason: why.
+        reason: why, with every number of a place as `*`.
         tensors: themselves.
     """
 
@@ -94,7 +104,7 @@ def group_tensors(plan: Plan) -> list[Group]:
     members: defaultdict[tuple[str, str], list[PlannedTensor]] = defaultdict(list)
     for tensor in plan.tensors:
         rule = describe_rule(tensor.rule, tensor.info.shape, brief=True)
-        members[rule, tensor.reason].append(tensor)
+        members[rule, _pattern(tensor.reason)].append(tensor)
     groups = [
         Group(
             names=tuple(sorted({_pattern(tensor.info.name) for tensor in tensors})),
@@ -107,10 +117,51 @@ def group_tensors(plan: Plan) -> list[Group]:
     return sorted(groups, key=lambda group: (-numel(group.tensors), group.rule, group.reason))
 
 
+def nonzeros(rule: Rule, shape: Shape) -> int:
+    """How many entries of a tensor are not 0; kept values count as such."""
+    match rule:
+        case Zeros():
+            return 0
+        case Identity():
+            return min(shape)
+        case Mirrored(of=of):
+            return nonzeros(of, shape)
+        case Viewed(rows=rows, of=of):
+            return nonzeros(of, (rows, math.prod(shape) // max(rows, 1)))
+        case Taps(ranges=ranges, of=of):
+            taps = math.prod(last - first for first, last in ranges)
+            return nonzeros(of, shape[:2]) * taps
+        case Groups(count=count, of=of):
+            return nonzeros(of, (shape[0] // count, *shape[1:])) * count
+        case Split(parts=parts):
+            return sum(nonzeros(of, (rows, *shape[1:])) for rows, of in parts)
+        case Transposed(of=of):
+            return nonzeros(of, (shape[1], shape[0], *shape[2:]))
+        case ZeroRow(row=row, of=of):
+            whole = nonzeros(of, shape)
+            return whole - (whole if shape[0] == 1 else _row_nonzeros(of, shape, row))
+        case _:
+            return math.prod(shape)
+
+
+def _row_nonzeros(rule: Rule, shape: Shape, row: int) -> int:
+    if isinstance(rule, Identity):
+        return int(row < shape[1])
+    return 0 if isinstance(rule, Zeros) else shape[1]
+
+
 def numel(tensors: Sequence[PlannedTensor]) -> int:
     """Elements of several tensors together."""
     return sum(tensor.info.numel for tensor in tensors)
 
 
-def _pattern(name: str) -> str:
-    return re.sub(r"(?<![A-Za-z])\d+|(?<=layer)\d+|(?<=conv)\d+|(?<=bn)\d+|(?<=norm)\d+", "*", name)
+def _pattern(text: str) -> str:
+    """A text with the numbers in names as `*`: `layer1.0.conv2` is `layer*.*.conv*`.
+
+    What a thing is called keeps its number: Conv2d, Algorithm 2, scale 0.
+    """
+    return re.sub(r"(?<![\w.])[a-z_][\w.]*\d[\w.]*", _starred, text)
+
+
+def _starred(name: re.Match[str]) -> str:
+    return re.sub(r"\d+", "*", name[0])

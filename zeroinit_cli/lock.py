@@ -83,6 +83,9 @@ class LockedOptions(_Strict):
     """The options that change bytes, in the command line's words."""
 
     dtype: StrictStr
+    expansion: StrictStr
+    overrides: tuple[StrictStr, ...] = ()
+    residual: StrictStr
     scale: StrictStr
 
 
@@ -135,7 +138,8 @@ class LockEntry(_Strict):
 
     def read_options(self) -> Options:
         """The options, as `generate` was given them."""
-        return Options.from_names(dtype=self.options.dtype, scale=self.options.scale)
+        words = self.options.model_dump(exclude={"overrides"})
+        return Options.from_words(words, overrides=self.options.overrides)
 
 
 class Lock(_Strict):
@@ -169,7 +173,10 @@ def make_entry(
         path=path,
         source=str(source),
         arguments={key: _listed(value) for key, value in source.arguments.items()},
-        options=LockedOptions(**options.to_names()),
+        options=LockedOptions(
+            **options.to_words(),
+            overrides=tuple(str(override) for override in options.overrides),
+        ),
         scheme=SCHEME,
         plan=plan_digest,
         sha256=sha256,
@@ -260,6 +267,8 @@ def render_lock(entries: Iterable[LockEntry]) -> str:
 def _render_entry(entry: LockEntry) -> Any:
     table = tomlkit.table()
     fields = entry.model_dump(by_alias=True, exclude={"shard"})
+    if not entry.options.overrides:
+        del fields["options"]["overrides"]
     for key, value in fields.items():
         if key == "arguments" and not value:
             continue
@@ -270,7 +279,7 @@ def _render_entry(entry: LockEntry) -> Any:
 def _inline(values: Mapping[str, Any]) -> Any:
     table = tomlkit.inline_table()
     for key, value in sorted(values.items()):
-        table.append(key, value)
+        table.append(key, list(value) if isinstance(value, tuple) else value)
     return table
 
 

@@ -1,12 +1,48 @@
 """The options that change bytes, each with its one default."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 
 from zeroinit_cli.dtypes import BY_NAME, F32, FLOATS, DType
 from zeroinit_cli.errors import UsageError, near
 
-SCALES = ("orthonormal", "paper")
-"""The constant of a Hadamard expansion: 2^(-m/2), or the paper's printed 2^(-(m-1)/2)."""
+CHOICES: dict[str, tuple[str, ...]] = {
+    "dtype": tuple(known.name for known in FLOATS),
+    "expansion": ("sylvester", "paley"),
+    "residual": ("end", "layer", "none"),
+    "scale": ("orthonormal", "paper"),
+}
+"""What each option may be; the meaning of each word stands in docs/policy.md."""
+
+PRESETS: dict[str, dict[str, str]] = {
+    "paper": {"residual": "layer", "scale": "paper"},  # arXiv:2110.12661 as printed
+}
+"""Words for several options at once; an option that is given wins over its preset."""
+
+OVERRIDE_RULES = ("algorithm-1", "algorithm-2", "kept", "ones", "patch", "position", "zeros")
+"""The rules that an override can name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Override:
+    """A rule for every tensor whose name a glob matches, whatever the policy says.
+
+    Attributes:
+        pattern: a glob over the whole name; `*` matches dots too.
+        rule: one of `OVERRIDE_RULES`.
+    """
+
+    pattern: str
+    rule: str
+
+    def __str__(self) -> str:
+        """The words of the command line."""
+        return f"{self.pattern}={self.rule}"
+
+    def matches(self, name: str) -> bool:
+        """Whether a tensor's name is meant."""
+        return fnmatchcase(name, self.pattern)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,37 +51,75 @@ class Options:
 
     Attributes:
         dtype: type of the floating tensors; integers keep their own.
-        scale: one of `SCALES`.
+        expansion: the matrix wherever fan_out > fan_in.
+        residual: how residual branches end.
+        scale: the constant of the expansion.
+        overrides: in order; the last that matches a tensor wins.
     """
 
     dtype: DType = F32
+    expansion: str = "sylvester"
+    residual: str = "end"
     scale: str = "orthonormal"
+    overrides: tuple[Override, ...] = ()
 
     @classmethod
-    def from_names(cls, *, dtype: str, scale: str) -> "Options":
+    def from_words(
+        cls,
+        words: Mapping[str, str | None],
+        *,
+        preset: str | None = None,
+        overrides: Iterable[str] = (),
+    ) -> "Options":
         """Options from the words of the command line or of a lock.
+
+        Args:
+            words: option -> choice; None, or no entry, means the preset's or the default.
+            preset: a key of `PRESETS`.
+            overrides: `PATTERN=RULE` each.
 
         Raises:
             UsageError: a word is not one of its choices.
         """
-        names = [known.name for known in FLOATS]
-        return cls(
-            dtype=BY_NAME[_choice("--dtype", dtype, names)],
-            scale=_choice("--scale", scale, SCALES),
+        chosen = dict(PRESETS[_choice("--preset", preset, PRESETS)]) if preset else {}
+        chosen |= {option: word for option, word in words.items() if word is not None}
+        for option, word in sorted(chosen.items()):
+            _choice(f"--{option}", word, CHOICES[option])
+        dtype = BY_NAME[chosen.pop("dtype", F32.name)]
+        return cls(dtype=dtype, overrides=tuple(map(parse_override, overrides)), **chosen)
+
+    def to_words(self) -> dict[str, str]:
+        """What `from_words` takes, sorted by option; overrides are apart."""
+        words = {each.name: getattr(self, each.name) for each in fields(self)}
+        del words["overrides"]
+        return dict(sorted({**words, "dtype": self.dtype.name}.items()))
+
+
+def parse_override(text: str) -> Override:
+    """An override from the words of the command line or of a lock.
+
+    Raises:
+        UsageError: it is not PATTERN=RULE, or no override can name the rule.
+    """
+    pattern, equals, rule = text.rpartition("=")
+    if not equals or not pattern:
+        raise UsageError(
+            "malformed override",
+            where="--override",
+            expected="PATTERN=RULE, such as '*.head.weight=zeros'",
+            found=repr(text),
         )
-
-    def to_names(self) -> dict[str, str]:
-        """The words that `from_names` takes, sorted by key."""
-        return {"dtype": self.dtype.name, "scale": self.scale}
+    return Override(pattern=pattern, rule=_choice("--override", rule, OVERRIDE_RULES))
 
 
-def _choice(option: str, value: str, choices: tuple[str, ...] | list[str]) -> str:
-    if value not in choices:
+def _choice(option: str, value: str, choices: Iterable[str]) -> str:
+    known = list(choices)
+    if value not in known:
         raise UsageError(
             "unknown choice",
             where=option,
-            expected=", ".join(choices),
+            expected=", ".join(known),
             found=repr(value),
-            hint=near(value, choices),
+            hint=near(value, known),
         )
     return value

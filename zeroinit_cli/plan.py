@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 from zeroinit_cli.dtypes import RANK, DType
 
-SCHEME = "zero-0"
-"""The rules' version: same scheme, same bytes, for ever. `zero-0` precedes the first promise."""
+SCHEME = "zero-1"
+"""The rules' version: same scheme, same bytes, for ever."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +82,39 @@ class Hadamard:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Paley:
+    """A matrix (rows, columns) whose entry (i, j) is c * chi((i - j) mod p).
+
+    chi(0) = 1, and chi(a) = 1 where a is a square modulo p, else -1.
+
+    Attributes:
+        prime: p, a prime that is 3 modulo 4 and larger than the number of rows.
+        half_exponent: c = 2^(half_exponent / 2), rounded once to the stored type.
+    """
+
+    kind: ClassVar[str] = "paley"
+    prime: int
+    half_exponent: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mirrored:
+    """A matrix (rows, columns) by `of`, its columns in reverse order."""
+
+    kind: ClassVar[str] = "mirrored"
+    of: "Rule"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Viewed:
+    """A tensor that holds, in C order, a matrix of `rows` rows by `of`."""
+
+    kind: ClassVar[str] = "viewed"
+    rows: int
+    of: "Rule"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Taps:
     """A convolution kernel (rows, columns, *spatial): `of` at some spatial positions, 0 elsewhere.
 
@@ -129,7 +162,21 @@ class ZeroRow:
     of: "Rule"
 
 
-Rule = Zeros | Ones | Kept | Identity | Hadamard | Taps | Groups | Split | Transposed | ZeroRow
+Rule = (
+    Zeros
+    | Ones
+    | Kept
+    | Identity
+    | Hadamard
+    | Paley
+    | Mirrored
+    | Viewed
+    | Taps
+    | Groups
+    | Split
+    | Transposed
+    | ZeroRow
+)
 
 
 def rule_to_json(rule: Rule) -> dict[str, Any]:
@@ -139,6 +186,12 @@ def rule_to_json(rule: Rule) -> dict[str, Any]:
             parameters: dict[str, Any] = {"sha256": sha256}
         case Hadamard(half_exponent=half_exponent):
             parameters = {"half_exponent": half_exponent}
+        case Paley(prime=prime, half_exponent=half_exponent):
+            parameters = {"half_exponent": half_exponent, "prime": prime}
+        case Mirrored(of=of):
+            parameters = {"of": rule_to_json(of)}
+        case Viewed(rows=rows, of=of):
+            parameters = {"of": rule_to_json(of), "rows": rows}
         case Taps(ranges=ranges, of=of):
             parameters = {"ranges": [list(pair) for pair in ranges], "of": rule_to_json(of)}
         case Groups(count=count, of=of):
@@ -184,6 +237,21 @@ class PlannedTensor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Caution:
+    """Something that a reader of a plan should know before training from it.
+
+    Attributes:
+        kind: a word for programs, stable between releases.
+        text: what is the case, in a sentence.
+        hint: what to type or read, where something helps.
+    """
+
+    kind: str
+    text: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """Every tensor in file order, and the values that only a constructor knows.
 
@@ -191,11 +259,15 @@ class Plan:
         tensors: in the order of `file_order`, whatever order they are given in.
         kept: SHA-256 of a kept value -> its little-endian bytes in C order.
         scheme: version of the rules.
+        cautions: what to know before training from it; not part of the digest.
+        adds: every add of two values that the graph shows, and its class; likewise.
     """
 
     tensors: tuple[PlannedTensor, ...]
     kept: Mapping[str, bytes] = field(default_factory=dict)
     scheme: str = SCHEME
+    cautions: tuple[Caution, ...] = ()
+    adds: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Put the tensors in file order."""

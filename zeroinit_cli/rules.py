@@ -1,9 +1,23 @@
 """The policy: kind of tensor -> rule. Numbers only; what kind a tensor is, architectures/ says."""
 
+import math
 from collections.abc import Sequence
 
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import Groups, Hadamard, Identity, Rule, Split, Taps, Transposed, ZeroRow
+from zeroinit_cli.plan import (
+    Groups,
+    Hadamard,
+    Identity,
+    Mirrored,
+    Paley,
+    Rule,
+    Split,
+    Taps,
+    Transposed,
+    Viewed,
+    ZeroRow,
+    Zeros,
+)
 
 Shape = tuple[int, ...]
 
@@ -18,7 +32,22 @@ def algorithm_1(fan_out: int, fan_in: int, options: Options) -> Rule:
     if fan_out <= fan_in:
         return Identity()
     m = (fan_out - 1).bit_length()
-    return Hadamard(half_exponent=-m if options.scale == "orthonormal" else -(m - 1))
+    half_exponent = -m if options.scale == "orthonormal" else -(m - 1)
+    if options.expansion == "paley":
+        return Paley(prime=paley_prime(fan_out), half_exponent=half_exponent)
+    return Hadamard(half_exponent=half_exponent)
+
+
+def paley_prime(fan_out: int) -> int:
+    """The smallest prime that is 3 modulo 4 and larger than fan_out."""
+    candidate = fan_out + 1 + (2 - fan_out) % 4
+    while not _is_prime(candidate):
+        candidate += 4
+    return candidate
+
+
+def _is_prime(odd: int) -> bool:
+    return odd > 1 and all(odd % divisor for divisor in range(3, math.isqrt(odd) + 1, 2))
 
 
 def linear(shape: Shape, options: Options) -> Rule:
@@ -27,10 +56,35 @@ def linear(shape: Shape, options: Options) -> Rule:
     return algorithm_1(fan_out, fan_in, options)
 
 
+def transposed_linear(shape: Shape, options: Options) -> Rule:
+    """A linear weight that is stored (fan_in, fan_out): the same matrix, transposed."""
+    fan_in, fan_out = shape
+    return Transposed(of=algorithm_1(fan_out, fan_in, options))
+
+
 def fused_linear(shape: Shape, parts: int, options: Options) -> Rule:
     """A weight (parts * fan_out, fan_in) that holds several projections, each by Algorithm 1."""
     fan_out = shape[0] // parts
     return Split(parts=((fan_out, algorithm_1(fan_out, shape[1], options)),) * parts)
+
+
+def attention_projections(
+    shape: Shape, options: Options, *, closed: bool, transposed: bool = False
+) -> Rule:
+    """A fused weight (3 * fan_out, fan_in) of q, k and v, or the same transposed.
+
+    Closed attention gives 0 at the start: q by Algorithm 1, which is the identity where the
+    projection is square, k and v 0. In other attention each is by Algorithm 1.
+
+    Source:
+        arXiv:2110.12661: W_Q = I, W_K = W_V = 0.
+    """
+    rows, fan_in = reversed(shape) if transposed else shape
+    fan_out = rows // 3
+    query = algorithm_1(fan_out, fan_in, options)
+    rest: Rule = Zeros() if closed else query
+    split = Split(parts=((fan_out, query), (fan_out, rest), (fan_out, rest)))
+    return Transposed(of=split) if transposed else split
 
 
 def convolution(shape: Shape, groups: int, options: Options) -> Rule:
@@ -43,6 +97,15 @@ def convolution(shape: Shape, groups: int, options: Options) -> Rule:
     fan_out, fan_in, *kernel = shape
     centre = tuple((size // 2, size // 2 + 1) for size in kernel)
     return _grouped(groups, Taps(ranges=centre, of=algorithm_1(fan_out // groups, fan_in, options)))
+
+
+def patch_convolution(shape: Shape, options: Options) -> Rule:
+    """A convolution (c_out, c_in, *kernel) over patches that do not overlap.
+
+    It is a linear map of whole patches: Algorithm 1 on (c_out, c_in * prod(kernel)).
+    """
+    fan_out, fan_in = shape[0], math.prod(shape[1:])
+    return Viewed(rows=fan_out, of=algorithm_1(fan_out, fan_in, options))
 
 
 def transposed_convolution(
@@ -75,6 +138,19 @@ def embedding(shape: Shape, padding_idx: int | None, options: Options) -> Rule:
     rows, dim = shape
     table = algorithm_1(rows, dim, options)
     return table if padding_idx is None else ZeroRow(row=padding_idx, of=table)
+
+
+def position_table(shape: Shape, options: Options) -> Rule:
+    """A table (..., positions, dim): Algorithm 1 mirrored, so that position i is not token i.
+
+    A table of one position says nothing, and is 0.
+    """
+    dim = shape[-1]
+    positions = math.prod(shape[:-1])
+    if positions == 1:
+        return Zeros()
+    mirrored = Mirrored(of=algorithm_1(positions, dim, options))
+    return mirrored if len(shape) == 2 else Viewed(rows=positions, of=mirrored)
 
 
 def _grouped(groups: int, rule: Rule) -> Rule:

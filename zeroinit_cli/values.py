@@ -24,11 +24,14 @@ from zeroinit_cli.plan import (
     Hadamard,
     Identity,
     Kept,
+    Mirrored,
     Ones,
+    Paley,
     Rule,
     Split,
     Taps,
     Transposed,
+    Viewed,
     ZeroRow,
     Zeros,
 )
@@ -203,6 +206,16 @@ def fill(out: Bits, rule: Rule, shape: Shape, region: Region, elements: Elements
             _fill_identity(out, region, elements.one)
         case Hadamard(half_exponent=half_exponent):
             _fill_hadamard(out, region, power_bits(half_exponent, elements.dtype), elements.sign)
+        case Paley(prime=prime, half_exponent=half_exponent):
+            _fill_paley(
+                out, region, prime, power_bits(half_exponent, elements.dtype), elements.sign
+            )
+        case Mirrored(of=of):
+            rows, (left, right) = region
+            mirrored = (rows, (shape[1] - right, shape[1] - left))
+            fill(out[:, ::-1], of, shape, mirrored, elements)
+        case Viewed(rows=count, of=of):
+            _fill_viewed(out, count, of, shape, region, elements)
         case Taps(ranges=ranges, of=of):
             _fill_taps(out, ranges, of, shape, region, elements)
         case Groups(count=count, of=of):
@@ -296,6 +309,56 @@ def _fill_split(
             local = ((first - start, last - start), *rest)
             fill(out[first - top : last - top], of, (rows, *shape[1:]), local, elements)
         start += rows
+
+
+def _fill_viewed(
+    out: Bits, count: int, of: Rule, shape: Shape, region: Region, elements: Elements
+) -> None:
+    """A matrix (count, columns) in a tensor of another shape.
+
+    A region that is one rectangle of the matrix is filled in place; of any other the smallest
+    rectangle around it is computed, and what belongs to it picked out.
+    """
+    axis = next(axis for axis in range(len(shape) + 1) if math.prod(shape[:axis]) == count)
+    rows = _flat_positions(shape[:axis], region[:axis])
+    columns = _flat_positions(shape[axis:], region[axis:])
+    matrix_shape = (count, math.prod(shape[axis:]))
+    bounds = tuple((int(flat[0]), int(flat[-1]) + 1) for flat in (rows, columns))
+    lengths = tuple(last - first for first, last in bounds)
+    if lengths == (rows.size, columns.size):
+        fill(out.reshape(lengths, copy=False), of, matrix_shape, bounds, elements)
+        return
+    around = np.empty(lengths, out.dtype)
+    fill(around, of, matrix_shape, bounds, elements)
+    picked = around[np.ix_(rows - bounds[0][0], columns - bounds[1][0])]
+    out[...] = picked.reshape(out.shape)
+
+
+def _flat_positions(shape: Shape, region: Region) -> NDArray[np.int64]:
+    """Positions in C order of a region's elements, ascending; one position for no dimensions."""
+    flat = np.zeros(1, np.int64)
+    for size, (first, last) in zip(shape, region, strict=True):
+        flat = (flat[:, None] * size + np.arange(first, last)).reshape(-1)
+    return flat
+
+
+def _fill_paley(out: Bits, region: Region, prime: int, constant: int, sign: int) -> None:
+    """Each row is a slice of one table, one step to the left of the row's before."""
+    (top, bottom), (left, right) = region
+    table = _residue_table(prime, constant, sign, out.dtype.str)
+    windows = np.lib.stride_tricks.sliding_window_view(table, right - left)
+    starts = (left - np.arange(top, bottom)) % prime
+    out[...] = windows[starts]
+
+
+@lru_cache(maxsize=4)
+def _residue_table(prime: int, constant: int, sign: int, bits: str) -> Bits:
+    """Entries c * chi(-k mod p), k = 0..2p: any row of up to p entries is one slice of it."""
+    squares = np.arange(prime, dtype=np.int64) ** 2 % prime
+    character = np.full(prime, constant ^ sign, bits)
+    character[squares] = constant
+    reversed_once = character[-np.arange(prime) % prime]
+    return np.concatenate([reversed_once, reversed_once])
 
 
 def _fill_hadamard(out: Bits, region: Region, constant: int, sign: int) -> None:

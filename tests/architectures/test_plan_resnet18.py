@@ -30,6 +30,12 @@ CENTRE = ((1, 2), (1, 2))
         ("fc.weight", Hadamard(half_exponent=-10), "Linear: Algorithm 1"),
         ("fc.bias", Zeros(), "Linear: bias 0"),
         ("bn1.weight", Ones(), "BatchNorm2d: scale 1"),
+        (
+            "layer1.0.bn2.weight",
+            Zeros(),
+            "last norm of residual branch layer1.0: scale 0",
+        ),
+        ("layer1.0.bn1.weight", Ones(), "BatchNorm2d: scale 1"),
         ("bn1.bias", Zeros(), "BatchNorm2d: shift 0"),
         ("bn1.running_mean", Zeros(), "BatchNorm2d: running mean 0"),
         ("bn1.running_var", Ones(), "BatchNorm2d: running variance 1"),

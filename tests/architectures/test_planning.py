@@ -112,7 +112,8 @@ def test_a_random_tensor_without_a_rule_is_an_error_that_names_it() -> None:
         "  expected: a kind of tensor that the policy knows; none is guessed\n"
         "  found: 0.weight [4, 2, 3] of Bilinear, 0.bias [4] of Bilinear\n"
         "\n"
-        "hint: tell the project what kind of tensor 0.weight is"
+        "hint: --override '0.weight=zeros' names a rule: "
+        "algorithm-1, algorithm-2, kept, ones, patch, position, zeros"
     )
 
 

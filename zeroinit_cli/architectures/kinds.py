@@ -1,23 +1,31 @@
-"""What kind of tensor each parameter and buffer is, by the type of the module that owns it.
+"""What kind of tensor each parameter and buffer is, by its module's type and place in the graph.
 
-A tensor that is not listed here has no rule of its own: its constructor's value is kept where that
-is the same under two seeds, and where it is random, planning stops and names it.
+A tensor that is not covered here has no rule of its own: its constructor's value is kept where
+that is the same under two seeds, and where it is random, planning stops and names it.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from zeroinit_cli import rules
+from zeroinit_cli.architectures.attention import attention_of
+from zeroinit_cli.architectures.classes import (
+    TRANSPOSED_CONVOLUTION,
+    class_paths,
+    is_convolution,
+    is_norm,
+    is_transposed_linear,
+    is_weight_layer,
+    type_name,
+)
+from zeroinit_cli.architectures.structure import Structure
 from zeroinit_cli.options import Options
 from zeroinit_cli.plan import Ones, Rule, Zeros
 
-_CONVOLUTION = nn.modules.conv._ConvNd
-_TRANSPOSED = nn.modules.conv._ConvTransposeNd
-_DEFORMABLE = "torchvision.ops.deform_conv.DeformConv2d"
-_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-_FROZEN_NORM = "torchvision.ops.misc.FrozenBatchNorm2d"
 _NORM_ENTRIES: dict[str, tuple[Rule, str]] = {
     "weight": (Ones(), "scale 1"),
     "bias": (Zeros(), "shift 0"),
@@ -26,32 +34,48 @@ _NORM_ENTRIES: dict[str, tuple[Rule, str]] = {
     "num_batches_tracked": (Zeros(), "counter 0"),
 }
 _SEPARATE_PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+_POSITIONS = "position table"
+_RELATIVE = "relative-position table"
+_SEGMENTS = "segment table"
 
 _LOOKUPS = {
-    # Parameters that their constructors draw at random and that only the owner's type explains.
-    # Each is 0: ZerO has no rule for them, and a start without preference is the neutral one.
+    # Tables that only the type of a module explains, by their name in it. A parameter of its own
+    # gets the rule only where its constructor draws it at random. All but position tables are 0: a
+    # start without preference.
     "torchvision.models.maxvit.RelativePositionalMultiHeadAttention": {
-        "relative_position_bias_table": "relative-position table",
+        "relative_position_bias_table": _RELATIVE,
     },
     "torchvision.models.swin_transformer.ShiftedWindowAttention": {
-        "relative_position_bias_table": "relative-position table",
+        "relative_position_bias_table": _RELATIVE,
     },
     "torchvision.models.video.mvit.MultiscaleAttention": {
-        "rel_pos_h": "relative-position table",
-        "rel_pos_t": "relative-position table",
-        "rel_pos_w": "relative-position table",
+        "rel_pos_h": _RELATIVE,
+        "rel_pos_t": _RELATIVE,
+        "rel_pos_w": _RELATIVE,
     },
     "torchvision.models.video.mvit.PositionalEncoding": {
         "class_pos": "position of the class token",
         "class_token": "class token",
-        "spatial_pos": "position table",
-        "temporal_pos": "position table",
+        "spatial_pos": _POSITIONS,
+        "temporal_pos": _POSITIONS,
     },
     "torchvision.models.video.swin_transformer.ShiftedWindowAttention3d": {
-        "relative_position_bias_table": "relative-position table",
+        "relative_position_bias_table": _RELATIVE,
     },
-    "torchvision.models.vision_transformer.Encoder": {"pos_embedding": "position table"},
+    "transformers.models.bert.modeling_bert.BertEmbeddings": {
+        "position_embeddings.weight": _POSITIONS,
+        "token_type_embeddings.weight": _SEGMENTS,
+    },
+    "transformers.models.gpt2.modeling_gpt2.GPT2Model": {"wpe.weight": _POSITIONS},
+    "torchvision.models.vision_transformer.Encoder": {"pos_embedding": _POSITIONS},
     "torchvision.models.vision_transformer.VisionTransformer": {"class_token": "class token"},
+}
+
+
+_FUSED = {
+    # Linear layers that hold several projections of equal size one above the other, by the type of
+    # the module that splits their output.
+    "transformers.models.phi3.modeling_phi3.Phi3MLP": {"gate_up_proj": 2},
 }
 
 
@@ -77,104 +101,199 @@ class Constructed:
 Kind = Ruled | Constructed
 
 
-def kind_of(module: nn.Module, name: str, tensor: torch.Tensor, options: Options) -> Kind:
-    """The kind of a parameter or buffer.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owned:
+    """A parameter or buffer and where it belongs.
 
-    Args:
-        module: its owner.
-        name: its name in the owner.
+    Attributes:
+        root: the whole module.
+        path: of the owner in the whole, empty for the whole.
+        owner: the module that registered it.
+        attribute: its name there.
         tensor: itself; only its shape is looked at.
-        options: what the rules depend on.
     """
-    if is_norm(module) and name in _NORM_ENTRIES:
-        rule, phrase = _NORM_ENTRIES[name]
-        return Ruled(rule=rule, reason=f"{_type(module)}: {phrase}")
-    if name == "weight":
-        weight = _weight(module, tuple(tensor.shape), options)
-        if weight is not None:
-            return weight
-    if isinstance(module, nn.MultiheadAttention):
-        projection = _projection(module, name, tuple(tensor.shape), options)
-        if projection is not None:
-            return projection
+
+    root: nn.Module
+    path: str
+    owner: nn.Module
+    attribute: str
+    tensor: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return tuple(self.tensor.shape)
+
+    @property
+    def parent(self) -> nn.Module | None:
+        """The module that holds the owner."""
+        return self.root.get_submodule(self.path.rpartition(".")[0]) if self.path else None
+
+
+def kind_of(owned: Owned, structure: Structure, options: Options) -> Kind:
+    """The kind of a parameter or buffer; the first that applies, the most specific first."""
+    module, name = owned.owner, owned.attribute
+    ruled = (
+        _branch_end(owned, structure)
+        or _attention(owned, structure, options)
+        or _fused(owned, options)
+        or _norm(module, name)
+        or (_weight(owned, structure, options) if name == "weight" else None)
+    )
+    if ruled is not None:
+        return ruled
     if _is_bias(module, name):
-        return Constructed(if_random=Ruled(rule=Zeros(), reason=f"{_type(module)}: bias 0"))
-    table = _lookup(module, name)
+        return Constructed(if_random=Ruled(rule=Zeros(), reason=f"{type_name(module)}: bias 0"))
+    table = _lookup(owned)
     if table is not None:
-        return Constructed(if_random=Ruled(rule=Zeros(), reason=f"{table}: 0"))
+        return Constructed(if_random=_table(owned, table, options))
     return Constructed()
 
 
-def is_norm(module: nn.Module) -> bool:
-    """Whether the module normalizes, so that its scale is 1 and its shift 0."""
-    return isinstance(module, _NORMS) or _is_named(module, _FROZEN_NORM)
-
-
-def _weight(module: nn.Module, shape: tuple[int, ...], options: Options) -> Ruled | None:
-    match module:
-        case nn.Linear():
-            return Ruled(rule=rules.linear(shape, options), reason="Linear: Algorithm 1")
-        case nn.Embedding() | nn.EmbeddingBag():
-            return Ruled(
-                rule=rules.embedding(shape, module.padding_idx, options),
-                reason="embedding table: Algorithm 1",
-            )
-        case _TRANSPOSED():
-            return Ruled(
-                rule=rules.transposed_convolution(
-                    shape, module.groups, module.stride, _sizes(module.padding), options
-                ),
-                reason=f"{_type(module)}: nearest-neighbour upsampling",
-            )
-    if isinstance(module, _CONVOLUTION) or _is_named(module, _DEFORMABLE):
-        groups: int = module.groups  # type: ignore[assignment]  # by its class
-        where = f" in {groups} groups" if groups > 1 else ""
-        return Ruled(
-            rule=rules.convolution(shape, groups, options),
-            reason=f"{_type(module)}{where}: Algorithm 2",
-        )
+def _branch_end(owned: Owned, structure: Structure) -> Ruled | None:
+    """What closes a residual branch."""
+    if owned.attribute != "weight":
+        return None
+    if owned.path in structure.zero_scales:
+        place = structure.zero_scales[owned.path]
+        return Ruled(rule=Zeros(), reason=f"last norm of residual branch {place}: scale 0")
+    if owned.path in structure.zero_weights:
+        place = structure.zero_weights[owned.path]
+        return Ruled(rule=Zeros(), reason=f"last layer of residual branch {place}: weight 0")
     return None
 
 
-def _projection(
-    module: nn.MultiheadAttention, name: str, shape: tuple[int, ...], options: Options
-) -> Ruled | None:
-    if name == "in_proj_weight":
-        return Ruled(
-            rule=rules.fused_linear(shape, 3, options),
-            reason="fused q, k, v: Algorithm 1 in each",
+def _attention(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
+    """Fused or separate projections of a known block of attention."""
+    block: nn.Module | None = owned.owner
+    path, part = owned.path, owned.attribute
+    if not isinstance(block, nn.MultiheadAttention):
+        if owned.attribute != "weight":
+            return None
+        block = owned.parent
+        path, _, part = owned.path.rpartition(".")
+    known = attention_of(block) if block is not None else None
+    if known is None:
+        return None
+    closed = path in structure.closed_attention
+    where = f"attention of residual branch {structure.closed_attention[path]}" if closed else ""
+    if part == known.fused:
+        rule = rules.attention_projections(
+            owned.shape, options, closed=closed, transposed=is_transposed_linear(owned.owner)
         )
-    if name in _SEPARATE_PROJECTIONS:
-        return Ruled(rule=rules.linear(shape, options), reason=f"{name[0]}: Algorithm 1")
+        phrase = f"{where}: q identity, k and v 0" if closed else "attention: q, k, v each"
+        return Ruled(rule=rule, reason=phrase if closed else f"{phrase} by Algorithm 1")
+    if part in _SEPARATE_PROJECTIONS:
+        if closed and part != "q_proj_weight":
+            return Ruled(rule=Zeros(), reason=f"{where}: {part[0]} 0")
+        return Ruled(rule=rules.linear(owned.shape, options), reason=f"{part[0]}: Algorithm 1")
     return None
+
+
+def _fused(owned: Owned, options: Options) -> Ruled | None:
+    """Several projections in one weight, but for attention's."""
+    parent, name = owned.parent, owned.path.rpartition(".")[2]
+    if parent is None or owned.attribute != "weight":
+        return None
+    parts = next(
+        (_FUSED[path][name] for path in class_paths(parent) if name in _FUSED.get(path, ())), 0
+    )
+    if not parts:
+        return None
+    rule = rules.fused_linear(owned.shape, parts, options)
+    return Ruled(rule=rule, reason=f"{parts} fused projections: Algorithm 1 in each")
+
+
+def _norm(module: nn.Module, name: str) -> Ruled | None:
+    if not is_norm(module) or name not in _NORM_ENTRIES:
+        return None
+    rule, phrase = _NORM_ENTRIES[name]
+    return Ruled(rule=rule, reason=f"{type_name(module)}: {phrase}")
+
+
+def _weight(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
+    module, shape = owned.owner, owned.shape
+    if isinstance(module, nn.Linear):
+        return Ruled(rule=rules.linear(shape, options), reason="Linear: Algorithm 1")
+    if is_transposed_linear(module):
+        rule = rules.transposed_linear(shape, options)
+        return Ruled(rule=rule, reason=f"{type_name(module)}: Algorithm 1, stored transposed")
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        by_position = owned.path in structure.position_embeddings
+        table = _POSITIONS if by_position else _lookup(owned)
+        if table is not None:
+            return _table(owned, table, options)
+        rule = rules.embedding(shape, module.padding_idx, options)
+        return Ruled(rule=rule, reason="embedding table: Algorithm 1")
+    if is_convolution(module):
+        return _convolution(module, shape, options)
+    return None
+
+
+def _convolution(module: nn.Module, shape: tuple[int, ...], options: Options) -> Ruled:
+    name = type_name(module)
+    groups, stride, padding = _geometry(module)
+    if isinstance(module, TRANSPOSED_CONVOLUTION):
+        rule = rules.transposed_convolution(shape, groups, stride, padding, options)
+        return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
+    if is_patch(module, shape):
+        return Ruled(
+            rule=rules.patch_convolution(shape, options), reason=f"{name}: Algorithm 1 on patches"
+        )
+    phrase = f"grouped {name}: Algorithm 2 in each" if groups > 1 else f"{name}: Algorithm 2"
+    return Ruled(rule=rules.convolution(shape, groups, options), reason=phrase)
+
+
+def is_patch(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether a convolution cuts its input into patches: stride = kernel, nothing else."""
+    groups, stride, padding = _geometry(module)
+    kernel = shape[2:]
+    dilation = getattr(module, "dilation", 1)
+    dilated = any(size > 1 for size in (dilation if isinstance(dilation, tuple) else (dilation,)))
+    plain = groups == 1 and not any(padding) and not dilated
+    return plain and stride == kernel and math.prod(kernel) > 1
+
+
+def _geometry(module: nn.Module) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Groups, stride and padding of a convolution; `same` padding is any but none."""
+    layer: Any = module  # its class is checked by the caller
+    padding = layer.padding
+    if isinstance(padding, str):
+        padding = (int(padding != "valid"),) * len(layer.kernel_size)
+    return layer.groups, tuple(layer.stride), tuple(padding)
 
 
 def _is_bias(module: nn.Module, name: str) -> bool:
     if isinstance(module, nn.MultiheadAttention):
         return name == "in_proj_bias"
-    return name == "bias" and (
-        isinstance(module, nn.Linear | _CONVOLUTION) or _is_named(module, _DEFORMABLE)
-    )
+    return name == "bias" and is_weight_layer(module)
 
 
-def _lookup(module: nn.Module, name: str) -> str | None:
-    for kind in type(module).__mro__:
-        phrase = _LOOKUPS.get(f"{kind.__module__}.{kind.__qualname__}", {}).get(name)
-        if phrase is not None:
-            return phrase
-    return None
+def _lookup(owned: Owned) -> str | None:
+    """What a table is, by the type of the module that owns it or of one further out."""
+    path, inner = owned.path, owned.attribute
+    while True:
+        table = _known_table(owned.root.get_submodule(path), inner)
+        if table is not None or not path:
+            return table
+        path, _, last = path.rpartition(".")
+        inner = f"{last}.{inner}"
 
 
-def _is_named(module: nn.Module, path: str) -> bool:
-    """Isinstance for a class of torchvision, which not every module's process has imported."""
-    return any(f"{kind.__module__}.{kind.__qualname__}" == path for kind in type(module).__mro__)
+def _known_table(module: nn.Module, name: str) -> str | None:
+    tables = (_LOOKUPS.get(path, {}).get(name) for path in class_paths(module))
+    return next((table for table in tables if table is not None), None)
 
 
-def _sizes(padding: str | tuple[int, ...]) -> tuple[int, ...]:
-    if isinstance(padding, str):  # torch refuses it for transposed convolutions
-        raise TypeError(padding)
-    return padding
-
-
-def _type(module: nn.Module) -> str:
-    return type(module).__name__
+def _table(owned: Owned, table: str, options: Options) -> Ruled:
+    """A lookup table; of several position tables that one module sums, the largest alone."""
+    if table != _POSITIONS:
+        return Ruled(rule=Zeros(), reason=f"{table}: 0")
+    siblings = [
+        parameter.numel()
+        for name, parameter in owned.owner.named_parameters(recurse=False)
+        if _known_table(owned.owner, name) == _POSITIONS
+    ]
+    if owned.tensor.numel() < max(siblings, default=0):
+        return Ruled(rule=Zeros(), reason=f"{table} summed with a larger one: 0")
+    return Ruled(rule=rules.position_table(owned.shape, options), reason=f"{table}: mirrored")

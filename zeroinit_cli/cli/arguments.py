@@ -1,14 +1,20 @@
 """Arguments and options that several commands share, and what they mean together."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from zeroinit_cli.options import SCALES, Options
+from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS, Options
 from zeroinit_cli.source import Source, parse_source
 
 SOURCE_HELP = "A torchvision model name, such as resnet18; zeroinit models lists them."
-_DEFAULTS = Options().to_names()
+_DEFAULTS = Options().to_words()
+
+
+def _choices(option: str) -> str:
+    return f"{', '.join(CHOICES[option])}. [default: {_DEFAULTS[option]}]"
+
 
 SourceText = Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP)]
 Settings = Annotated[
@@ -20,30 +26,60 @@ Settings = Annotated[
     ),
 ]
 DTypeName = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--dtype",
-        metavar="TYPE",
-        help="Type of the floating tensors: float32, float64, float16 or bfloat16.",
+        "--dtype", metavar="TYPE", help=f"Type of the floating tensors: {_choices('dtype')}"
+    ),
+]
+ExpansionName = Annotated[
+    str | None,
+    typer.Option(
+        "--expansion",
+        metavar="MATRIX",
+        help=f"Matrix wherever fan_out > fan_in: {_choices('expansion')}",
+    ),
+]
+ResidualName = Annotated[
+    str | None,
+    typer.Option(
+        "--residual",
+        metavar="ENDING",
+        help=f"What closes residual branches: {_choices('residual')}",
     ),
 ]
 ScaleName = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--scale",
-        metavar="SCALE",
-        help=f"Constant of the Hadamard expansions: {' or '.join(SCALES)}.",
+        "--scale", metavar="SCALE", help=f"Constant of the expansions: {_choices('scale')}"
+    ),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help=f"Several options at once: {', '.join(PRESETS)}. An option given beside it wins.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override",
+        metavar="PATTERN=RULE",
+        help="A rule for the tensors whose names match a glob, the last match wins: "
+        f"{', '.join(OVERRIDE_RULES)}. Repeatable.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
-DEFAULT_DTYPE = _DEFAULTS["dtype"]
-DEFAULT_SCALE = _DEFAULTS["scale"]
-
 
 def read_request(
-    source: str, settings: list[str] | None, dtype: str, scale: str
+    source: str,
+    settings: list[str] | None,
+    words: Mapping[str, str | None],
+    preset: str | None,
+    overrides: list[str] | None,
 ) -> tuple[Source, Options]:
     """What to build and how, from the words of the command line.
 
@@ -51,4 +87,5 @@ def read_request(
         SourceError: SOURCE or a setting is malformed.
         UsageError: an option's value is none of its choices.
     """
-    return parse_source(source, settings or ()), Options.from_names(dtype=dtype, scale=scale)
+    options = Options.from_words(words, preset=preset, overrides=overrides or ())
+    return parse_source(source, settings or ()), options

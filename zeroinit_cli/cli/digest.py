@@ -1,10 +1,12 @@
 """`zeroinit digest SOURCE`."""
 
 from zeroinit_cli.cli.arguments import (
-    DEFAULT_DTYPE,
-    DEFAULT_SCALE,
     DTypeName,
+    ExpansionName,
     Json,
+    Overrides,
+    PresetName,
+    ResidualName,
     ScaleName,
     Settings,
     SourceText,
@@ -16,12 +18,17 @@ from zeroinit_cli.cli.console import out, out_json, shown_progress
 def command(
     source: SourceText,
     settings: Settings = None,
-    dtype: DTypeName = DEFAULT_DTYPE,
-    scale: ScaleName = DEFAULT_SCALE,
+    dtype: DTypeName = None,
+    expansion: ExpansionName = None,
+    residual: ResidualName = None,
+    scale: ScaleName = None,
+    preset: PresetName = None,
+    override: Overrides = None,
     json: Json = False,
 ) -> None:
     """Print the SHA-256 that generate would give; write nothing."""
-    what, options = read_request(source, settings, dtype, scale)
+    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
+    what, options = read_request(source, settings, words, preset, override)
 
     from zeroinit_cli.architectures import plan_source
     from zeroinit_cli.checkpoint.stream import plan_sha256

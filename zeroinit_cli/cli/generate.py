@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from zeroinit_cli.cli.arguments import (
-    DEFAULT_DTYPE,
-    DEFAULT_SCALE,
     DTypeName,
+    ExpansionName,
     Json,
+    Overrides,
+    PresetName,
     Quiet,
+    ResidualName,
     ScaleName,
     Settings,
     SourceText,
@@ -27,8 +29,12 @@ def command(
         typer.Option("--output", "-o", metavar="PATH", help="The checkpoint to write."),
     ],
     settings: Settings = None,
-    dtype: DTypeName = DEFAULT_DTYPE,
-    scale: ScaleName = DEFAULT_SCALE,
+    dtype: DTypeName = None,
+    expansion: ExpansionName = None,
+    residual: ResidualName = None,
+    scale: ScaleName = None,
+    preset: PresetName = None,
+    override: Overrides = None,
     lock: Annotated[
         Path | None,
         typer.Option(
@@ -45,7 +51,8 @@ def command(
     """Write a checkpoint, its .sha256 and its entry in zeroinit.lock."""
     if lock is not None and no_lock:
         raise UsageError("--lock and --no-lock exclude each other", where="the options")
-    what, options = read_request(source, settings, dtype, scale)
+    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
+    what, options = read_request(source, settings, words, preset, override)
 
     from zeroinit_cli.generate import default_lock, generate
 

@@ -6,45 +6,60 @@ from typing import Annotated, Any
 import typer
 
 from zeroinit_cli.cli.arguments import (
-    DEFAULT_DTYPE,
-    DEFAULT_SCALE,
     DTypeName,
+    ExpansionName,
     Json,
+    Overrides,
+    PresetName,
+    ResidualName,
     ScaleName,
     Settings,
     SourceText,
     read_request,
 )
-from zeroinit_cli.cli.console import out, out_json
-from zeroinit_cli.describe import Group, describe_rule, group_tensors, numel
+from zeroinit_cli.cli.console import out, out_json, say
+from zeroinit_cli.describe import Group, describe_rule, group_tensors, nonzeros, numel
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import Plan, PlannedTensor
+from zeroinit_cli.plan import Caution, Plan, PlannedTensor
 from zeroinit_cli.source import Source
 
-_WIDTH = 120  # off a terminal, so that a pipe gets the same lines everywhere
+_WIDTH = 160  # off a terminal, so that a pipe gets the same lines everywhere
 _MOST_PATTERNS = 4
+_STRICT = 1
 
 
 def command(
     source: SourceText,
     settings: Settings = None,
-    dtype: DTypeName = DEFAULT_DTYPE,
-    scale: ScaleName = DEFAULT_SCALE,
+    dtype: DTypeName = None,
+    expansion: ExpansionName = None,
+    residual: ResidualName = None,
+    scale: ScaleName = None,
+    preset: PresetName = None,
+    override: Overrides = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 if there is anything to warn about.")
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="A line for every tensor.")] = False,
     json: Json = False,
 ) -> None:
     """Print every tensor, its rule, and why; make no weights."""
-    what, options = read_request(source, settings, dtype, scale)
+    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
+    what, options = read_request(source, settings, words, preset, override)
 
     from zeroinit_cli.architectures import plan_source
 
     plan = plan_source(what, options)
     if json:
         out_json(_plan_json(plan, what, options))
-        return
-    _print_table(_every_row(plan) if every else _group_rows(plan))
-    out(_totals(plan, what))
+    else:
+        _print_table(_every_row(plan) if every else _group_rows(plan))
+        out(_totals(plan, what))
+        for caution in plan.cautions:
+            say(_caution_text(caution))
+    if strict and plan.cautions:
+        raise typer.Exit(_STRICT)
 
 
 def _plan_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
@@ -55,25 +70,38 @@ def _plan_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
     ]
     return {
         **plan.to_json(),
+        "adds": [{"class": kind, "place": place} for place, kind in plan.adds],
         "arguments": dict(source.arguments),
         "digest": plan.digest(),
         "kept": {sha256: base64.b64encode(data).decode() for sha256, data in plan.kept.items()},
-        "options": options.to_names(),
+        "options": {
+            **options.to_words(),
+            "overrides": [str(override) for override in options.overrides],
+        },
         "source": str(source),
         "tensors": tensors,
+        "warnings": [
+            {"hint": caution.hint, "kind": caution.kind, "text": caution.text}
+            for caution in plan.cautions
+        ],
     }
+
+
+def _caution_text(caution: Caution) -> str:
+    hint = f"\n  hint: {caution.hint}" if caution.hint else ""
+    return f"warning: {printable(caution.text)}{hint}"
 
 
 def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
     return [
-        ("tensors", "count", "elements", "rule", "why"),
+        ("count", "elements", "rule", "why", "tensors"),
         *(
             (
-                _group_names(group),
                 str(len(group.tensors)),
                 f"{numel(group.tensors):,}",
                 group.rule,
                 group.reason,
+                _group_names(group),
             )
             for group in group_tensors(plan)
         ),
@@ -108,8 +136,13 @@ def _reason(tensor: PlannedTensor) -> str:
 
 
 def _totals(plan: Plan, source: Source) -> str:
-    tensors = f"{len(plan.tensors)} tensors, {numel(plan.tensors):,} elements"
-    return f"{source}: {tensors}, {plan.nbytes:,} bytes\nscheme {plan.scheme}, plan {plan.digest()}"
+    elements = numel(plan.tensors)
+    zeros = elements - sum(nonzeros(each.rule, each.info.shape) for each in plan.tensors)
+    share = f"{zeros / max(elements, 1):.1%} zeros"
+    return (
+        f"{source}: {len(plan.tensors)} tensors, {elements:,} elements ({share}), "
+        f"{plan.nbytes:,} bytes\nscheme {plan.scheme}, plan {plan.digest()}"
+    )
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

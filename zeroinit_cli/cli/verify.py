@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zeroinit_cli.cli.arguments import (
-    DEFAULT_DTYPE,
-    DEFAULT_SCALE,
     SOURCE_HELP,
     DTypeName,
+    ExpansionName,
     Json,
+    Overrides,
+    PresetName,
     Quiet,
+    ResidualName,
     ScaleName,
     Settings,
     read_request,
@@ -21,7 +23,6 @@ from zeroinit_cli.cli.console import out, out_json, say, shown_progress
 from zeroinit_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
-    from zeroinit_cli.progress import Progress
     from zeroinit_cli.verify import Unanswered, Verified
 
 _FAILED, _UNANSWERED = 1, 2
@@ -41,8 +42,12 @@ def command(
         typer.Option("--source", metavar="SOURCE", help=f"Hold one file against it. {SOURCE_HELP}"),
     ] = None,
     settings: Settings = None,
-    dtype: DTypeName = DEFAULT_DTYPE,
-    scale: ScaleName = DEFAULT_SCALE,
+    dtype: DTypeName = None,
+    expansion: ExpansionName = None,
+    residual: ResidualName = None,
+    scale: ScaleName = None,
+    preset: PresetName = None,
+    override: Overrides = None,
     ignore_missing: Annotated[
         bool,
         typer.Option("--ignore-missing", help="A file that is not there is no failure."),
@@ -55,14 +60,15 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Re-derive every locked checkpoint and compare, byte for byte."""
+    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
     results: Sequence[Verified | Unanswered]
     with shown_progress(quiet=quiet or json) as progress:
         if source is None:
-            if settings or dtype != DEFAULT_DTYPE or scale != DEFAULT_SCALE:
+            if settings or preset or override or any(words.values()):
                 raise UsageError(
                     "the lock says how its checkpoints were made",
-                    where="--set, --dtype or --scale",
-                    hint="these go with --source",
+                    where="the options",
+                    hint="--set and options that change bytes go with --source",
                 )
             from zeroinit_cli.verify import verify_locked
 
@@ -78,7 +84,11 @@ def command(
                     "--source takes one file, and neither --ignore-missing nor --hash-only",
                     where="the options",
                 )
-            results = [_sourced((paths or [])[0], source, settings, dtype, scale, progress)]
+            what, options = read_request(source, settings, words, preset, override)
+
+            from zeroinit_cli.verify import verify_source
+
+            results = [verify_source((paths or [])[0], what, options, progress=progress)]
     if json:
         out_json({"checkpoints": [_to_json(result) for result in results]})
     elif not quiet:
@@ -87,21 +97,6 @@ def command(
     code = _exit_code(results)
     if code:
         raise typer.Exit(code)
-
-
-def _sourced(
-    path: Path,
-    source: str,
-    settings: list[str] | None,
-    dtype: str,
-    scale: str,
-    progress: "Progress",
-) -> "Verified":
-    what, options = read_request(source, settings, dtype, scale)
-
-    from zeroinit_cli.verify import verify_source
-
-    return verify_source(path, what, options, progress=progress)
 
 
 def _status(result: "Verified | Unanswered") -> str:

@@ -1,0 +1,89 @@
+"""Attention blocks whose projections are fused: which part of which weight is q, k and v.
+
+Attention with projections of its own needs no entry: they are Linear layers like any others.
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from zeroinit_cli.architectures.classes import class_paths
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attention:
+    """One type of attention block.
+
+    Attributes:
+        fused: the parameter or submodule whose weight holds q, k and v, in this order.
+        output: the submodule that projects what attention gives.
+        closable: neither k nor v is normalized before use, and nothing but attention times v
+            reaches the output projection, so that v = 0 makes the block give 0.
+        opaque: the block is one node of the graph; else the graph looks into it.
+    """
+
+    fused: str
+    output: str
+    closable: bool
+    opaque: bool = True
+
+
+_BLOCKS = {
+    "torch.nn.modules.activation.MultiheadAttention": Attention(
+        fused="in_proj_weight", output="out_proj", closable=True
+    ),
+    "torchvision.models.maxvit.RelativePositionalMultiHeadAttention": Attention(
+        fused="to_qkv", output="merge", closable=True
+    ),
+    # Version 2 divides q and k by their norms: k = 0 would give gradients without bound.
+    "torchvision.models.swin_transformer.ShiftedWindowAttentionV2": Attention(
+        fused="qkv", output="proj", closable=False
+    ),
+    "torchvision.models.swin_transformer.ShiftedWindowAttention": Attention(
+        fused="qkv", output="proj", closable=True
+    ),
+    # Pools and normalizes k and v, and adds the pooled q to what attention gives.
+    "torchvision.models.video.mvit.MultiscaleAttention": Attention(
+        fused="qkv", output="project.0", closable=False, opaque=False
+    ),
+    "torchvision.models.video.swin_transformer.ShiftedWindowAttention3d": Attention(
+        fused="qkv", output="proj", closable=True
+    ),
+    "transformers.models.gpt2.modeling_gpt2.GPT2Attention": Attention(
+        fused="c_attn", output="c_proj", closable=True
+    ),
+}
+
+
+def attention_of(module: nn.Module) -> Attention | None:
+    """The entry of a module's type or of its nearest base class, if it is a known block."""
+    found = (_BLOCKS.get(path) for path in class_paths(module))
+    return next((block for block in found if block is not None), None)
+
+
+def opaque_attention_of(module: nn.Module) -> Attention | None:
+    """The entry of a block that is one node of the graph."""
+    block = attention_of(module)
+    return block if block is not None and block.opaque else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Composite:
+    """A torch layer whose forward cannot be traced, but whose residual branches are known.
+
+    Attributes:
+        attentions: submodules that each end one branch.
+        weights: submodules whose weight ends one branch.
+    """
+
+    attentions: tuple[str, ...]
+    weights: tuple[str, ...]
+
+
+def composite_of(module: nn.Module) -> Composite | None:
+    """The branches of a torch transformer layer, pre- or post-norm alike."""
+    if isinstance(module, nn.TransformerEncoderLayer):
+        return Composite(attentions=("self_attn",), weights=("linear2",))
+    if isinstance(module, nn.TransformerDecoderLayer):
+        return Composite(attentions=("self_attn", "multihead_attn"), weights=("linear2",))
+    return None
