@@ -37,7 +37,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        code = _run()
+        code = run()
     except ClosedPipeError:
         code = _CLOSED_PIPE
     if code == _CLOSED_PIPE:
@@ -50,7 +50,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise _InterruptedError(number)
 
 
-def _run() -> int:
+def run() -> int:
+    """Run the command line and return its exit code; what goes wrong is rendered here."""
     try:
         # Not standalone: Typer would exit 1 for our exceptions and print its own boxes.
         return int(app(standalone_mode=False) or 0)

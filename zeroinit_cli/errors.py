@@ -123,7 +123,7 @@ def printable(text: str) -> str:
 
 def near(wrong: str, known: Iterable[str], *, count: int = 3) -> str | None:
     """The hint that names what was probably meant, or None where nothing is near."""
-    matches = difflib.get_close_matches(wrong, sorted(known), n=count, cutoff=0.6)
+    matches = difflib.get_close_matches(wrong, sorted(known), n=count, cutoff=0.7)
     return f"did you mean {' or '.join(matches)}?" if matches else None
 
 

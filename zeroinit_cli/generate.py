@@ -91,7 +91,7 @@ def generate(
 
 def default_lock(output: Path) -> Path:
     """The lock beside a checkpoint."""
-    return output.with_name(LOCK_NAME)
+    return output.parent / LOCK_NAME
 
 
 def _check_output(output: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from zeroinit_cli.dtypes import RANK, DType
 
-SCHEME = "zero-1"
+SCHEME = "zero-0"
 """The rules' version: same scheme, same bytes, for ever."""
 
 

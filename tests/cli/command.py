@@ -1,0 +1,56 @@
+"""The real command: in this process where it is enough, as a child where it is not."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zeroinit_cli.__main__ import run
+
+MODEL = "shufflenet_v2_x0_5"  # 5 MB
+SIZE = 5_530_712
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed and returned."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Command:
+    """Runs `zeroinit` in this process."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch):
+        self._capture, self._patch = capture, patch
+
+    def __call__(self, *arguments: str | Path) -> Result:
+        self._patch.setattr(sys, "argv", ["zeroinit", *map(str, arguments)])
+        self._capture.readouterr()
+        code = run()
+        captured = self._capture.readouterr()
+        return Result(code, captured.out, captured.err)
+
+
+def child(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs `zeroinit` as a process of its own."""
+    environment = {**os.environ, **options.pop("env", {})}
+    return subprocess.run(
+        [sys.executable, "-m", "zeroinit_cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        **options,
+    )

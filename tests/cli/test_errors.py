@@ -1,0 +1,285 @@
+"""What goes wrong, in whole messages, with the right exit code."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import MODEL, Command, child
+from zeroinit_cli.cli import models
+
+UNKNOWN = (
+    "error: no model is called 'resnet81' in SOURCE\n"
+    "  expected: a name that zeroinit models lists\n"
+    "\nhint: did you mean resnet18 or resnet152 or resnet101?\n"
+)
+
+MESSAGES: list[tuple[tuple[str, ...], str]] = [
+    (("digest", "resnet81"), UNKNOWN),
+    (("plan", "torchvision:resnet81"), UNKNOWN),
+    (
+        ("digest", "timm:resnet18"),
+        "error: unknown prefix 'timm' in SOURCE\n"
+        "  expected: a model name, alone or after 'torchvision' and a colon\n"
+        "  found: 'timm:resnet18'\n",
+    ),
+    (
+        ("digest", "../resnet18"),
+        "error: not a model name in SOURCE\n"
+        "  expected: letters, digits and underscores, such as resnet18\n"
+        "  found: '../resnet18'\n"
+        "\nhint: zeroinit models lists the names\n",
+    ),
+    (
+        ("digest", "resnet18", "--set", "nonsense=1"),
+        "error: resnet18 does not take 'nonsense' in --set\n"
+        "  expected: groups, norm_layer, num_classes, replace_stride_with_dilation, "
+        "width_per_group, zero_init_residual\n",
+    ),
+    (
+        ("digest", "resnet18", "--set", "num_clases=10"),
+        "error: resnet18 does not take 'num_clases' in --set\n"
+        "  expected: groups, norm_layer, num_classes, replace_stride_with_dilation, "
+        "width_per_group, zero_init_residual\n"
+        "\nhint: did you mean num_classes?\n",
+    ),
+    (
+        ("digest", "swin_v2_t", "--set", "stochastic_depth_prob=0"),
+        "error: swin_v2_t does not take 'stochastic_depth_prob' in --set\n"
+        "  expected: attention_dropout, dropout, mlp_ratio, norm_layer, num_classes\n",
+    ),
+    (
+        ("digest", "resnet18", "--set", "num_classes"),
+        "error: malformed setting in --set\n"
+        "  expected: KEY=VALUE, such as num_classes=10\n"
+        "  found: 'num_classes'\n",
+    ),
+    (
+        ("digest", "resnet18", "--set", "num_classes=1", "--set", "num_classes=2"),
+        "error: num_classes is given twice in --set\n",
+    ),
+    (
+        ("digest", "resnet18", "--set", "num_classes={}"),
+        "error: unusable value in --set num_classes\n"
+        "  expected: an int, float, bool or str, or a tuple of them\n"
+        "  found: {}\n",
+    ),
+    (
+        ("digest", "resnet18", "--set", "num_classes=1e999"),
+        "error: unusable value in --set num_classes\n  expected: a finite number\n  found: inf\n",
+    ),
+    (
+        ("digest", "resnet18", "--dtype", "float31"),
+        "error: unknown choice in --dtype\n"
+        "  expected: float64, float32, float16, bfloat16\n"
+        "  found: 'float31'\n"
+        "\nhint: did you mean float32 or float16 or bfloat16?\n",
+    ),
+    (
+        ("digest", "resnet18", "--override", "fc.weight"),
+        "error: malformed override in --override\n"
+        "  expected: PATTERN=RULE, such as '*.head.weight=zeros'\n"
+        "  found: 'fc.weight'\n",
+    ),
+    (
+        ("digest", "resnet18", "--override", "fc.weihgt=zeros"),
+        "error: an override matches no tensor in --override 'fc.weihgt=zeros'\n"
+        "  expected: a glob over the names that zeroinit plan --all lists\n"
+        "\nhint: did you mean fc.weight?\n",
+    ),
+    (
+        ("digest", "resnet18", "--override", "fc.bias=algorithm-1"),
+        "error: algorithm-1 does not fit fc.bias in --override 'fc.bias=algorithm-1'\n"
+        "  expected: a floating matrix (fan_out, fan_in)\n"
+        "  found: float32 [1000]\n",
+    ),
+    (
+        ("models", "no_such"),
+        "error: no model matches 'no_such' in PATTERN\n",
+    ),
+    (
+        ("generate", "resnet18"),
+        "error: missing option '--output' / '-o' in the command line\n"
+        "\nhint: zeroinit --help, or zeroinit COMMAND --help\n",
+    ),
+    (
+        ("digest", "resnet18", "--fast"),
+        "error: no such option: --fast (Possible options: --set) in the command line\n"
+        "\nhint: zeroinit --help, or zeroinit COMMAND --help\n",
+    ),
+    (
+        ("frobnicate",),
+        "error: no such command 'frobnicate' in the command line\n"
+        "\nhint: zeroinit --help, or zeroinit COMMAND --help\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MESSAGES)
+def test_a_wrong_command_is_answered_in_words(
+    zeroinit: Command, arguments: tuple[str, ...], message: str
+) -> None:
+    result = zeroinit(*arguments)
+    assert (result.code, result.out, result.err) == (2, "", message)
+
+
+@pytest.mark.parametrize("model", ["fasterrcnn_resnet50_fpn", "deeplabv3_resnet50"])
+def test_builders_that_swallow_any_key_are_not_asked(zeroinit: Command, model: str) -> None:
+    result = zeroinit("digest", model, "--set", "nonsense=1")
+    assert result.code == 2
+    assert result.err.startswith(f"error: {model} does not take 'nonsense' in --set\n  expected: ")
+    assert "num_classes" in result.err
+
+
+def test_a_builders_own_refusal_is_ours(zeroinit: Command) -> None:
+    result = zeroinit("digest", "resnet18", "--set", "num_classes=-1")
+    assert result.code == 2
+    assert result.err.startswith("error: the builder failed in torchvision:resnet18\n  found: ")
+    assert result.err.endswith("\nhint: check the --set values\n")
+    assert "Traceback" not in result.err
+
+
+LOCKS: list[tuple[str, str | bytes, str]] = [
+    ("no TOML", "version = ", "error: not a TOML file in zeroinit.lock\n"),
+    ("no UTF-8", b"\xff", "error: not a TOML file in zeroinit.lock\n"),
+    ("nested", "a = " + "[" * 100_000, "error: not a TOML file in zeroinit.lock\n"),
+    (
+        "newer",
+        "version = 2",
+        "error: unknown lock version in zeroinit.lock: version\n  expected: 1\n  found: 2\n",
+    ),
+    (
+        "true",
+        "version = true",
+        "error: unknown lock version in zeroinit.lock: version\n  expected: 1\n  found: True\n",
+    ),
+    ("none", "", "error: unknown lock version in zeroinit.lock: version\n  expected: 1\n"),
+    (
+        "unknown key",
+        "version = 1\nnew = 1",
+        "error: 1 invalid field in zeroinit.lock\n  found: new: extra inputs are not permitted\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [lock[1:] for lock in LOCKS], ids=[lock[0] for lock in LOCKS]
+)
+def test_a_hostile_lock_is_ordinary_bad_input(
+    zeroinit: Command, tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    data = content.encode() if isinstance(content, str) else content
+    (tmp_path / "zeroinit.lock").write_bytes(data)
+    for arguments in (("verify",), ("generate", MODEL, "-o", "x")):
+        result = zeroinit(*arguments)
+        assert result.code == 2
+        assert result.err.startswith(message)
+        assert (tmp_path / "zeroinit.lock").read_bytes() == data
+        assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "said"),
+    [
+        ('path = "init', 'path = "../init', "checkpoint.0.path: must be a plain relative path"),
+        ('path = "init', 'path = "/init', "checkpoint.0.path: must be a plain relative path"),
+        ('path = "init', 'path = "a\\\\b', "checkpoint.0.path: must be a plain relative path"),
+        ('path = "init', 'path = "\\u001binit', "checkpoint.0.path: must be a plain relative"),
+        ('"zero-0"', '"zero-9"', "scheme 'zero-9' is not 'zero-0'"),
+        ("size = ", "size = -", "checkpoint.0.size: input should be greater than or equal to 0"),
+        ("size = ", "size = 1.5 # ", "checkpoint.0.size: input should be a valid integer"),
+        ('"float32"', '"float31"', "unknown choice ('float31')"),
+        ('sha256 = "', 'sha256 = "Z', "checkpoint.0.sha256: must be 64 hexadecimal digits"),
+        ("options", "arguments = {a = nan}\noptions", "unusable value (nan)"),
+    ],
+)
+def test_a_wrong_field_of_a_lock_is_named(
+    zeroinit: Command, made: Path, pattern: str, replacement: str, said: str
+) -> None:
+    lock = made / "zeroinit.lock"
+    text = lock.read_text()
+    assert pattern in text
+    lock.write_text(text.replace(pattern, replacement, 1))
+    result = zeroinit("verify")
+    assert result.code == 2
+    assert result.err.startswith("error: 1 invalid field in zeroinit.lock\n  found: checkpoint.0")
+    assert said in result.err
+    assert "\x1b" not in result.err
+
+
+def test_a_path_that_is_locked_twice_is_refused(zeroinit: Command, made: Path) -> None:
+    lock = made / "zeroinit.lock"
+    entry = lock.read_text().partition("[[checkpoint]]")[2]
+    lock.write_text(f"{lock.read_text()}\n[[checkpoint]]{entry}")
+    result = zeroinit("verify")
+    assert result.code == 2
+    assert "'init.safetensors' is locked twice" in result.err
+
+
+def test_a_pipe_for_a_lock_does_not_hang(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "zeroinit.lock")
+    done = child("verify", cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "error: not a regular file in zeroinit.lock\n")
+
+
+def test_a_fault_of_ours_exits_70_and_asks_for_a_report(
+    zeroinit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(models, "fnmatchcase", fail)
+    result = zeroinit("models")
+    assert result.code == 70
+    assert "\nerror: a fault of zeroinit 0.1.0, not of yours\n" in result.err
+    assert "  found: ZeroDivisionError: a bug\n" in result.err
+
+
+def test_a_closed_pipe_exits_141_in_silence() -> None:
+    command = f"{sys.executable} -m zeroinit_cli models | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_the_old_file(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    (tmp_path / "a").write_text("old")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zeroinit_cli", "generate", "vit_h_14", "-o", "a", "--force"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".a.zeroinit-part")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (
+        code,
+        f"interrupted by {number.name}; no file is left half written\n",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_version_help_and_completion_need_neither_numpy_nor_torch() -> None:
+    script = (
+        "import sys\nfrom zeroinit_cli.__main__ import run\n"
+        "sys.argv = ['zeroinit', *sys.argv[1:]]\n"
+        "try:\n    run()\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'torchvision', 'numpy') if name in sys.modules])"
+    )
+    for arguments in (["--version"], ["--help"], ["generate", "--help"], ["--show-completion"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.endswith("[]\n"), (arguments, done.stdout[-200:])
