@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test format bench clean
+.PHONY: setup demo test test-torch-free format bench clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,14 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest
+
+# The rooms that need no torch, under another Python: make test-torch-free PYTHON=python3.13
+TORCH_FREE := $(VENV)-torch-free
+test-torch-free:
+	$(PYTHON) -m venv $(TORCH_FREE)
+	$(TORCH_FREE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		numpy typer rich pydantic tomlkit filelock pytest pytest-timeout pytest-xdist
+	$(TORCH_FREE)/bin/python -m pytest tests/files tests/test_lock.py tests/test_torch_free.py
 
 format: setup
 	$(BIN)/ruff check --fix .

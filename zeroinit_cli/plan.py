@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from zeroinit_cli.dtypes import RANK, DType
 
 SCHEME = "zero-0"
-"""The rules' version: same scheme, same bytes, for ever."""
+"""The rules' version. `zero-0` precedes `zero-1`, the first whose bytes are promised for ever."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,10 +26,11 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise InputError("not a regular file", where=str(path))
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise InputError("not a regular file", where=str(path))
             yield file, status.st_size
     except OSError as error:
         raise InputError("cannot read the file", where=str(path), found=reason_of(error)) from error

@@ -1,0 +1,93 @@
+"""One SHA-256 for resnet18, wherever and however it is computed, and by whom."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import scipy.linalg
+import torch
+
+from tests.cli.command import child
+from zeroinit_cli.architectures import plan_source
+from zeroinit_cli.architectures.importing import import_torchvision
+from zeroinit_cli.checkpoint.stream import plan_sha256
+from zeroinit_cli.options import Options
+from zeroinit_cli.source import parse_source
+
+SOURCE = parse_source("resnet18")
+ENVIRONMENTS = [
+    {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C", "OMP_NUM_THREADS": "1"},
+    {"PYTHONHASHSEED": "1", "TZ": "Asia/Kolkata", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "2"},
+    {"PYTHONHASHSEED": "77", "TZ": "America/New_York", "LC_ALL": "POSIX", "COLUMNS": "40"},
+]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """From plain torch and safetensors' own writer, the rules restated by name."""
+    torchvision = import_torchvision()
+    state = torchvision.models.resnet18().state_dict()
+    for name, tensor in state.items():
+        state[name] = restated(name, tensor)
+    path = tmp_path_factory.mktemp("plain") / "x.safetensors"
+    safetensors.torch.save_file(state, path, metadata={"format": "pt"})
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def restated(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    out = torch.zeros_like(tensor)
+    if tensor.ndim == 4:
+        centre = tensor.shape[-1] // 2
+        out[:, :, centre, centre] = algorithm_1(*tensor.shape[:2])
+    elif name == "fc.weight":
+        out = algorithm_1(*tensor.shape)
+    elif name.endswith("running_var") or (name.endswith("weight") and ".bn2." not in name):
+        out += 1
+    return out
+
+
+def algorithm_1(fan_out: int, fan_in: int) -> torch.Tensor:
+    if fan_out <= fan_in:
+        return torch.eye(fan_out, fan_in)
+    m = int(np.ceil(np.log2(fan_out)))
+    matrix = scipy.linalg.hadamard(2**m)[:fan_out, :fan_in] / 2 ** (m / 2)
+    return torch.from_numpy(matrix.astype(np.float32))
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_no_environment_changes_a_byte(number: int, tmp_path: Path, expected: str) -> None:
+    folder = tmp_path / f"folder {number}"
+    folder.mkdir()
+    done = child(
+        "generate",
+        "resnet18",
+        "-o",
+        "x",
+        cwd=folder,
+        env=ENVIRONMENTS[number],
+        umask=(0o022, 0o077, 0o000)[number],
+    )
+    assert (done.returncode, done.stdout) == (0, f"{expected}  x\n"), done.stderr
+
+
+def test_the_processs_seeds_types_and_threads_change_nothing(expected: str) -> None:
+    threads = torch.get_num_threads()
+    torch.manual_seed(123)
+    np.random.seed(123)
+    random.seed(123)
+    states = torch.get_rng_state(), random.getstate()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    try:
+        with torch.device("meta"):
+            plan = plan_source(SOURCE, Options())
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(threads)
+    assert plan_sha256(plan) == expected
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]

@@ -1,0 +1,43 @@
+"""What the project says of itself: README's output, the contracts, and that they can break."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.command import child
+from zeroinit_cli import __version__
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_readme_shows_what_the_command_prints(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    done = child("generate", "resnet18", "-o", "init.safetensors", cwd=tmp_path)
+    verified = child("verify", cwd=tmp_path)
+    shown = f"{done.stdout}{done.stderr}$ zeroinit verify\n{verified.stdout}```"
+    assert f"$ zeroinit generate resnet18 -o init.safetensors\n{shown}" in readme
+
+
+def test_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command in ("generate", "verify", "digest", "plan", "models"):
+        assert f"`zeroinit {command}" in readme
+
+
+def test_torch_outside_its_room_would_be_seen(tmp_path: Path) -> None:
+    """The import contract can fail: an `import torch` in a lower room breaks it."""
+    import shutil
+
+    shutil.copytree(ROOT / "zeroinit_cli", tmp_path / "zeroinit_cli")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    linter = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
+    assert subprocess.run(linter, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    values = tmp_path / "zeroinit_cli" / "values.py"
+    values.write_text(f"import torch\n{values.read_text()}")
+    done = subprocess.run(linter, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "zeroinit_cli.values is not allowed to import torch" in done.stdout
+
+
+def test_the_version_is_printed() -> None:
+    assert child("--version").stdout == f"zeroinit {__version__}\n"

@@ -1,0 +1,31 @@
+"""The rooms without torch, by hand-made plans: also run under Pythons that have no torch."""
+
+import hashlib
+from pathlib import Path
+
+from tests.plans import plan, tensor
+from zeroinit_cli.checkpoint.compare import compare_with_plan
+from zeroinit_cli.checkpoint.stream import plan_sha256
+from zeroinit_cli.checkpoint.writer import write_checkpoint
+from zeroinit_cli.files.replacing import guarded
+from zeroinit_cli.plan import Groups, Hadamard, Identity, Paley, Split, Taps, Viewed, Zeros
+
+PLAN = plan(
+    tensor("eye", (300, 400), Identity()),
+    tensor("wide", (1000, 64), Hadamard(half_exponent=-10), "BF16"),
+    tensor("paley", (100, 20), Paley(prime=103, half_exponent=-7), "F16"),
+    tensor("deep", (64, 1, 3, 3), Groups(count=64, of=Taps(ranges=((1, 2),) * 2, of=Identity()))),
+    tensor("patch", (8, 3, 2, 2), Viewed(rows=8, of=Identity()), "F64"),
+    tensor("qkv", (96, 32), Split(parts=((32, Identity()), (64, Zeros())))),
+    tensor("count", (), dtype="I64"),
+)
+SHA256 = "30706b0e03d9022e5fddf9d14bc1acdae78a4d73c0b1af47fdeadfbb5fc362aa"
+
+
+def test_the_bytes_are_the_same_under_every_python(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with guarded(path):
+        assert write_checkpoint(PLAN, path) == SHA256
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == SHA256
+    assert compare_with_plan(PLAN, path).same
+    assert {plan_sha256(PLAN, block_bytes=size) for size in (64, 4096, 1 << 20)} == {SHA256}
