@@ -34,7 +34,8 @@ from zeroinit_cli.plan import (
     ZeroRow,
     Zeros,
 )
-from zeroinit_cli.values import power_bits, region_values, regions, stored_bytes
+from zeroinit_cli.rounding import power_bits, stored_bytes
+from zeroinit_cli.values import region_values, regions
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "values.json").read_text())
 

@@ -62,6 +62,32 @@ def test_one_flipped_sign_is_found(
     assert (difference.expected, difference.found) == (expected, found)
 
 
+def test_no_single_bit_of_a_file_can_change_unseen(tmp_path: Path) -> None:
+    """Every bit of header and data, one after the other."""
+    small = plan(
+        tensor("eye", (4, 4), Identity()),
+        tensor("wide", (9, 2), Hadamard(half_exponent=-4), "BF16"),
+        tensor("zeros", (3,), Zeros()),
+    )
+    path = tmp_path / "x.safetensors"
+    with guarded(path):
+        write_checkpoint(small, path)
+    sound = path.read_bytes()
+    for position in range(len(sound)):
+        for bit in range(8):
+            data = bytearray(sound)
+            data[position] ^= 1 << bit
+            path.write_bytes(data)
+            comparison = compare_with_plan(small, path)
+            assert not comparison.same, (position, bit)
+            header = len(plan_header(small))
+            if position < header:
+                assert comparison.problems[0] == f"header: differs from byte {position} on"
+            else:
+                [difference] = comparison.differences
+                assert difference.count == 1
+
+
 def test_all_differing_elements_are_counted_across_blocks(path: Path) -> None:
     data = np.fromfile(path, np.uint8)
     data[len(plan_header(PLAN)) + 8 :] ^= 1  # all but the counter, which comes first

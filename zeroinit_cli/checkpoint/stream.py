@@ -12,7 +12,8 @@ from zeroinit_cli.checkpoint.hashing import (
 from zeroinit_cli.checkpoint.header import StoredTensor, encode_header, laid_out
 from zeroinit_cli.plan import Plan, PlannedTensor, Rule, Zeros
 from zeroinit_cli.progress import Advance, no_advance
-from zeroinit_cli.values import Elements, Range, Region, bits_type, fill, pieces, regions
+from zeroinit_cli.rounding import bits_type
+from zeroinit_cli.values import Elements, Range, Region, fill, pieces, regions
 
 _LEAST_RUN = 64 * 1024  # zero bytes worth a hole in the file and a block of their own
 

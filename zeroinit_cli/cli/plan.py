@@ -169,5 +169,6 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
     )
     with console.capture() as capture:
         console.print(table)
-    # trailing blanks differ with nothing a person sees
-    out("\n".join(line.rstrip() for line in capture.get().strip("\n").split("\n")))
+    # what no person sees, blanks at the ends of lines and blank lines around, is left out
+    lines = [line.rstrip() for line in capture.get().split("\n")]
+    out("\n".join(lines).strip("\n"))

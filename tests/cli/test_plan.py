@@ -1,0 +1,102 @@
+"""`zeroinit plan` and `models`: what a person reads, and what a program does."""
+
+import hashlib
+import json
+
+import pytest
+
+from tests.cli.command import Command
+from zeroinit_cli.architectures import model_names
+from zeroinit_cli.describe import nonzeros
+from zeroinit_cli.plan import Groups, Hadamard, Identity, Rule, Split, Taps, Viewed, ZeroRow, Zeros
+
+
+def test_the_table_groups_alike_tensors_and_says_why(zeroinit: Command) -> None:
+    result = zeroinit("plan", "resnet18")
+    assert result.code == 0
+    rows = [" ".join(line.split()) for line in result.out.splitlines()]
+    assert rows[0] == "count elements rule why tensors"
+    assert "13 9,437,184 identity at one tap Conv2d: Algorithm 2 layer*.*.conv*.weight" in rows
+    assert (
+        "8 1,920 zeros last norm of residual branch layer*.*: scale 0 layer*.*.bn*.weight" in rows
+    )
+    assert rows[-2] == (
+        "torchvision:resnet18: 122 tensors, 11,699,132 elements (92.6% zeros), 46,796,608 bytes"
+    )
+    assert len(rows) < 25
+    assert result.err.startswith(
+        "warning: 8 expansions repeat rows: conv1.weight (64 rows, 4 distinct), "
+    )
+
+
+def test_all_shows_a_line_for_every_tensor(zeroinit: Command) -> None:
+    out = zeroinit("plan", "resnet18", "--all").out
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert (
+        "conv1.weight F32 64 x 3 x 7 x 7 Hadamard, c = 2^-3 at tap (3, 3) Conv2d: Algorithm 2"
+        in rows
+    )
+    assert len(rows) >= 122
+
+
+def test_json_holds_the_canonical_form_and_its_digest(zeroinit: Command) -> None:
+    made = zeroinit("plan", "resnet18", "--json").json
+    fields = ("dtype", "name", "rule", "shape", "tied_to")
+    canonical = {
+        "scheme": made["scheme"],
+        "tensors": [{key: tensor[key] for key in fields} for tensor in made["tensors"]],
+    }
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert made["digest"] == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    assert {each["class"].partition(":")[0] for each in made["adds"]} == {"residual"}
+    assert [each["kind"] for each in made["warnings"]] == ["equal-rows"]
+
+
+def test_strict_exits_1_where_there_is_a_warning_and_0_where_there_is_none(
+    zeroinit: Command,
+) -> None:
+    assert zeroinit("plan", "resnet18", "--strict").code == 1
+    assert zeroinit("plan", "resnet18", "--strict", "--expansion", "paley").code == 0
+
+
+def test_chains_of_convolution_and_batch_norm_are_warned_of(zeroinit: Command) -> None:
+    err = zeroinit("plan", "vgg11_bn").err
+    assert "batch norms stand behind 3 or more Sylvester expansions without a skip" in err
+    assert "batch norms" not in zeroinit("plan", "vgg11_bn", "--expansion", "paley").err
+    assert "batch norms" not in zeroinit("plan", "resnet50").err
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("resnet1*", ["resnet101", "resnet152", "resnet18"]),
+        ("_v2_t", ["swin_v2_t"]),
+    ],
+)
+def test_models_are_found_by_glob_or_part(
+    zeroinit: Command, pattern: str, found: list[str]
+) -> None:
+    assert zeroinit("models", pattern).out.split() == found
+    assert zeroinit("models", pattern, "--json").json == found
+
+
+def test_all_models_are_listed(zeroinit: Command) -> None:
+    assert zeroinit("models").out.split() == model_names()
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "count"),
+    [
+        (Zeros(), (3, 4), 0),
+        (Identity(), (3, 4), 3),
+        (Hadamard(half_exponent=0), (4, 3), 12),
+        (Taps(ranges=((1, 2), (0, 2)), of=Identity()), (3, 3, 3, 2), 6),
+        (Groups(count=4, of=Taps(ranges=((1, 2),), of=Identity())), (4, 1, 3), 4),
+        (Split(parts=((2, Identity()), (4, Zeros()))), (6, 2), 2),
+        (Viewed(rows=2, of=Identity()), (2, 2, 2), 2),
+        (ZeroRow(row=1, of=Identity()), (3, 3), 2),
+        (ZeroRow(row=0, of=Hadamard(half_exponent=0)), (4, 3), 9),
+    ],
+)
+def test_zeros_are_counted_from_the_rule(rule: Rule, shape: tuple[int, ...], count: int) -> None:
+    assert nonzeros(rule, shape) == count
