@@ -1,0 +1,152 @@
+"""What closes the residual branches of each family, in words: names, and what they hold."""
+
+import re
+
+import pytest
+
+from tests.architectures.models import planned
+from zeroinit_cli.plan import Identity, Mirrored, Ones, Split, Viewed, Zeros
+
+NORM_ENDS = [
+    # model, the scales of the last norm of every block, how many
+    ("resnet18", r"layer\d\.\d\.bn2\.weight", 8),
+    ("resnet50", r"layer\d\.\d\.bn3\.weight", 16),
+    ("resnext50_32x4d", r"layer\d\.\d\.bn3\.weight", 16),
+    ("quantized_resnet18", r"layer\d\.\d\.bn2\.weight", 8),
+    ("r3d_18", r"layer\d\.\d\.conv2\.1\.weight", 8),
+    ("regnet_y_400mf", r"trunk_output\.block\d\.block\d-\d\.f\.c\.1\.weight", 16),
+    ("mobilenet_v2", r"features\.(3|5|6|8|9|10|12|13|15|16)\.conv\.3\.weight", 10),
+    ("mnasnet0_5", r"layers\.\d+\.[1-9]\.layers\.7\.weight", 10),
+    ("efficientnet_b0", r"features\.\d\.[1-9]\.block\.\d\.1\.weight", 9),
+    ("fcn_resnet50", r"backbone\.layer\d\.\d\.bn3\.weight", 16),
+    ("fasterrcnn_resnet50_fpn", r"backbone\.body\.layer\d\.\d\.bn3\.weight", 16),
+    ("swin_v2_t", r"features\.[1357]\.\d\.norm[12]\.weight", 24),
+]
+WEIGHT_ENDS = [
+    ("vit_b_32", r"encoder\.layers\.encoder_layer_\d+\.mlp\.3\.weight", 12),
+    ("swin_t", r"features\.[1357]\.\d\.mlp\.3\.weight", 12),
+    ("swin3d_t", r"features\.[0-9]\.\d\.mlp\.3\.weight", 12),
+    ("mvit_v1_b", r"blocks\.\d+\.(attn\.project\.0|mlp\.3)\.weight", 32),
+    ("mvit_v2_s", r"blocks\.\d+\.(attn\.project\.0|mlp\.3)\.weight", 32),
+]
+ATTENTION_ENDS = [
+    ("vit_b_32", r"encoder\.layers\.encoder_layer_\d+\.self_attention\.in_proj_weight", 12),
+    ("swin_t", r"features\.[1357]\.\d\.attn\.qkv\.weight", 12),
+    ("swin3d_t", r"features\.\d\.\d\.attn\.qkv\.weight", 12),
+    ("maxvit_t", r"blocks\.\d\.layers\.\d\.layers\.\w+\.attn_layer\.1\.to_qkv\.weight", 22),
+]
+NOTHING = [
+    "vgg11_bn",
+    "densenet121",
+    "googlenet",
+    "inception_v3",
+    "shufflenet_v2_x0_5",
+    "raft_small",
+]
+
+
+def zero_weights(model: str) -> set[str]:
+    """Weights and scales that are 0."""
+    return {
+        tensor.info.name
+        for tensor in planned(model).tensors
+        if tensor.info.name.endswith("weight") and tensor.rule == Zeros()
+    }
+
+
+@pytest.mark.parametrize(("model", "pattern", "count"), NORM_ENDS + WEIGHT_ENDS)
+def test_each_branch_is_closed_by_its_end_and_nothing_else_is_zero(
+    model: str, pattern: str, count: int
+) -> None:
+    zeros = zero_weights(model)
+    assert {name for name in zeros if not re.fullmatch(pattern, name)} == set()
+    assert len(zeros) == count
+    kinds = {each.rule for each in planned(model).tensors if each.info.name in zeros}
+    assert kinds == {Zeros()}
+
+
+@pytest.mark.parametrize(("model", "pattern", "count"), NORM_ENDS[:1])
+def test_every_other_norm_keeps_scale_one(model: str, pattern: str, count: int) -> None:
+    norms = [
+        each for each in planned(model).tensors if each.reason.startswith("BatchNorm2d: scale")
+    ]
+    assert {each.rule for each in norms} == {Ones()}
+    assert len(norms) == 20 - count
+
+
+@pytest.mark.parametrize(("model", "pattern", "count"), ATTENTION_ENDS)
+def test_closed_attention_has_query_identity_and_key_and_value_zero(
+    model: str, pattern: str, count: int
+) -> None:
+    closed = [
+        each for each in planned(model).tensors if each.reason.endswith("q identity, k and v 0")
+    ]
+    assert len(closed) == count
+    for each in closed:
+        assert re.fullmatch(pattern, each.info.name), each.info.name
+        rows = each.info.shape[0] // 3
+        assert each.rule == Split(parts=((rows, Identity()), (rows, Zeros()), (rows, Zeros())))
+
+
+@pytest.mark.parametrize("model", NOTHING)
+def test_families_without_a_branch_that_can_be_closed_have_no_zero_weight(model: str) -> None:
+    assert zero_weights(model) == set()
+
+
+def test_rafts_branches_are_left_open_because_a_relu_ends_them() -> None:
+    texts = [each.text for each in planned("raft_small").cautions if each.kind == "open-branch"]
+    assert texts
+    assert all("(ReLU) stands before the add and is dead at 0" in text for text in texts)
+
+
+def test_convnexts_branches_keep_their_layer_scale() -> None:
+    scales = [
+        each for each in planned("convnext_tiny").tensors if each.info.name.endswith("layer_scale")
+    ]
+    assert len(scales) == 18
+    assert {each.rule.kind for each in scales} == {"kept"}
+    assert zero_weights("convnext_tiny") == set()
+
+
+def test_position_tables_are_mirrored() -> None:
+    [table] = [
+        each for each in planned("vit_b_32").tensors if each.info.name == "encoder.pos_embedding"
+    ]
+    assert table.rule == Viewed(rows=50, of=Mirrored(of=Identity()))
+
+
+ADDS = [
+    ("resnet18", {"identity": 5, "fork": 3}),
+    ("lraspp_mobilenet_v3_large", {"identity": 10, "resized": 1}),
+    ("retinanet_resnet50_fpn", {"identity": 12, "fork": 4, "resized": 2}),
+    ("raft_large", {"fork": 12, "products": 2}),
+    ("mvit_v1_b", {"identity": 26, "fork": 6, "forks": 2}),
+    ("mvit_v2_s", {"identity": 45, "fork": 3}),
+]
+CLASSES = {
+    "identity": "residual: one operand goes into the other",
+    "fork": "residual: both leave one fork, one by a longer way",
+    "resized": "not residual: one of the ways is resized before it is added",
+    "products": "not residual: adds products",
+    "forks": "not residual: the operands come from different forks",
+}
+
+
+@pytest.mark.parametrize(("model", "expected"), ADDS)
+def test_the_class_of_every_add_is_pinned(model: str, expected: dict[str, int]) -> None:
+    found = [kind for _, kind in planned(model).adds]
+    assert {name: found.count(words) for name, words in CLASSES.items() if words in found} == (
+        expected
+    )
+    assert len(found) == sum(expected.values())
+
+
+def test_of_a_pyramid_and_of_two_heads_the_resized_sum_is_the_one_that_is_not_residual() -> None:
+    for model, place in [
+        ("lraspp_mobilenet_v3_large", "classifier"),
+        ("retinanet_resnet50_fpn", "backbone.fpn"),
+    ]:
+        places = {
+            where.partition(":")[0] for where, kind in planned(model).adds if "resized" in kind
+        }
+        assert places == {place}
