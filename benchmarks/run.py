@@ -30,7 +30,7 @@ class Workload:
 WORKLOADS = (
     Workload(name="resnet18", rounds=5, reference_rounds=5),
     Workload(name="vit_b_16", rounds=5, reference_rounds=3),
-    Workload(name="vit_h_14", rounds=3, reference_rounds=1),  # the reference takes five minutes
+    Workload(name="vit_h_14", rounds=3, reference_rounds=1),  # the reference takes minutes
 )
 
 
