@@ -3,7 +3,7 @@
 import hashlib
 
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.plan import Kept, Ones, Plan, PlannedTensor, Rule, TensorInfo
+from zeroinit_cli.plans import Kept, Ones, Plan, PlannedTensor, Rule, TensorInfo
 
 
 def tensor(

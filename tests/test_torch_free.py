@@ -8,7 +8,7 @@ from zeroinit_cli.checkpoint.compare import compare_with_plan
 from zeroinit_cli.checkpoint.stream import plan_sha256
 from zeroinit_cli.checkpoint.writer import write_checkpoint
 from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.plan import Groups, Hadamard, Identity, Paley, Split, Taps, Viewed, Zeros
+from zeroinit_cli.plans import Groups, Hadamard, Identity, Paley, Split, Taps, Viewed, Zeros
 
 PLAN = plan(
     tensor("eye", (300, 400), Identity()),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from zeroinit_cli import rules
 from zeroinit_cli.dtypes import BF16, BY_NAME, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import (
+from zeroinit_cli.plans import (
     Groups,
     Hadamard,
     Identity,

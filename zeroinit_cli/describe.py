@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zeroinit_cli.plan import (
+from zeroinit_cli.plans import (
     Groups,
     Hadamard,
     Identity,

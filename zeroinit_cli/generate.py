@@ -12,7 +12,7 @@ from zeroinit_cli.errors import LockError, OutputError, UsageError
 from zeroinit_cli.files.replacing import guarded, reported_as_output
 from zeroinit_cli.lock import LOCK_NAME, make_entry, read_lock, update_lock
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import Plan
+from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
 

@@ -29,7 +29,7 @@ from zeroinit_cli.errors import LockError, ZeroinitError
 from zeroinit_cli.files.reading import opened, read_exactly
 from zeroinit_cli.files.replacing import guarded, replacing, write_all
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import SCHEME
+from zeroinit_cli.plans import SCHEME
 from zeroinit_cli.source import Source, Value, check_value, parse_source
 
 LOCK_NAME = "zeroinit.lock"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import (
+from zeroinit_cli.plans import (
     Groups,
     Hadamard,
     Identity,

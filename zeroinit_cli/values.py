@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeroinit_cli.dtypes import DType
-from zeroinit_cli.plan import (
+from zeroinit_cli.plans import (
     Groups,
     Hadamard,
     Identity,

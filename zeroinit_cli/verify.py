@@ -10,7 +10,7 @@ from zeroinit_cli.errors import LockError, ZeroinitError
 from zeroinit_cli.files.reading import sha256_of
 from zeroinit_cli.lock import LOCK_NAME, LockEntry, read_lock
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import Plan
+from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
 

@@ -4,7 +4,7 @@ from functools import cache
 
 from zeroinit_cli.architectures import plan_source
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import Plan, PlannedTensor
+from zeroinit_cli.plans import Plan, PlannedTensor
 from zeroinit_cli.source import parse_source
 
 

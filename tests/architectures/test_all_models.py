@@ -14,7 +14,7 @@ from zeroinit_cli.architectures.building import build
 from zeroinit_cli.architectures.registry import source_factory
 from zeroinit_cli.checkpoint.writer import write_checkpoint
 from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.plan import Kept
+from zeroinit_cli.plans import Kept
 from zeroinit_cli.source import parse_source
 
 NAMES = model_names()

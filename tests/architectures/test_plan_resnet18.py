@@ -3,7 +3,7 @@
 import pytest
 
 from tests.architectures.models import planned, tensor
-from zeroinit_cli.plan import Hadamard, Identity, Ones, Rule, Taps, Zeros
+from zeroinit_cli.plans import Hadamard, Identity, Ones, Rule, Taps, Zeros
 
 CENTRE = ((1, 2), (1, 2))
 

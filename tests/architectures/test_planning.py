@@ -11,7 +11,7 @@ from zeroinit_cli.architectures.planning import plan_modules
 from zeroinit_cli.dtypes import BY_NAME
 from zeroinit_cli.errors import NoRuleError, PlanError
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import Hadamard, Identity, Kept, Ones, Plan, Split, ZeroRow, Zeros
+from zeroinit_cli.plans import Hadamard, Identity, Kept, Ones, Plan, Split, ZeroRow, Zeros
 
 
 def plan_of(factory: Callable[[], nn.Module], options: Options | None = None) -> Plan:

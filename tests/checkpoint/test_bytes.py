@@ -16,7 +16,7 @@ from zeroinit_cli.checkpoint.stream import data_blocks, plan_header, plan_sha256
 from zeroinit_cli.checkpoint.writer import plan_size, sidecar_line, write_checkpoint
 from zeroinit_cli.dtypes import DTYPES, INTEGERS
 from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.plan import Hadamard, Identity, Plan, PlannedTensor, Split, Zeros
+from zeroinit_cli.plans import Hadamard, Identity, Plan, PlannedTensor, Split, Zeros
 
 WRITABLE = sorted(["F64", "F32", "F16", "BF16", *(dtype.code for dtype in INTEGERS)])
 

@@ -11,7 +11,7 @@ from zeroinit_cli.checkpoint.stream import plan_header
 from zeroinit_cli.checkpoint.writer import write_checkpoint
 from zeroinit_cli.dtypes import DTYPES
 from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.plan import Hadamard, Identity, Zeros
+from zeroinit_cli.plans import Hadamard, Identity, Zeros
 
 PLAN = plan(
     tensor("eye", (600, 600), Identity()),

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.command import Command
 from zeroinit_cli.architectures import model_names
 from zeroinit_cli.describe import nonzeros
-from zeroinit_cli.plan import Groups, Hadamard, Identity, Rule, Split, Taps, Viewed, ZeroRow, Zeros
+from zeroinit_cli.plans import Groups, Hadamard, Identity, Rule, Split, Taps, Viewed, ZeroRow, Zeros
 
 
 def test_the_table_groups_alike_tensors_and_says_why(zeroinit: Command) -> None:

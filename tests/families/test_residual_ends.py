@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.architectures.models import planned
-from zeroinit_cli.plan import Identity, Mirrored, Ones, Split, Viewed, Zeros
+from zeroinit_cli.plans import Identity, Mirrored, Ones, Split, Viewed, Zeros
 
 NORM_ENDS = [
     # model, the scales of the last norm of every block, how many

@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.plans import plan, tensor
 from zeroinit_cli.checkpoint.writer import write_checkpoint
 from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.plan import Hadamard
+from zeroinit_cli.plans import Hadamard
 
 path = Path(sys.argv[1])
 made = plan(tensor("a", (4096, 2048), Hadamard(half_exponent=-12)))

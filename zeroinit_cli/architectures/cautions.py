@@ -17,7 +17,7 @@ from zeroinit_cli.architectures.dataflow import DataFlow, Node
 from zeroinit_cli.architectures.residual import find_adds
 from zeroinit_cli.architectures.structure import Structure
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import (
+from zeroinit_cli.plans import (
     Caution,
     Groups,
     Hadamard,

@@ -24,7 +24,7 @@ from zeroinit_cli.architectures.classes import (
 )
 from zeroinit_cli.architectures.structure import Structure
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import Ones, Rule, Zeros
+from zeroinit_cli.plans import Ones, Rule, Zeros
 
 _NORM_ENTRIES: dict[str, tuple[Rule, str]] = {
     "weight": (Ones(), "scale 1"),

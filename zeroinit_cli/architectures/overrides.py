@@ -9,7 +9,7 @@ from zeroinit_cli.architectures.classes import TRANSPOSED_CONVOLUTION
 from zeroinit_cli.architectures.kinds import Constructed, Kind, Owned, Ruled
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.options import Options, Override
-from zeroinit_cli.plan import Ones, Rule, Zeros
+from zeroinit_cli.plans import Ones, Rule, Zeros
 
 
 def overridden(names: Iterable[tuple[str, str]], options: Options) -> dict[str, Override]:

@@ -18,7 +18,7 @@ from zeroinit_cli.architectures.structure import Structure, find_structure
 from zeroinit_cli.dtypes import BY_NAME, FLOATS, INTEGERS, DType
 from zeroinit_cli.errors import NoRuleError, PlanError
 from zeroinit_cli.options import OVERRIDE_RULES, Options
-from zeroinit_cli.plan import Kept, Plan, PlannedTensor, TensorInfo, Zeros
+from zeroinit_cli.plans import Kept, Plan, PlannedTensor, TensorInfo, Zeros
 from zeroinit_cli.rounding import stored_bytes
 from zeroinit_cli.source import Source
 

@@ -22,7 +22,7 @@ from zeroinit_cli.checkpoint.stream import data_blocks, plan_header, stored_tens
 from zeroinit_cli.dtypes import BF16, DType
 from zeroinit_cli.errors import CheckpointError
 from zeroinit_cli.files.reading import opened, read_exactly
-from zeroinit_cli.plan import Plan, TensorInfo
+from zeroinit_cli.plans import Plan, TensorInfo
 from zeroinit_cli.progress import Advance, no_advance
 
 

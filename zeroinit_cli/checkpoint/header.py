@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from zeroinit_cli.dtypes import DTYPES
 from zeroinit_cli.errors import CheckpointError, PlanError
-from zeroinit_cli.plan import TensorInfo
+from zeroinit_cli.plans import TensorInfo
 
 PREFIX_BYTES = 8
 MOST_HEADER_BYTES = 100_000_000

@@ -10,7 +10,7 @@ from zeroinit_cli.checkpoint.hashing import (
     block_nbytes,
 )
 from zeroinit_cli.checkpoint.header import StoredTensor, encode_header, laid_out
-from zeroinit_cli.plan import Plan, PlannedTensor, Rule, Zeros
+from zeroinit_cli.plans import Plan, PlannedTensor, Rule, Zeros
 from zeroinit_cli.progress import Advance, no_advance
 from zeroinit_cli.rounding import bits_type
 from zeroinit_cli.values import Elements, Range, Region, fill, pieces, regions

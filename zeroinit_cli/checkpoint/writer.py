@@ -7,7 +7,7 @@ from typing import IO
 from zeroinit_cli.checkpoint.hashing import BackgroundSha256, Block, block_nbytes
 from zeroinit_cli.checkpoint.stream import data_blocks, plan_header
 from zeroinit_cli.files.replacing import guarded, replacing, write_all
-from zeroinit_cli.plan import Plan
+from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Advance, no_advance
 
 

@@ -21,7 +21,7 @@ from zeroinit_cli.cli.console import out, out_json, say
 from zeroinit_cli.describe import Group, describe_rule, group_tensors, nonzeros, numel
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
-from zeroinit_cli.plan import Caution, Plan, PlannedTensor
+from zeroinit_cli.plans import Caution, Plan, PlannedTensor
 from zeroinit_cli.source import Source
 
 _WIDTH = 160  # off a terminal, so that a pipe gets the same lines everywhere
