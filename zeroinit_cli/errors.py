@@ -5,7 +5,9 @@ ZeroinitError
 ├── SourceError            SOURCE names nothing that can be built
 │   ├── UnknownModelError  no such model name
 │   ├── ArgumentError      a --set that the builder does not take
-│   └── BuildError         the builder itself refused
+│   ├── BuildError         the builder itself refused
+│   ├── SpecError          a YAML spec with mistakes
+│   └── MistakeError       one of them, with its place; raised within a SpecError alone
 ├── PlanError              an architecture that cannot be planned
 │   └── NoRuleError        tensors that no rule covers
 ├── OutputError            what was asked for cannot be written
@@ -84,6 +86,61 @@ class ArgumentError(SourceError):
 
 class BuildError(SourceError):
     """The builder itself refused."""
+
+
+class MistakeError(SourceError):
+    """One mistake in a YAML spec.
+
+    Args:
+        problem: what is wrong, a phrase without a full stop.
+        file: the spec, as the user named it.
+        line: from 1.
+        column: from 1, in characters.
+        path: the keys that lead to it, `layers[3].Linear`; empty for the whole.
+        expected: what would have been right.
+        found: what stood there instead.
+        hint: what to type or change.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str,
+        line: int,
+        column: int,
+        path: str = "",
+        expected: str | None = None,
+        found: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.file, self.line, self.column, self.path = file, line, column, path
+        where = f"{file}:{line}:{column}" + (f": {path}" if path else "")
+        super().__init__(problem, where=where, expected=expected, found=found, hint=hint)
+
+
+class SpecError(SourceError):
+    """A YAML spec with mistakes; all that could be told apart, in the order of the file."""
+
+    most_shown = 50
+
+    def __init__(self, faults: Iterable[MistakeError]) -> None:
+        ordered = sorted(faults, key=lambda fault: (fault.line, fault.column, fault.problem))
+        self.faults: tuple[MistakeError, ...] = tuple(ordered)
+        first = self.faults[0]
+        super().__init__(
+            first.problem,
+            where=first.where,
+            expected=first.expected,
+            found=first.found,
+            hint=first.hint,
+        )
+
+    def __str__(self) -> str:
+        """Every fault in the shape of all messages, a blank line between."""
+        shown = [str(fault) for fault in self.faults[: self.most_shown]]
+        more = len(self.faults) - len(shown)
+        return "\n\n".join([*shown, *([f"and {more} more"] if more else [])])
 
 
 class PlanError(ZeroinitError):

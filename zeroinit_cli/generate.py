@@ -63,6 +63,8 @@ def generate(
     """
     _check_output(output)
     locked_path = _locked_path(output, lock)
+    if lock is not None:
+        source.recorded_in(lock.parent)  # what a lock cannot hold is said before the work
     if lock is not None and lock.exists():
         read_lock(lock)  # an unreadable lock is said before the work, not after
 
@@ -78,6 +80,7 @@ def generate(
         entry = make_entry(
             path=locked_path,
             source=source,
+            folder=lock.parent,
             options=options,
             plan_digest=plan.digest(),
             sha256=result.sha256,

@@ -30,7 +30,7 @@ from zeroinit_cli.files.reading import opened, read_exactly
 from zeroinit_cli.files.replacing import guarded, replacing, write_all
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import SCHEME
-from zeroinit_cli.source import Source, Value, check_value, parse_source
+from zeroinit_cli.source import Source, Value, check_value, is_spec_path, parse_source
 
 LOCK_NAME = "zeroinit.lock"
 MOST_LOCK_BYTES = 16_000_000
@@ -53,6 +53,12 @@ def _relative(text: str) -> str:
     ):
         raise ValueError("must be a plain relative path that stays within the lock's folder")
     return text
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a spec's path is relative, wherever it leads, and the same on every system."""
+    absolute = PurePosixPath(text).is_absolute() or re.match(r"[A-Za-z]:", text)
+    return not absolute and "\\" not in text and text.isprintable()
 
 
 def _digest(text: str) -> str:
@@ -102,6 +108,7 @@ class LockEntry(_Strict):
 
     path: RelativePath
     source: StrictStr
+    spec_sha256: Digest | None = Field(default=None, alias="spec-sha256")
     arguments: dict[StrictStr, Scalar | list[Scalar]] = {}
     options: LockedOptions
     scheme: StrictStr
@@ -118,16 +125,31 @@ class LockEntry(_Strict):
             raise ValueError(f"scheme {self.scheme!r} is not {SCHEME!r}, which this zeroinit makes")
         if self.shard:
             raise ValueError("sharded checkpoints are not known to this zeroinit")
+        if is_spec_path(self.source) != (self.spec_sha256 is not None):
+            raise ValueError("a spec has a spec-sha256, a model's name has none")
         try:
-            self.read_source()
+            if self.spec_sha256 is None:
+                self.read_source()
+            elif self.arguments or not _is_plain(self.source):
+                raise ValueError("a spec is a relative path without arguments")
             self.read_options()
         except ZeroinitError as error:
             raise ValueError(f"{error.problem} ({error.found or error.where})") from error
         return self
 
-    def read_source(self) -> Source:
-        """The source and its arguments, as `generate` was given them."""
-        source = parse_source(self.source)
+    def read_source(self, folder: Path | None = None) -> Source:
+        """The source and its arguments, as `generate` was given them; a spec is read anew.
+
+        Args:
+            folder: of the lock, which a spec's path is relative to; the current one by default.
+
+        Raises:
+            SpecError: the spec has mistakes.
+            InputError: the spec cannot be read.
+        """
+        source = parse_source(self.source, folder=folder)
+        if source.spec is not None:
+            return source
         return Source(
             name=source.name,
             arguments={
@@ -167,11 +189,13 @@ def make_entry(
     size: int,
     tensors: int,
     built_with: Mapping[str, str],
+    folder: Path | None = None,
 ) -> LockEntry:
-    """The entry of a checkpoint that was just written."""
+    """The entry of a checkpoint that was just written, for the lock of a folder."""
     return LockEntry(
         path=path,
-        source=str(source),
+        source=source.recorded_in(folder or Path()),
+        spec_sha256=source.spec.digest() if source.spec is not None else None,
         arguments={key: _listed(value) for key, value in source.arguments.items()},
         options=LockedOptions(
             **options.to_words(),
@@ -270,7 +294,7 @@ def _render_entry(entry: LockEntry) -> Any:
     if not entry.options.overrides:
         del fields["options"]["overrides"]
     for key, value in fields.items():
-        if key == "arguments" and not value:
+        if (key == "arguments" and not value) or value is None:
             continue
         table.add(key, _inline(value) if isinstance(value, dict) else value)
     return table

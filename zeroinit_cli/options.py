@@ -70,6 +70,7 @@ class Options:
         *,
         preset: str | None = None,
         overrides: Iterable[str] = (),
+        defaults: Mapping[str, str] | None = None,
     ) -> "Options":
         """Options from the words of the command line or of a lock.
 
@@ -77,11 +78,13 @@ class Options:
             words: option -> choice; None, or no entry, means the preset's or the default.
             preset: a key of `PRESETS`.
             overrides: `PATTERN=RULE` each.
+            defaults: option -> choice, where neither words nor preset say otherwise.
 
         Raises:
             UsageError: a word is not one of its choices.
         """
-        chosen = dict(PRESETS[_choice("--preset", preset, PRESETS)]) if preset else {}
+        chosen = dict(defaults or {})
+        chosen |= PRESETS[_choice("--preset", preset, PRESETS)] if preset else {}
         chosen |= {option: word for option, word in words.items() if word is not None}
         for option, word in sorted(chosen.items()):
             _choice(f"--{option}", word, CHOICES[option])

@@ -1,15 +1,22 @@
 """SOURCE: what a user names as the architecture, and the arguments of its builder.
 
-resnet18    torchvision:resnet18    resnet18 --set num_classes=10
+resnet18    torchvision:resnet18    resnet18 --set num_classes=10    nets/small.yaml
 """
 
 import ast
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from zeroinit_cli.errors import ArgumentError, SourceError, near
+from zeroinit_cli.errors import ArgumentError, SourceError, UsageError, near
+from zeroinit_cli.options import Options
+
+if TYPE_CHECKING:
+    from zeroinit_cli.specs.spec import Spec
 
 Scalar = int | float | bool | str
 Value = Scalar | tuple[Scalar, ...]
@@ -20,30 +27,72 @@ _NAME = re.compile(r"[A-Za-z0-9_]+")
 _INT64 = range(-(2**63), 2**63)
 
 
+_SPEC_SUFFIXES = (".yaml", ".yml")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A torchvision model name and what its builder is called with.
+    """A torchvision model name and what its builder is called with, or a YAML spec.
 
     Attributes:
-        name: the model's name, `resnet18`.
-        arguments: what `--set` gave, by key.
+        name: the model's name, `resnet18`; for a spec its path as it was given.
+        arguments: what `--set` gave, by key; a spec takes none.
+        spec: the spec as it was read, if the source is one.
     """
 
     name: str
     arguments: Mapping[str, Value] = field(default_factory=dict)
+    spec: "Spec | None" = None
 
     def __str__(self) -> str:
-        """The form that the lock records, `torchvision:resnet18`."""
-        return f"{_SCHEME}:{self.name}"
+        """What people call it: `torchvision:resnet18`, or the spec's path."""
+        return self.name if self.spec is not None else f"{_SCHEME}:{self.name}"
+
+    def recorded_in(self, folder: Path) -> str:
+        """The form that a lock in a folder records; a spec's path is relative to it.
+
+        Raises:
+            UsageError: a lock cannot hold the spec's path.
+        """
+        if self.spec is None:
+            return str(self)
+        try:
+            relative = Path(os.path.relpath(self.name, folder)).as_posix()
+        except ValueError:  # another drive, on Windows
+            relative = ""
+        if not relative.isprintable() or "\\" in relative or not relative:
+            raise UsageError(
+                "a spec whose path a lock cannot hold",
+                where="SOURCE",
+                expected="printable characters without a backslash, on the lock's drive",
+                found=repr(self.name),
+                hint="rename it, or --no-lock",
+            )
+        return relative
 
 
-def parse_source(text: str, settings: Iterable[str] = ()) -> Source:
-    """SOURCE and its `--set KEY=VALUE` settings, read but not yet looked up.
+def is_spec_path(text: str) -> bool:
+    """Whether SOURCE is the path of a spec, not a name."""
+    return text.lower().endswith(_SPEC_SUFFIXES)
+
+
+def parse_source(text: str, settings: Iterable[str] = (), folder: Path | None = None) -> Source:
+    """SOURCE and its `--set KEY=VALUE` settings: a name, not yet looked up, or a spec, read.
+
+    Args:
+        text: SOURCE.
+        settings: `KEY=VALUE` each.
+        folder: what a spec's relative path is relative to; the current one by default.
 
     Raises:
         SourceError: the text is no model name.
-        ArgumentError: a setting is malformed or given twice.
+        ArgumentError: a setting is malformed or given twice, or given to a spec.
+        SpecError: the spec has mistakes.
+        InputError: the spec cannot be read.
     """
+    arguments = _parse_settings(settings)
+    if is_spec_path(text):
+        return _read_spec(text, arguments, folder)
     prefix, colon, rest = text.partition(":")
     name = rest if colon else text
     if colon and prefix != _SCHEME:
@@ -58,11 +107,47 @@ def parse_source(text: str, settings: Iterable[str] = ()) -> Source:
         raise SourceError(
             "not a model name",
             where="SOURCE",
-            expected="letters, digits and underscores, such as resnet18",
+            expected="letters, digits and underscores, such as resnet18, or a path to a .yaml file",
             found=repr(text),
             hint="zeroinit models lists the names",
         )
-    return Source(name=name, arguments=_parse_settings(settings))
+    return Source(name=name, arguments=arguments)
+
+
+def _read_spec(text: str, arguments: Mapping[str, Value], folder: Path | None) -> Source:
+    if arguments:
+        raise ArgumentError(
+            "a spec takes no settings",
+            where="--set",
+            found=", ".join(arguments),
+            hint=f"write them into {text}",
+        )
+    from zeroinit_cli.specs.spec import read_spec
+
+    path = Path(text) if folder is None else folder / text
+    return Source(name=path.as_posix(), spec=read_spec(path))
+
+
+def requested_options(
+    source: Source,
+    words: Mapping[str, str | None],
+    *,
+    preset: str | None = None,
+    overrides: Iterable[str] = (),
+) -> Options:
+    """The options for a source: those given win over a preset, both over a spec's `init`.
+
+    Raises:
+        UsageError: a word is not one of its choices.
+    """
+    if source.spec is None:
+        return Options.from_words(words, preset=preset, overrides=overrides)
+    return Options.from_words(
+        words,
+        preset=preset,
+        overrides=(*source.spec.init_overrides(), *overrides),  # the last that matches wins
+        defaults=source.spec.init_words(),
+    )
 
 
 def _parse_settings(settings: Iterable[str]) -> dict[str, Value]:

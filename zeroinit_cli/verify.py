@@ -60,10 +60,11 @@ class Unanswered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """A checkpoint to verify, and the lock entry that it is held against."""
+    """A checkpoint to verify, the lock entry that it is held against, and the lock's folder."""
 
     path: Path
     entry: LockEntry
+    folder: Path
 
 
 def verify_locked(
@@ -122,7 +123,10 @@ def locked_tasks(paths: Sequence[Path]) -> list[Task]:
                 )
         if not entries:
             raise LockError("no checkpoint is locked", where=str(lock))
-        tasks += [Task(path=_within(lock, entry.path), entry=entry) for entry in entries]
+        tasks += [
+            Task(path=_within(lock, entry.path), entry=entry, folder=lock.parent)
+            for entry in entries
+        ]
     return tasks
 
 
@@ -138,8 +142,10 @@ def verify_entry(
     from zeroinit_cli.architectures import plan_source
 
     entry = task.entry
-    plan = plan_source(entry.read_source(), entry.read_options())
-    drifted = plan.digest() != entry.plan
+    source = entry.read_source(task.folder)
+    changed = _changed_spec(source, entry)
+    plan = plan_source(source, entry.read_options())
+    drifted = plan.digest() != entry.plan or bool(changed)
     missing = not task.path.exists()
     if missing:
         comparison, sha256 = None, _reproduce(plan, task.path, progress)
@@ -148,7 +154,7 @@ def verify_entry(
         sha256 = comparison.plan_sha256
     findings = []
     if drifted:
-        findings.append(_drift(plan, entry, comparison))
+        findings.append(_drift(plan, entry, comparison, changed))
     differing = _unreproduced_lines(plan, entry, sha256)
     if differing:
         findings.append(Finding(outcome=Outcome.UNREPRODUCED, lines=differing))
@@ -252,9 +258,22 @@ def _unreproduced_lines(plan: Plan, entry: LockEntry, sha256: str) -> tuple[str,
     )
 
 
-def _drift(plan: Plan, entry: LockEntry, comparison: "Comparison | None") -> Finding:
+def _changed_spec(source: Source, entry: LockEntry) -> tuple[str, ...]:
+    """What to say of a spec that is not the one that was locked."""
+    found = source.spec.digest() if source.spec is not None else None
+    if found == entry.spec_sha256:
+        return ()
+    return (f"the spec {entry.source} has changed: locked {entry.spec_sha256}, found {found}",)
+
+
+def _drift(
+    plan: Plan, entry: LockEntry, comparison: "Comparison | None", changed: tuple[str, ...]
+) -> Finding:
     """What can be told of how the plan changed: the lock holds its digest, the file its tensors."""
-    lines = [f"plan: locked {entry.plan}, derived {plan.digest()}"]
+    if plan.digest() == entry.plan:
+        same = "the plan is the same: lock it again with zeroinit generate"
+        return Finding(outcome=Outcome.DRIFTED, lines=(*changed, same))
+    lines = [*changed, f"plan: locked {entry.plan}, derived {plan.digest()}"]
     if comparison is None:
         lines.append("the file is not there to tell which tensors are concerned")
     else:

@@ -4,6 +4,6 @@ Import it inside the function that needs it: torch takes seconds to load.
 """
 
 from zeroinit_cli.architectures.planning import plan_source
-from zeroinit_cli.architectures.registry import model_names, versions
+from zeroinit_cli.architectures.registry import build_module, check_source, model_names, versions
 
-__all__ = ["model_names", "plan_source", "versions"]
+__all__ = ["build_module", "check_source", "model_names", "plan_source", "versions"]

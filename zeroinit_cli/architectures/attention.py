@@ -1,6 +1,7 @@
-"""Attention blocks whose projections are fused: which part of which weight is q, k and v.
+"""Blocks of attention by the type of their module: which weights are q, k and v.
 
-Attention with projections of its own needs no entry: they are Linear layers like any others.
+Attention without an entry has no block of its own: its projections are Linear layers like any
+others, and its branch ends in the last of them.
 """
 
 from dataclasses import dataclass
@@ -15,17 +16,23 @@ class Attention:
     """One type of attention block.
 
     Attributes:
-        fused: the parameter or submodule whose weight holds q, k and v, in this order.
+        fused: the parameter or submodule whose weight holds q, k and v, in this order; None where
+            each has a submodule of its own.
+        separate: the submodules that project q, k and v, in this order, where nothing is fused.
         output: the submodule that projects what attention gives.
         closable: neither k nor v is normalized before use, and nothing but attention times v
             reaches the output projection, so that v = 0 makes the block give 0.
         opaque: the block is one node of the graph; else the graph looks into it.
     """
 
-    fused: str
+    fused: str | None = None
+    separate: tuple[str, str, str] | None = None
     output: str
     closable: bool
     opaque: bool = True
+
+
+_QKV = ("q_proj", "k_proj", "v_proj")
 
 
 _BLOCKS = {
@@ -48,6 +55,12 @@ _BLOCKS = {
     ),
     "torchvision.models.video.swin_transformer.ShiftedWindowAttention3d": Attention(
         fused="qkv", output="proj", closable=True
+    ),
+    "zeroinit_cli.architectures.from_spec.transformer.SelfAttention": Attention(
+        separate=_QKV, output="o_proj", closable=True
+    ),
+    "transformers.models.llama.modeling_llama.LlamaAttention": Attention(
+        separate=_QKV, output="o_proj", closable=True
     ),
     "transformers.models.gpt2.modeling_gpt2.GPT2Attention": Attention(
         fused="c_attn", output="c_proj", closable=True

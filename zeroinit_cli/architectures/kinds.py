@@ -69,6 +69,9 @@ _LOOKUPS = {
     "transformers.models.gpt2.modeling_gpt2.GPT2Model": {"wpe.weight": _POSITIONS},
     "torchvision.models.vision_transformer.Encoder": {"pos_embedding": _POSITIONS},
     "torchvision.models.vision_transformer.VisionTransformer": {"class_token": "class token"},
+    "zeroinit_cli.architectures.from_spec.encoder.Encoder": {
+        "segment_embedding.weight": _SEGMENTS,
+    },
 }
 
 
@@ -183,10 +186,12 @@ def _attention(owned: Owned, structure: Structure, options: Options) -> Ruled | 
         )
         phrase = f"{where}: q identity, k and v 0" if closed else "attention: q, k, v each"
         return Ruled(rule=rule, reason=phrase if closed else f"{phrase} by Algorithm 1")
-    if part in _SEPARATE_PROJECTIONS:
-        if closed and part != "q_proj_weight":
-            return Ruled(rule=Zeros(), reason=f"{where}: {part[0]} 0")
-        return Ruled(rule=rules.linear(owned.shape, options), reason=f"{part[0]}: Algorithm 1")
+    separate = known.separate or _SEPARATE_PROJECTIONS
+    if part in separate:
+        letter = "qkv"[separate.index(part)]
+        if closed and letter != "q":
+            return Ruled(rule=Zeros(), reason=f"{where}: {letter} 0")
+        return Ruled(rule=rules.linear(owned.shape, options), reason=f"{letter}: Algorithm 1")
     return None
 
 

@@ -1,4 +1,4 @@
-"""Torchvision's model names, and what their builders take."""
+"""What a source is built by: torchvision's builders, and what they take, or a spec's blueprint."""
 
 import inspect
 import typing
@@ -14,6 +14,7 @@ from zeroinit_cli.architectures.building import Factory, build
 from zeroinit_cli.architectures.importing import import_torchvision
 from zeroinit_cli.errors import ArgumentError, BuildError, UnknownModelError, near
 from zeroinit_cli.source import Source, Value
+from zeroinit_cli.specs.blueprint import BuilderBlueprint
 
 Builder = Callable[..., nn.Module]
 
@@ -40,7 +41,23 @@ def source_factory(source: Source) -> Factory:
     Raises:
         UnknownModelError: no such model.
         ArgumentError: its builder does not take an argument.
+        SpecError: a spec names a builder of torchvision that is not known or does not take an
+            argument.
     """
+    if source.spec is None:
+        return _builder_factory(source)
+    blueprint = source.spec.inferred.blueprint
+    if not isinstance(blueprint, BuilderBlueprint):
+        from zeroinit_cli.architectures.from_spec import build_blueprint
+
+        return lambda: build_blueprint(blueprint)
+    try:
+        return _builder_factory(Source(name=blueprint.name, arguments=blueprint.arguments))
+    except (UnknownModelError, ArgumentError) as error:
+        raise source.spec.misfit(error) from error
+
+
+def _builder_factory(source: Source) -> Factory:
     names = model_names()
     if source.name not in names:
         raise UnknownModelError(
@@ -57,14 +74,40 @@ def source_factory(source: Source) -> Factory:
     return lambda: builder(**fixed, **source.arguments)
 
 
+def check_source(source: Source) -> None:
+    """Whether the source's name is known and takes its arguments; builds nothing.
+
+    Raises:
+        SourceError: it is not, or does not.
+    """
+    source_factory(source)
+
+
 def build_source(source: Source, factory: Factory, seed: int) -> nn.Module:
     """The source's module.
 
     Raises:
         BuildError: the builder refused.
     """
-    try:
+    with _building(source):
         return build(factory, seed)
+
+
+def build_module(source: Source) -> nn.Module:
+    """The source's module as its users train it: with its random weights, on the default device.
+
+    Raises:
+        SourceError: the source is not known, or cannot be built.
+    """
+    factory = source_factory(source)
+    with _building(source):
+        return factory()
+
+
+@contextmanager
+def _building(source: Source) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # a builder may raise anything
         raise BuildError(
             "the builder failed",

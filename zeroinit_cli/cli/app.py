@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from zeroinit_cli import __version__
-from zeroinit_cli.cli import digest, generate, models, plan, verify
+from zeroinit_cli.cli import digest, generate, models, plan, spec, verify
 from zeroinit_cli.cli.console import out
 
 app = typer.Typer(
@@ -43,3 +43,4 @@ app.command("verify")(verify.command)
 app.command("digest")(digest.command)
 app.command("plan")(plan.command)
 app.command("models")(models.command)
+app.add_typer(spec.app, name="spec")

@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS, Options
-from zeroinit_cli.source import Source, parse_source
+from zeroinit_cli.source import Source, parse_source, requested_options
 
-SOURCE_HELP = "A torchvision model name, such as resnet18; zeroinit models lists them."
+SOURCE_HELP = (
+    "A torchvision model name, such as resnet18 (zeroinit models lists them), "
+    "or a YAML spec, such as nets/small.yaml."
+)
 _DEFAULTS = Options().to_words()
 
 
@@ -84,8 +87,9 @@ def read_request(
     """What to build and how, from the words of the command line.
 
     Raises:
-        SourceError: SOURCE or a setting is malformed.
+        SourceError: SOURCE or a setting is malformed, or a spec has mistakes.
+        InputError: a spec cannot be read.
         UsageError: an option's value is none of its choices.
     """
-    options = Options.from_words(words, preset=preset, overrides=overrides or ())
-    return parse_source(source, settings or ()), options
+    what = parse_source(source, settings or ())
+    return what, requested_options(what, words, preset=preset, overrides=overrides or ())

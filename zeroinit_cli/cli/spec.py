@@ -1,0 +1,122 @@
+"""`zeroinit spec check|schema|show`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zeroinit_cli.cli.arguments import Json, Quiet
+from zeroinit_cli.cli.console import out, out_json, say
+from zeroinit_cli.errors import SpecError, ZeroinitError, printable
+
+if TYPE_CHECKING:
+    from zeroinit_cli.specs.spec import Spec
+
+_WRONG = 2
+
+app = typer.Typer(help="Validate a YAML spec, print the language's schema, fill in defaults.")
+
+
+@app.command("check")
+def check(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="YAML specs, such as nets/small.yaml.")
+    ],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say all that is wrong with specs; where nothing is, what they come to."""
+    wrong = False
+    results: list[dict[str, Any]] = []
+    for path in paths:
+        try:
+            spec = _read(path)
+        except ZeroinitError as error:
+            wrong = True
+            results.append({"faults": _faults(error), "path": path})
+            if not json:
+                say(str(error))
+            continue
+        results.append({"faults": [], "path": path, **_facts(spec)})
+        if not json and not quiet:
+            out(f"ok: {printable(path)}: {_summary(spec)}")
+    if json:
+        out_json({"specs": results})
+    if wrong:
+        raise typer.Exit(_WRONG)
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the language as a JSON Schema, for editors."""
+    from zeroinit_cli.specs.schema import json_schema
+
+    out_json(json_schema())
+
+
+@app.command("show")
+def show(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A YAML spec.")],
+    json: Json = False,
+) -> None:
+    """Print a spec with defaults filled in, comments kept; or its canonical form and digest."""
+    spec = _read(path)
+    if json:
+        out_json({"canonical": spec.canonical(), "sha256": spec.digest()})
+        return
+    from zeroinit_cli.specs.show import filled_in
+
+    out(filled_in(spec).rstrip("\r\n"))
+
+
+def _read(path: str) -> "Spec":
+    """A spec; a builder of torchvision that it names is looked up, which takes torch."""
+    from zeroinit_cli.specs.blueprint import BuilderBlueprint
+    from zeroinit_cli.specs.spec import read_spec
+
+    spec = read_spec(Path(path), path)
+    if isinstance(spec.inferred.blueprint, BuilderBlueprint):
+        from zeroinit_cli.architectures import check_source
+        from zeroinit_cli.source import Source
+
+        check_source(Source(name=path, spec=spec))
+    return spec
+
+
+def _facts(spec: "Spec") -> dict[str, Any]:
+    inferred = spec.inferred
+    known = bool(inferred.outputs)
+    return {
+        "inputs": {name or "input": list(shape) for name, shape in spec.inputs},
+        "outputs": [list(shape) for shape in inferred.outputs],
+        "parameters": inferred.parameters if known else None,
+        "sha256": spec.digest(),
+    }
+
+
+def _summary(spec: "Spec") -> str:
+    facts = _facts(spec)
+    if facts["parameters"] is None:
+        return "a builder of torchvision; zeroinit plan says what it comes to"
+    inputs = " and ".join(
+        f"{list(shape)}" + (f" ({name})" if name else "") for name, shape in spec.inputs
+    )
+    outputs = " and ".join(map(str, facts["outputs"]))
+    return f"{facts['parameters']:,} parameters, input {inputs}, output {outputs}"
+
+
+def _faults(error: ZeroinitError) -> list[dict[str, Any]]:
+    if not isinstance(error, SpecError):
+        return [{"problem": error.problem, "found": error.found}]
+    return [
+        {
+            "column": fault.column,
+            "expected": fault.expected,
+            "found": fault.found,
+            "hint": fault.hint,
+            "key_path": fault.path,
+            "line": fault.line,
+            "problem": fault.problem,
+        }
+        for fault in error.faults
+    ]
