@@ -29,7 +29,7 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     (
         ("digest", "../resnet18"),
         "error: not a model name in SOURCE\n"
-        "  expected: letters, digits and underscores, such as resnet18\n"
+        "  expected: letters, digits and underscores, such as resnet18, or a path to a .yaml file\n"
         "  found: '../resnet18'\n"
         "\nhint: zeroinit models lists the names\n",
     ),

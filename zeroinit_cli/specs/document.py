@@ -98,6 +98,13 @@ class Model(Strict):
     gpt: GPT | None = None
     encoder: Encoder | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        if isinstance(value, dict):  # `mlp:` is a family with nothing behind it
+            return {k: {} if v is None and k in FAMILIES else v for k, v in value.items()}
+        return value
+
     @model_validator(mode="after")
     def _check_one(self) -> "Model":
         kinds = [key for key in type(self).model_fields if key != "arguments"]
@@ -161,7 +168,7 @@ Input = Annotated[
 class Document(Strict):
     """An architecture for zeroinit to build and initialize."""
 
-    zeroinit: Literal[1] = Field(description="Version of this language: 1.")
+    zeroinit: Literal[1] = Field(description="Version of this language.")
     name: Annotated[str, Field(max_length=200)] | None = Field(
         default=None, description="What people call it."
     )

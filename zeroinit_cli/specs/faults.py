@@ -96,8 +96,13 @@ class Locator:
 
 def from_validation(error: ValidationError, locator: Locator) -> Iterator[MistakeError]:
     """Every fault that pydantic found."""
-    for each in error.errors(include_url=False, include_input=False):
-        yield _fault(each["type"], tuple(each["loc"]), each.get("ctx", {}), locator)
+    errors = error.errors(include_url=False, include_input=False)
+    paths = [tuple(each["loc"]) for each in errors]
+    for each, path in zip(errors, paths, strict=True):
+        # a list is not too short because some of its entries are wrong
+        inner = any(other[: len(path)] == path != other for other in paths)
+        if not (each["type"] == "too_short" and inner):
+            yield _fault(each["type"], path, each.get("ctx", {}), locator)
 
 
 def from_mismatch(error: MismatchError, path: KeyPath, locator: Locator) -> MistakeError:
@@ -134,15 +139,24 @@ def _fault(kind: str, path: KeyPath, context: dict[str, Any], locator: Locator) 
     if last == "[key]":
         path = path[:-1]
     schema = schema_at(path)
-    value = next((part for part in reversed(path) if isinstance(part, str) and part), "the spec")
     found = locator.shown(path)
     return locator.fault(
-        f"wrong value for {value}",
+        f"wrong value for {_name_of(path)}",
         path,
         expected=in_words(schema) if schema is not None else None,
         found=found,
         hint=_value_hint(schema, found, locator.node(path)),
     )
+
+
+def _name_of(path: KeyPath) -> str:
+    """The last key of a path, and the numbers behind it."""
+    numbers = ""
+    for part in reversed(path):
+        if isinstance(part, str) and part:
+            return f"{part}{numbers}"
+        numbers = f"[{part}]{numbers}" if part != "" else numbers
+    return "the spec"
 
 
 def _missing(path: KeyPath, key: str, locator: Locator) -> MistakeError:

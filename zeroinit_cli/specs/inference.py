@@ -109,6 +109,10 @@ class Inference:
             if shape is None:
                 self._say(_one_input(family[0]), ("input",))
                 return None
+            names = family[1].input_names
+            if names is not None and len(shape) != len(names):
+                self._say(wrong_rank(family[0], names, shape), ("input",), "input")
+                return None
             path: KeyPath = ("model", family[0])
             items = [Item.model_validate(each) for each in family[1].as_layers(shape)]
             blueprint: Blueprint

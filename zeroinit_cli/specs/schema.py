@@ -98,6 +98,8 @@ def known_keys(path: Sequence[Part]) -> list[str]:
 
 def in_words(schema: Schema) -> str:
     """What a value must be, in words: `an integer from 1 to 16777216`."""
+    if str(schema.get("$ref")).endswith("/Item"):
+        return "a class name of torch.nn, or a mapping of one to its arguments"
     every = list(alternatives(schema))
     named = [each for each in every if each.get("type") != "null"]
     return " or ".join(dict.fromkeys(_one_in_words(each) for each in named or every))
@@ -121,10 +123,11 @@ def _one_in_words(schema: Schema) -> str:
         case "string":
             return _string_in_words(schema)
         case "array":
-            return f"a list of {_counted(schema)}{_plural(schema.get('items', {}))}"
+            return _list_in_words(schema)
         case "object":
-            return "a mapping"
-    return "an integer, a number, true or false, or a text"
+            required = ", ".join(schema.get("required", ()))
+            return f"a mapping with {required}" if required else "a mapping"
+    return "a number, true or false, a text"  # an argument of torchvision's
 
 
 def _string_in_words(schema: Schema) -> str:
@@ -135,17 +138,17 @@ def _string_in_words(schema: Schema) -> str:
     )
 
 
-def _plural(schema: Schema) -> str:
+def _list_in_words(schema: Schema) -> str:
+    least, most = schema.get("minItems", 0), schema.get("maxItems")
+    items = schema.get("items", {})
     names = {"integer": "integers", "array": "lists", "object": "mappings"}
-    kinds = [names.get(str(each.get("type"))) for each in alternatives(schema)]
-    return f"{kinds[0]}{_bounds(schema)}" if len(kinds) == 1 and kinds[0] else "entries"
-
-
-def _counted(schema: Schema) -> str:
-    least, most = schema.get("minItems"), schema.get("maxItems")
-    if most is None or most > _MANY:
-        return f"at least {least} " if least else ""
-    return f"{least or 0} to {most} " if least != most else f"{least} "
+    kinds = [names.get(str(each.get("type"))) for each in alternatives(items)]
+    many = f"{kinds[0]}{_bounds(items)}" if len(kinds) == 1 and kinds[0] else "these"
+    if str(items.get("$ref")).endswith("/Item"):
+        many = "layers"
+    if most is not None and most <= _MANY:
+        return f"a list of {least} to {most} {many}"
+    return f"a list of {f'{least} or more ' if least else ''}{many}"
 
 
 def _bounds(schema: Schema) -> str:

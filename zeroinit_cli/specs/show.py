@@ -62,7 +62,7 @@ class _Edits:
             self._replace(node, data)
 
     def _fill_list(self, node: Node, data: dict[str, Any]) -> None:
-        """A list where the data has a mapping: of branches, of layers alone, or a first argument."""
+        """A list where the data has a mapping: branches, layers alone, or a first argument."""
         if all(key.isdecimal() for key in data):
             self.fill(node, [data[key] for key in sorted(data, key=int)])
         elif "layers" in data:
@@ -73,6 +73,8 @@ class _Edits:
     def _replace(self, node: Node, data: dict[str, Any]) -> None:
         """A value alone: a layer's first argument, a class name, or nothing behind one."""
         words = self.text[node.start : node.end].rstrip()
+        if not words and not self.text[: node.start].endswith(":"):
+            return  # nothing behind `? key`, which has no place to write to
         anchor = match[0] if (match := _ANCHOR.match(words)) else ""
         if isinstance(node.value, str) and node.value in data:  # `- GELU`
             inner = f"{node.value}: {_flow(data[node.value])}"

@@ -77,7 +77,7 @@ class Spec:
 
 def canonical(document: Document) -> dict[str, Any]:
     """A document without prose, defaults filled in; what is not given and has none is left out."""
-    data = document.model_dump(mode="json", exclude_none=True, exclude={*_PROSE, "init", "input"})
+    data = document.model_dump(exclude_none=True, exclude={*_PROSE, "init", "input"})
     inputs = document.input
     if inputs is None and document.model is not None and document.model.family is not None:
         family = document.model.family[1]
@@ -160,13 +160,14 @@ def _validated(value: Any, locator: Locator) -> tuple[Document | None, list[Mist
     except ValidationError as error:
         faults = list(from_validation(error, locator))
         concerned = {each["loc"][:1] for each in error.errors(include_url=False)}
-    sound = {"zeroinit": VERSION}
     architecture = ("input", "model", "layers")
-    if (
-        not isinstance(value, dict)
-        or concerned & {(key,) for key in architecture}
-        or () in concerned
-    ):
+    if concerned & {(), *((key,) for key in architecture)}:
         return None, faults
-    sound |= {key: value[key] for key in architecture if key in value}
-    return Document.model_validate(sound), faults
+    sound = {key: value[key] for key in architecture if key in value}
+    try:
+        return Document.model_validate({"zeroinit": VERSION, **sound}), faults
+    except ValidationError as error:  # there is no architecture at all, or two
+        misspelt = any(
+            "layers" in (fault.hint or "") or "model" in (fault.hint or "") for fault in faults
+        )
+        return None, [*faults, *([] if misspelt else from_validation(error, locator))]

@@ -93,7 +93,7 @@ class Parallel(Strict):
     def _check_names(self) -> "Parallel":
         for name in self.branches:
             if not name.isdecimal() and not (name.isidentifier() and name.isascii()):
-                raise PydanticCustomError("branch_name", "{name}", {"name": name})
+                raise PydanticCustomError("branch_name", "{found}", {"found": name})
         return self
 
     @classmethod

@@ -196,7 +196,9 @@ class _Parser:
             return self._count(self._alias(event), event)
         mark = event.start_mark
         if event.tag is not None:
-            self._fault("a tag", event, expected="plain values", found=event.tag)
+            written = _TAG.search(self._text, mark.index)
+            found = written[0] if written else event.tag
+            self._fault("a tag", event, expected="plain values", found=shorten(found))
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         node = Node(
@@ -321,6 +323,7 @@ def shorten(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+_TAG = re.compile(r"![^\s,\[\]{}]*")
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Scalar] = {

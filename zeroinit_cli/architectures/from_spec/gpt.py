@@ -104,13 +104,12 @@ class GPT(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, T) integers -> (B, T, vocab_size)."""
-        length = tokens.shape[1]
         x = self.token_embedding(tokens)  # (B, T, C)
         cos = sin = None
-        if self.position_embedding is not None:
-            x = x + self.position_embedding(self.positions[:length])
-        else:
-            cos, sin = self.cos[:length], self.sin[:length]
+        if self.position_embedding is None:
+            cos, sin = self.cos, self.sin
+        else:  # cut behind the table, not before it: torch.fx cannot cut a buffer
+            x = x + self.position_embedding(self.positions)[: tokens.shape[1]]
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, cos, sin)

@@ -42,7 +42,7 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,  # (B, T, C)
-        cos: Tensor | None = None,  # (T, head_dim / 2)
+        cos: Tensor | None = None,  # (T or more, head_dim / 2)
         sin: Tensor | None = None,
         mask: Tensor | None = None,  # (B, T), True where a token is to be seen
     ) -> Tensor:
@@ -53,6 +53,7 @@ class SelfAttention(nn.Module):
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         if cos is not None and sin is not None:
+            cos, sin = cos[:length], sin[:length]
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         y = scaled_dot_product_attention(
             q,

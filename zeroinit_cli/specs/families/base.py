@@ -31,7 +31,7 @@ class Family(Strict):
     """The fields of one family.
 
     Attributes:
-        input_names: what the dimensions of its input are called; one word if any number will do.
+        input_names: what the dimensions of its input are called.
     """
 
     input_names: ClassVar[tuple[str, ...]]
@@ -50,7 +50,13 @@ class Family(Strict):
 
 
 class LayeredFamily(Strict):
-    """A family that is a short way to write `layers`."""
+    """A family that is a short way to write `layers`.
+
+    Attributes:
+        input_names: what the dimensions of its input are called; None if any number will do.
+    """
+
+    input_names: ClassVar[tuple[str, ...] | None] = None
 
     def as_layers(self, shape: Shape) -> list[dict[str, Any]]:
         """The layers that it stands for, as a spec would write them."""

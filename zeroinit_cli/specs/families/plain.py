@@ -1,6 +1,6 @@
 """Plain nets: multilayer perceptrons and convolutional nets, short ways to write `layers`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,8 @@ class MLP(LayeredFamily):
 
 class CNN(LayeredFamily):
     """Convolutions in stages with a pool behind each, then linear layers."""
+
+    input_names: ClassVar[tuple[str, ...] | None] = ("channels", "height", "width")
 
     stages: Annotated[list[Stage], Field(min_length=1, max_length=100)] = Field(
         description="For each stage the channels of its convolutions."

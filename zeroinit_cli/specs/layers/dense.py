@@ -92,8 +92,8 @@ class TransformerEncoderLayer(Layer):
                 expected=f"a divisor of {features}",
                 found=str(self.nhead),
             )
-        # q, k, v and output; two linear layers; two norms
-        vectors = (4 + 1 + 2) * features + self.dim_feedforward
+        # q, k, v and output; two linear layers; scale and shift of two norms
+        vectors = (4 + 1 + 4) * features + self.dim_feedforward
         return Resolved(
             arguments=self.given(d_model=features, batch_first=True),
             output=shape,
