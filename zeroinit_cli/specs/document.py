@@ -158,8 +158,6 @@ Input = Annotated[
                     "maxProperties": MOST_INPUTS,
                 },
             ],
-            "description": "The shape of the input without the batch, such as [3, 224, 224]; or "
-            "several by name, which the branches of a first `parallel` take by the same names.",
         }
     ),
 ]
@@ -173,7 +171,11 @@ class Document(Strict):
         default=None, description="What people call it."
     )
     description: Text | None = Field(default=None, description="What it is, in prose.")
-    input: Input | None = None
+    input: Input | None = Field(
+        default=None,
+        description="The shape of the input without the batch, such as [3, 224, 224]; or several "
+        "by name, which the branches of a first `parallel` take by the same names.",
+    )
     model: Model | None = Field(
         default=None, description="A family by its numbers, or a builder of torchvision."
     )

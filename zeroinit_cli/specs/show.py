@@ -32,6 +32,7 @@ class _Edits:
 
     text: str
     replacements: dict[int, tuple[int, str]] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
 
     def applied(self) -> str:
         """The text with every edit made, the last first, so that the others stay in place."""
@@ -41,12 +42,18 @@ class _Edits:
         return text
 
     def fill(self, node: Node, data: Any) -> None:
-        """Bring a node up to the data that it stands for."""
+        """Bring a node up to the data that it stands for; one with several aliases once."""
+        if id(node) in self.seen:
+            return
+        self.seen.add(id(node))
         if isinstance(data, dict):
             self._fill_mapping(node, data)
         elif isinstance(data, list) and node.is_sequence:
-            for inner, each in zip(node.value, data, strict=True):
-                self.fill(inner, each)
+            self._fill_entries(node, data)
+
+    def _fill_entries(self, node: Node, data: list[Any]) -> None:
+        for inner, each in zip(node.value, data, strict=True):
+            self.fill(inner, each)
 
     def _fill_mapping(self, node: Node, data: dict[str, Any]) -> None:
         if node.is_mapping:
@@ -64,9 +71,9 @@ class _Edits:
     def _fill_list(self, node: Node, data: dict[str, Any]) -> None:
         """A list where the data has a mapping: branches, layers alone, or a first argument."""
         if all(key.isdecimal() for key in data):
-            self.fill(node, [data[key] for key in sorted(data, key=int)])
+            self._fill_entries(node, [data[key] for key in sorted(data, key=int)])
         elif "layers" in data:
-            self.fill(node, data["layers"])
+            self._fill_entries(node, data["layers"])
         elif len(data) > 1:
             self._replace(node, data)
 

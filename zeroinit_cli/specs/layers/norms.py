@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from zeroinit_cli.specs.fields import Epsilon, Number, Probability, Size, Sizes
-from zeroinit_cli.specs.layers.base import Layer, MismatchError, Resolved, Shape, count
+from zeroinit_cli.specs.layers.base import ORIGIN, Layer, MismatchError, Resolved, Shape, count
 from zeroinit_cli.specs.layers.convolutions import DIMENSIONS
 
 
@@ -59,6 +59,17 @@ class BatchNorm3d(_ChannelNorm):
 class _InstanceNorm(_ChannelNorm):
     affine: bool = Field(default=False, description="Multiply by a scale and add a shift.")
     track_running_stats: bool = Field(default=False, description="Keep mean and variance.")
+
+    def resolve(self, shape: Shape) -> Resolved:
+        """See `Layer.resolve`."""
+        resolved = super().resolve(shape)
+        if count(shape[1:]) == 1:
+            raise MismatchError(
+                f"{self.kind} normalizes over one position",
+                expected="two or more positions in a channel",
+                found=f"{list(shape)} from {ORIGIN}",
+            )
+        return resolved
 
 
 class InstanceNorm1d(_InstanceNorm):

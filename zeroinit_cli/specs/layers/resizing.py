@@ -85,6 +85,20 @@ class MaxPool3d(_MaxPool):
 class _AvgPool(_Pool):
     count_include_pad: bool = Field(default=True, description="Let padding count as zeros.")
 
+    def resolve(self, shape: Shape) -> Resolved:
+        """See `Layer.resolve`."""
+        resolved = super().resolve(shape)
+        kernel = spread(self.kernel_size, self.rank, self, "kernel_size")
+        larger = any(window > size for window, size in zip(kernel, shape[1:], strict=True))
+        if self.rank == 3 and larger:  # torch's own limit, of this one pool
+            raise MismatchError(
+                "AvgPool3d has a window larger than what it gets",
+                key="kernel_size",
+                expected=f"at most {list(shape[1:])}, padding not counted",
+                found=str(self.kernel_size),
+            )
+        return resolved
+
 
 class AvgPool1d(_AvgPool):
     """The mean of each window over [channels, length]."""
