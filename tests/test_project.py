@@ -20,7 +20,7 @@ def test_readme_shows_what_the_command_prints(tmp_path: Path) -> None:
 
 def test_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
-    for command in ("generate", "verify", "digest", "plan", "models"):
+    for command in ("generate", "verify", "digest", "plan", "models", "spec"):
         assert f"`zeroinit {command}" in readme
 
 

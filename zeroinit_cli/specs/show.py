@@ -84,25 +84,27 @@ class _Edits:
             return  # nothing behind `? key`, which has no place to write to
         anchor = match[0] if (match := _ANCHOR.match(words)) else ""
         if isinstance(node.value, str) and node.value in data:  # `- GELU`
-            inner = f"{node.value}: {_flow(data[node.value])}"
+            inner = f"{node.value}: {as_flow(data[node.value])}"
             new = f"{anchor}{{{inner}}}" if anchor else inner
         else:
-            new = f"{anchor}{_flow(data)}"
+            new = f"{anchor}{as_flow(data)}"
             if not words:
                 new = f" {new}"
         self.replacements[node.start] = node.start + len(words), new
 
     def _insert(self, node: Node, missing: dict[str, Any]) -> None:
+        entries = [f"{key}: {as_flow(value)}" for key, value in missing.items()]
         if node.flow:
             brace = node.end - 1
-            entries = ", ".join(f"{key}: {_flow(value)}" for key, value in missing.items())
             before = self.text[:brace].rstrip()
             comma = "" if before.endswith(("{", ",")) else ", "
-            self.replacements[brace] = brace, f"{comma}{entries}"
+            self.replacements[brace] = brace, f"{comma}{', '.join(entries)}"
             return
         column = self._column(node)
         end = self._last_line(node)
-        lines = "".join(f"\n{' ' * column}{key}: {_flow(value)}" for key, value in missing.items())
+        lines = "".join(
+            f"\n{' ' * column}{key}: {as_flow(value)}" for key, value in missing.items()
+        )
         if end in self.replacements:  # an inner mapping ends on the same line, and comes first
             lines = self.replacements[end][1] + lines
         self.replacements[end] = end, lines
@@ -131,12 +133,12 @@ class _Edits:
         return self.text[index:].lstrip(" ").startswith("#")
 
 
-def _flow(value: Any) -> str:
+def as_flow(value: Any) -> str:
     """A value in YAML's flow style."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_flow(each)}' for key, each in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {as_flow(each)}' for key, each in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_flow, value))}]"
+        return f"[{', '.join(map(as_flow, value))}]"
     if isinstance(value, str):
         plain = _PLAIN.fullmatch(value) and isinstance(resolve(value), str)
         return value if plain else json.dumps(value, ensure_ascii=False)
