@@ -57,7 +57,10 @@ class Source:
         if self.spec is None:
             return str(self)
         try:
-            relative = Path(os.path.relpath(self.name, folder)).as_posix()
+            # the folders' own places: a lock may be reached through a link, and `..` goes past it
+            spec = Path(self.name)
+            relative = os.path.relpath(spec.parent.resolve() / spec.name, folder.resolve())
+            relative = Path(relative).as_posix()
         except ValueError:  # another drive, on Windows
             relative = ""
         if not relative.isprintable() or "\\" in relative or not relative:

@@ -108,6 +108,16 @@ def test_a_spec_that_is_gone_or_wrong_leaves_the_question_unanswered(
     assert zeroinit("verify", "--hash-only", "out").code == 0
 
 
+def test_a_lock_behind_a_link_finds_its_spec(zeroinit: Command, made: Path) -> None:
+    (made / "deep" / "er").mkdir(parents=True)
+    (made / "link").symlink_to(made / "deep" / "er")
+    assert zeroinit("generate", "net.yaml", "-o", "link/init.safetensors").code == 0
+    [entry] = read_lock(made / "link" / "zeroinit.lock").checkpoint
+    assert entry.source == "../../net.yaml"
+    assert zeroinit("verify", "link").code == 0
+    assert zeroinit("verify", "deep/er").code == 0
+
+
 def test_a_file_is_verified_against_a_spec_without_a_lock(zeroinit: Command, made: Path) -> None:
     (made / "out" / "zeroinit.lock").unlink()
     path = "out/init.safetensors"

@@ -56,13 +56,15 @@ class Spec:
         """What a builder of torchvision has against the spec, at its place."""
         model = self.document.model
         arguments = (model.arguments if model is not None else None) or {}
-        path: KeyPath = ("model", "torchvision")
-        for key in arguments:
-            if repr(key) in error.problem:
-                path = ("model", "arguments", key)
-        locator = Locator(self.root, self.text, self.file)
-        fault = locator.fault(
-            error.problem, path, expected=error.expected, found=error.found, hint=error.hint
+        wrong = next((key for key in arguments if repr(key) in error.problem), None)
+        path: KeyPath = ("model", "torchvision") if wrong is None else ("model", "arguments")
+        fault = Locator(self.root, self.text, self.file).fault(
+            error.problem,
+            path,
+            key=wrong,
+            expected=error.expected,
+            found=error.found,
+            hint=error.hint,
         )
         return SpecError([fault])
 
