@@ -50,6 +50,52 @@ def test_shapes_and_counts_are_torchs(kind: str, data: Any) -> None:
     assert sum(each.numel() for each in layer.buffers()) == resolved.buffers
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "shape"),
+    [
+        # each side and dimension its own number, so that none can stand for another
+        ("ZeroPad1d", {"padding": [1, 2]}, (2, 5)),
+        ("ZeroPad2d", {"padding": [1, 2, 3, 5]}, (2, 5, 7)),
+        ("ZeroPad3d", {"padding": [1, 2, 3, 5, 7, 11]}, (2, 5, 7, 9)),
+        (
+            "Conv2d",
+            {
+                "out_channels": 6,
+                "kernel_size": [2, 3],
+                "stride": [3, 2],
+                "padding": [2, 1],
+                "dilation": [1, 2],
+                "groups": 2,
+            },
+            (4, 11, 17),
+        ),
+        (
+            "ConvTranspose2d",
+            {
+                "out_channels": 6,
+                "kernel_size": [2, 5],
+                "stride": [3, 2],
+                "padding": [1, 2],
+                "output_padding": [2, 1],
+                "groups": 2,
+            },
+            (4, 5, 7),
+        ),
+        ("MaxPool2d", {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}, (1, 6, 9)),
+        ("Unflatten", {"unflattened_size": [2, 3], "dim": 2}, (5, 6, 7)),
+        ("Flatten", {"start_dim": 2, "end_dim": 3}, (5, 6, 7, 8)),
+    ],
+)
+def test_every_number_has_its_own_place(
+    kind: str, given: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    resolved = LAYERS[kind].model_validate(given).resolve(shape)
+    layer: nn.Module = getattr(nn, kind)(**resolved.arguments)
+    output = layer(torch.zeros(2, *shape))
+    assert tuple(output.shape[1:]) == resolved.output
+    assert sum(each.numel() for each in layer.parameters()) == resolved.parameters
+
+
 def test_every_layer_is_a_class_of_torch_and_takes_its_arguments_by_name() -> None:
     import inspect
 

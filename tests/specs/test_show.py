@@ -71,6 +71,18 @@ def test_every_comment_of_the_known_specs_is_kept(path: Path) -> None:
     assert parse_spec(shown.encode(), path.name).digest() == spec.digest()
 
 
+def test_mappings_that_end_on_one_line_are_filled_from_the_inside() -> None:
+    text = (
+        "zeroinit: 1\ninput: 8\nlayers:\n- parallel:\n    branches:\n    - []\n"
+        "    - - Linear:\n          out_features: 4"
+    )
+    assert filled_in(parse_spec(text.encode(), "x")) == (
+        f"{text}\n          bias: true\n    join: cat\n    dim: 1\n"
+        "init: {dtype: float32, expansion: sylvester, residual: end, scale: orthonormal, "
+        "overrides: []}"
+    )
+
+
 def test_windows_line_ends_are_kept_apart_from_what_is_filled_in() -> None:
     spec = parse_spec(b"zeroinit: 1\r\ninput: 8\r\nlayers:\r\n- Linear: 4\r\n", "x")
     again = parse_spec(filled_in(spec).encode(), "x")
