@@ -5,8 +5,9 @@ import math
 import pytest
 
 from zeroinit_cli.errors import SpecError
+from zeroinit_cli.specs.scalars import resolve
 from zeroinit_cli.specs.spec import parse_spec
-from zeroinit_cli.specs.tree import parse_tree, resolve
+from zeroinit_cli.specs.tree import parse_tree
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ place, and what follows it goes on from what it would have given, so that all mi
 once; where that is not known, what follows is left unchecked.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,16 +21,20 @@ from zeroinit_cli.specs.blueprint import (
 from zeroinit_cli.specs.document import ONLY, Document
 from zeroinit_cli.specs.families.base import Family, LayeredFamily, wrong_rank
 from zeroinit_cli.specs.faults import KeyPath, Locator, from_mismatch
+from zeroinit_cli.specs.joins import join_shapes
 from zeroinit_cli.specs.layers.base import ORIGIN, Layer, MismatchError, Shape, count
 from zeroinit_cli.specs.layers.dense import Embedding
+from zeroinit_cli.specs.limits import (
+    MOST_LAYERS,
+    MOST_PARAMETERS,
+    MOST_VALUE,
+    MOST_VECTORS,
+    MissingInputError,
+    no_integers,
+    one_input,
+    too_much,
+)
 from zeroinit_cli.specs.structure import RESERVED, Item, Parallel, Repeat, Residual
-
-MOST_PARAMETERS = 10**13
-MOST_VECTORS = 5 * 10**7
-"""Numbers in biases, norms and buffers, which are built real even where weights are not."""
-MOST_LAYERS = 20_000
-MOST_VALUE = 10**12
-"""Entries of a value between layers, for one sample."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +110,7 @@ class Inference:
         if family is not None and isinstance(family[1], LayeredFamily):
             shape = document.input.get(ONLY)
             if shape is None:
-                self._say(_one_input(family[0]), ("input",))
+                self._say(one_input(family[0]), ("input",))
                 return None
             names = family[1].input_names
             if names is not None and len(shape) != len(names):
@@ -144,7 +147,7 @@ class Inference:
         path: KeyPath = ("model", key)
         inputs = document.input
         if inputs is not None and ONLY not in inputs:
-            self._say(_one_input(key), ("input",))
+            self._say(one_input(key), ("input",))
             return None
         shape = inputs[ONLY] if inputs is not None else family.default_input()
         if shape is None:
@@ -239,13 +242,13 @@ class Inference:
             return nothing, unknown
         if isinstance(layer, Embedding):
             if not value.from_input:
-                self._say(_no_integers(), path, value.origin)
+                self._say(no_integers(), path, value.origin)
                 return nothing, unknown
             self._ids = True
         try:
             resolved = layer.resolve(value.shape)
             if count(resolved.output) > MOST_VALUE:
-                raise _too_much("an output", count(resolved.output), MOST_VALUE)
+                raise too_much("an output", count(resolved.output), MOST_VALUE)
         except MismatchError as mismatch:
             self._say(mismatch, path, value.origin)
             return nothing, self._guess(layer, value, origin)
@@ -306,7 +309,7 @@ class Inference:
         try:
             shape = join_shapes(known, parallel.join, parallel.dim)
             if count(shape) > MOST_VALUE:
-                raise _too_much("an output", count(shape), MOST_VALUE)
+                raise too_much("an output", count(shape), MOST_VALUE)
         except MismatchError as mismatch:
             self._say(mismatch, path)
             return blueprint, Value(shape=None, origin=origin)
@@ -360,7 +363,7 @@ class Inference:
         for what, number, most in sums:
             if number > most and not self._stopped:
                 self._stopped = True
-                self._say(_too_much(what, number, most), path)
+                self._say(too_much(what, number, most), path)
 
     def _check_names(self, items: Sequence[Item], path: KeyPath) -> None:
         seen: set[str] = set()
@@ -387,76 +390,3 @@ class Inference:
             if words is not None:
                 setattr(mismatch, field, words.replace(ORIGIN, origin))
         self.faults.append(from_mismatch(mismatch, path, self._locator))
-
-
-def join_shapes(shapes: Sequence[tuple[str, Shape]], join: str, dim: int) -> Shape:
-    """The shape of branches joined.
-
-    Raises:
-        MismatchError: they do not go together.
-    """
-    listed = ", ".join(str(list(shape)) for _, shape in shapes[:8])
-    ranks = {len(shape) for _, shape in shapes}
-    if len(ranks) > 1:
-        raise MismatchError(
-            f"{join} of branches of different ranks",
-            key="join",
-            expected="as many dimensions from each",
-            found=listed,
-        )
-    rank = ranks.pop()
-    if join == "cat":
-        place = (dim + rank + 1 if dim < 0 else dim) - 1
-        if not 0 <= place < rank:
-            raise MismatchError(
-                "no such dimension", key="dim", expected=f"1 to {rank}", found=str(dim)
-            )
-        rest = {(*shape[:place], *shape[place + 1 :]) for _, shape in shapes}
-        if len(rest) > 1:
-            raise MismatchError(
-                f"cat along dimension {dim} of branches that differ in others",
-                expected=f"the same sizes but for dimension {dim}",
-                found=listed,
-            )
-        first = shapes[0][1]
-        total = sum(shape[place] for _, shape in shapes)
-        return (*first[:place], total, *first[place + 1 :])
-    sizes = [set(column) for column in zip(*(shape for _, shape in shapes), strict=True)]
-    if any(len(column - {1}) > 1 for column in sizes) or (
-        join == "add" and any(len(column) > 1 for column in sizes)
-    ):
-        expected = "one shape" if join == "add" else "equal sizes, or 1, in each dimension"
-        raise MismatchError(f"{join} of different shapes", expected=expected, found=listed)
-    return tuple(max(column) for column in sizes)
-
-
-class MissingInputError(MismatchError):
-    """A shape is needed, and none is given."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "missing key 'input'",
-            expected="the shape of the input without the batch, such as [3, 32, 32]",
-        )
-
-
-def _one_input(family: str) -> MismatchError:
-    return MismatchError(
-        f"{family} takes one input", expected="one shape", hint="layers: can take several"
-    )
-
-
-def _no_integers() -> MismatchError:
-    return MismatchError(
-        "Embedding looks up integers", expected="the input itself", found=f"features from {ORIGIN}"
-    )
-
-
-def _too_much(what: str, number: int, most: int) -> MismatchError:
-    shown = f"{number:,}" if number < 10**18 else f"about 10^{int(math.log10(number))}"
-    numbers = "" if what != "an output" else " numbers"
-    return MismatchError(
-        f"{what} beyond measure" if what == "an output" else f"too many {what}",
-        expected=f"at most {most:,}{numbers}",
-        found=f"{shown}{numbers}",
-    )

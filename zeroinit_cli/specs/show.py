@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from zeroinit_cli.specs.scalars import resolve
 from zeroinit_cli.specs.spec import Spec, canonical
-from zeroinit_cli.specs.tree import Node, resolve
+from zeroinit_cli.specs.tree import Node
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _ANCHOR = re.compile(r"&\S+\s+")

@@ -16,7 +16,8 @@ from zeroinit_cli.specs.families.base import Family
 from zeroinit_cli.specs.faults import KeyPath, Locator, from_validation
 from zeroinit_cli.specs.inference import Inference, Inferred
 from zeroinit_cli.specs.layers.base import Shape
-from zeroinit_cli.specs.tree import MOST_BYTES, Node, decode, parse_tree
+from zeroinit_cli.specs.text import MOST_BYTES, decode
+from zeroinit_cli.specs.tree import Node, parse_tree
 
 _PROSE = ("name", "description")
 

@@ -14,14 +14,13 @@ from typing import Any
 import yaml
 
 from zeroinit_cli.errors import MistakeError, SpecError
+from zeroinit_cli.specs.scalars import Scalar, resolve
+from zeroinit_cli.specs.text import decode, position_of, refuse_tabs, single_fault
 
-MOST_BYTES = 100_000
-"""A spec larger than this is none; the parser reads as much in half a second."""
+_TAG = re.compile(r"![^\s,\[\]{}]*")
 MOST_DEPTH = 100
 MOST_NODES = 50_000
 """Values in a spec, each counted as often as aliases repeat it."""
-
-Scalar = None | bool | int | float | str
 
 
 @dataclass(slots=True)
@@ -78,78 +77,12 @@ def parse_tree(data: bytes, file: str) -> Node:
         SpecError: the bytes are no YAML that this language allows.
     """
     text = decode(data, file)
-    _refuse_tabs(text, file)
+    refuse_tabs(text, file)
     parser = _Parser(text, file)
     root = parser.document()
     if parser.faults:
         raise SpecError(parser.faults)
     return root
-
-
-def decode(data: bytes, file: str) -> str:
-    """The text of a spec: UTF-8, with or without a byte order mark.
-
-    Raises:
-        SpecError: too long, or not UTF-8.
-    """
-    if len(data) > MOST_BYTES:
-        found = f"{len(data)} bytes"
-        expected = f"at most {MOST_BYTES} bytes"
-        raise _single("too large for a spec", file, 1, 1, expected=expected, found=found)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # the codec counts behind the mark that it has taken off
-        offset = error.start + 3 * data.startswith(b"\xef\xbb\xbf")
-        before = data[:offset].decode("utf-8-sig", errors="replace")
-        line, column = _position(before, len(before))
-        raise _single(
-            "not UTF-8",
-            file,
-            line,
-            column,
-            found=f"byte 0x{data[offset]:02x}",
-            hint="save it as UTF-8",
-        ) from error
-
-
-def _position(text: str, index: int) -> tuple[int, int]:
-    """Line and column, from 1, of a character; CR, LF and both together end a line."""
-    before = text[:index].replace("\r\n", "\n").replace("\r", "\n")
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
-
-
-def _refuse_tabs(text: str, file: str) -> None:
-    """Tabs that indent, all of them: YAML's own message for one is hard to understand."""
-    faults = [
-        MistakeError(
-            "a tab in the indentation",
-            file=file,
-            line=number,
-            column=len(match[1]) + 1,
-            expected="spaces",
-        )
-        for number, line in enumerate(re.split("\r\n|\r|\n", text), start=1)
-        if (match := re.match(r"( *)\t\s*[^\s#]", line))
-    ]
-    if faults:
-        raise SpecError(faults)
-
-
-def _single(
-    problem: str,
-    file: str,
-    line: int,
-    column: int,
-    *,
-    expected: str | None = None,
-    found: str | None = None,
-    hint: str | None = None,
-) -> SpecError:
-    fault = MistakeError(
-        problem, file=file, line=line, column=column, expected=expected, found=found, hint=hint
-    )
-    return SpecError([fault])
 
 
 class _Parser:
@@ -169,19 +102,21 @@ class _Parser:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             words = " ".join(filter(None, (error.context, error.problem)))
-            raise _single("not YAML", self._file, line, column, found=words) from error
+            raise single_fault("not YAML", self._file, line, column, found=words) from error
         except yaml.reader.ReaderError as error:
-            line, column = _position(self._text, int(error.position))
+            line, column = position_of(self._text, int(error.position))
             character = self._text[int(error.position)]
             found = f"the character U+{ord(character):04X}"
-            raise _single("not YAML", self._file, line, column, found=found) from error
+            raise single_fault("not YAML", self._file, line, column, found=found) from error
 
     def document(self) -> Node:
         """The one document of the file."""
         next(self._events)  # the stream starts
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
-            raise _single("an empty file", self._file, 1, 1, expected="a spec: zeroinit: 1, ...")
+            raise single_fault(
+                "an empty file", self._file, 1, 1, expected="a spec: zeroinit: 1, ..."
+            )
         root = self._node(next(self._events), 1)
         next(self._events)  # the document ends
         event = next(self._events)
@@ -321,37 +256,3 @@ def _shown(event: Any, text: str) -> str:
 def shorten(text: str, most: int = 60) -> str:
     """A text that a message can quote."""
     return text if len(text) <= most else f"{text[:most]}..."
-
-
-_TAG = re.compile(r"![^\s,\[\]{}]*")
-_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: dict[str, Scalar] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
-    **{
-        f"{sign}{word}": float(f"{sign}inf")
-        for sign in ("", "+", "-")
-        for word in (".inf", ".Inf", ".INF")
-    },
-}
-
-
-def resolve(text: str) -> Scalar:
-    """What a plain scalar means, by YAML 1.2's core schema.
-
-    Source:
-        https://yaml.org/spec/1.2.2/#1032-tag-resolution
-    """
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        if len(text) > 40:  # far beyond 64 bits; int() itself refuses a few thousand digits
-            return 2**64
-        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
-        return int(text, base)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
