@@ -1,3 +1,8 @@
 """Deterministic ZerO initialization: one architecture in, one reproducible checkpoint out."""
 
+from zeroinit_cli.api import init_, plan, save
+from zeroinit_cli.errors import ZeroinitError
+
+__all__ = ["ZeroinitError", "__version__", "init_", "plan", "save"]
+
 __version__ = "0.1.0"

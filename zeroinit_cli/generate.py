@@ -61,7 +61,7 @@ def generate(
         ZeroinitError: any of its kinds; then nothing was written, or the checkpoint is whole and
             the message says what is missing beside it.
     """
-    _check_output(output)
+    check_output(output)
     locked_path = _locked_path(output, lock)
     if lock is not None and lock.exists():
         read_lock(lock)  # an unreadable lock is said before the work, not after
@@ -69,11 +69,7 @@ def generate(
     from zeroinit_cli.architectures import plan_source, versions
 
     plan = plan_source(source, options)
-    with guarded(output, waiting=say):
-        result = _write(plan, output, force=force, progress=progress)
-        from zeroinit_cli.checkpoint.writer import write_sidecar
-
-        write_sidecar(output, result.sha256)
+    result = write_files(plan, output, force=force, progress=progress, say=say)
     if lock is not None:
         entry = make_entry(
             path=locked_path,
@@ -89,12 +85,39 @@ def generate(
     return result
 
 
+def write_files(
+    plan: Plan,
+    output: Path,
+    *,
+    force: bool = False,
+    progress: Progress = no_progress,
+    say: Callable[[str], None] = lambda message: None,
+) -> Generated:
+    """Write a plan's checkpoint and its sidecar; `check_output` was called before the work.
+
+    Raises:
+        OutputError: they cannot be written, or another file is there.
+    """
+    from zeroinit_cli.checkpoint.writer import write_sidecar
+
+    with guarded(output, waiting=say):
+        result = _write(plan, output, force=force, progress=progress)
+        write_sidecar(output, result.sha256)
+    return result
+
+
 def default_lock(output: Path) -> Path:
     """The lock beside a checkpoint."""
     return output.parent / LOCK_NAME
 
 
-def _check_output(output: Path) -> None:
+def check_output(output: Path) -> None:
+    """Refuse what cannot become a checkpoint, before any work is done for it.
+
+    Raises:
+        UsageError: the path is no file's name.
+        OutputError: it cannot be written.
+    """
     if output.name in ("", ".", ".."):
         raise UsageError(
             "no file name", where="--output", expected="a path such as init.safetensors"

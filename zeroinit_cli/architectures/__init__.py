@@ -3,7 +3,8 @@
 Import it inside the function that needs it: torch takes seconds to load.
 """
 
+from zeroinit_cli.architectures.given import init_given, plan_given
 from zeroinit_cli.architectures.planning import plan_source
 from zeroinit_cli.architectures.registry import model_names, versions
 
-__all__ = ["model_names", "plan_source", "versions"]
+__all__ = ["init_given", "model_names", "plan_given", "plan_source", "versions"]

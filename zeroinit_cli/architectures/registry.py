@@ -40,6 +40,7 @@ def source_factory(source: Source) -> Factory:
     Raises:
         UnknownModelError: no such model.
         ArgumentError: its builder does not take an argument.
+        BuildError: by the factory, if the builder refuses.
     """
     names = model_names()
     if source.name not in names:
@@ -54,24 +55,19 @@ def source_factory(source: Source) -> Factory:
     builder: Builder = get_model_builder(source.name)
     fixed = {key: None for key in _WEIGHTS if key in inspect.signature(builder).parameters}
     _check_arguments(source, builder, fixed)
-    return lambda: builder(**fixed, **source.arguments)
 
+    def factory() -> nn.Module:
+        try:
+            return builder(**fixed, **source.arguments)
+        except Exception as error:  # a builder may raise anything
+            raise BuildError(
+                "the builder failed",
+                where=str(source),
+                found=f"{type(error).__name__}: {_first_line(error)}",
+                hint="check the --set values" if source.arguments else None,
+            ) from error
 
-def build_source(source: Source, factory: Factory, seed: int) -> nn.Module:
-    """The source's module.
-
-    Raises:
-        BuildError: the builder refused.
-    """
-    try:
-        return build(factory, seed)
-    except Exception as error:  # a builder may raise anything
-        raise BuildError(
-            "the builder failed",
-            where=str(source),
-            found=f"{type(error).__name__}: {_first_line(error)}",
-            hint="check the --set values" if source.arguments else None,
-        ) from error
+    return factory
 
 
 def _first_line(error: Exception) -> str:
