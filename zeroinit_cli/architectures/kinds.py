@@ -232,35 +232,38 @@ def _weight(owned: Owned, structure: Structure, options: Options) -> Ruled | Non
 
 def _convolution(module: nn.Module, shape: tuple[int, ...], options: Options) -> Ruled:
     name = type_name(module)
-    groups, stride, padding = _geometry(module)
+    geometry = _geometry(module)
     if isinstance(module, TRANSPOSED_CONVOLUTION):
-        rule = rules.transposed_convolution(shape, groups, stride, padding, options)
+        rule = rules.transposed_convolution(shape, geometry, options)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
     if is_patch(module, shape):
         return Ruled(
             rule=rules.patch_convolution(shape, options), reason=f"{name}: Algorithm 1 on patches"
         )
+    groups = geometry.groups
     phrase = f"grouped {name}: Algorithm 2 in each" if groups > 1 else f"{name}: Algorithm 2"
     return Ruled(rule=rules.convolution(shape, groups, options), reason=phrase)
 
 
 def is_patch(module: nn.Module, shape: tuple[int, ...]) -> bool:
     """Whether a convolution cuts its input into patches: stride = kernel, nothing else."""
-    groups, stride, padding = _geometry(module)
-    kernel = shape[2:]
-    dilation = getattr(module, "dilation", 1)
-    dilated = any(size > 1 for size in (dilation if isinstance(dilation, tuple) else (dilation,)))
-    plain = groups == 1 and not any(padding) and not dilated
-    return plain and stride == kernel and math.prod(kernel) > 1
+    geometry, kernel = _geometry(module), shape[2:]
+    plain = geometry.groups == 1 and not any(geometry.padding) and max(geometry.dilation) == 1
+    return plain and geometry.stride == kernel and math.prod(kernel) > 1
 
 
-def _geometry(module: nn.Module) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-    """Groups, stride and padding of a convolution; `same` padding is any but none."""
+def _geometry(module: nn.Module) -> rules.Geometry:
+    """How a convolution moves; `same` padding is any but none."""
     layer: Any = module  # its class is checked by the caller
+    dimensions = len(layer.kernel_size)
     padding = layer.padding
     if isinstance(padding, str):
-        padding = (int(padding != "valid"),) * len(layer.kernel_size)
-    return layer.groups, tuple(layer.stride), tuple(padding)
+        padding = int(padding != "valid")
+    stride, padding, dilation = (
+        (size,) * dimensions if isinstance(size, int) else tuple(size)
+        for size in (layer.stride, padding, layer.dilation)
+    )
+    return rules.Geometry(groups=layer.groups, stride=stride, padding=padding, dilation=dilation)
 
 
 def _is_bias(module: nn.Module, name: str) -> bool:
