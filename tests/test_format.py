@@ -68,6 +68,12 @@ def test_the_vector_is_what_the_package_gives() -> None:
     assert plan_sha256(plan) == SHA256
 
 
+def test_the_vector_is_what_check_gives() -> None:
+    plan, holds = check.read_plan(VECTOR.encode())
+    assert holds
+    assert check.derive(plan) == SHA256
+
+
 def test_the_vector_has_every_rule() -> None:
     kinds = set(re.findall(r'"rule": "([a-z-]+)"', VECTOR))
     assert kinds == set(check.RULES)
