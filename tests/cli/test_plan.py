@@ -18,7 +18,7 @@ def test_the_table_groups_alike_tensors_and_says_why(zeroinit: Command) -> None:
     assert rows[0] == "count elements rule why tensors"
     assert "13 9,437,184 identity at one tap Conv2d: Algorithm 2 layer*.*.conv*.weight" in rows
     assert (
-        "8 1,920 zeros last norm of residual branch layer*.*: scale 0 layer*.*.bn*.weight" in rows
+        "8 1,920 zeros last norm of residual branch layer*.*: scale 0 layer*.*.bn2.weight" in rows
     )
     assert rows[-2] == (
         "torchvision:resnet18: 122 tensors, 11,699,132 elements (92.6% zeros), 46,796,608 bytes"
