@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from docs import check
 from tests.architectures.models import planned
 from tests.golden.recorded import recorded
 from zeroinit_cli.architectures import model_names
@@ -42,6 +43,7 @@ def test_a_model_is_generated_with_its_digest_and_loads_strictly(name: str, tmp_
     path = tmp_path / "init.safetensors"
     with guarded(path):
         assert write_checkpoint(plan, path) == recorded("default")[name]
+    assert check.derive({**plan.to_json(), "kept": dict(plan.kept)}) == recorded("default")[name]
     factory = source_factory(parse_source(name))
     with torch.random.fork_rng(devices=[]):
         small = plan.nbytes <= _REAL_BYTES
