@@ -1,6 +1,6 @@
 """Every model that torchvision lists: planned, written, and loaded strictly by torch.
 
-What is written has the digest that tests/golden/ records.
+What is written, and what docs/check.py derives from the plan, has the digest in tests/golden/.
 """
 
 import os
