@@ -48,6 +48,19 @@ def is_weight_layer(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) or is_convolution(module) or is_transposed_linear(module)
 
 
+def is_recurrent(module: nn.Module) -> bool:
+    """A layer of torch that applies several weights step by step."""
+    return isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.Bilinear)
+
+
+def is_stack(module: nn.Module) -> bool:
+    """Whether the module only calls its layers one after the other, as torch's own stacks do.
+
+    Their forwards look at masks, and cannot be traced.
+    """
+    return type(module) in (nn.TransformerEncoder, nn.TransformerDecoder, nn.Transformer)
+
+
 def type_name(module: nn.Module) -> str:
     """The name of the module's class."""
     return type(module).__name__

@@ -23,6 +23,7 @@ from zeroinit_cli.architectures.classes import (
     type_name,
 )
 from zeroinit_cli.architectures.structure import Structure
+from zeroinit_cli.architectures.tables import POSITIONS, RELATIVE, SEGMENTS
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Ones, Rule, Zeros
 
@@ -34,9 +35,7 @@ _NORM_ENTRIES: dict[str, tuple[Rule, str]] = {
     "num_batches_tracked": (Zeros(), "counter 0"),
 }
 _SEPARATE_PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-_POSITIONS = "position table"
-_RELATIVE = "relative-position table"
-_SEGMENTS = "segment table"
+_POSITIONS, _RELATIVE, _SEGMENTS = POSITIONS, RELATIVE, SEGMENTS
 
 _LOOKUPS = {
     # Tables that only the type of a module explains, by their name in it. A parameter of its own
@@ -152,13 +151,12 @@ def kind_of(owned: Owned, structure: Structure, options: Options) -> Kind:
 
 def _branch_end(owned: Owned, structure: Structure) -> Ruled | None:
     """What closes a residual branch."""
-    if owned.attribute != "weight":
-        return None
-    if owned.path in structure.zero_scales:
-        place = structure.zero_scales[owned.path]
+    name = f"{owned.path}.{owned.attribute}".removeprefix(".")
+    if name in structure.zero_scales:
+        place = structure.zero_scales[name]
         return Ruled(rule=Zeros(), reason=f"last norm of residual branch {place}: scale 0")
-    if owned.path in structure.zero_weights:
-        place = structure.zero_weights[owned.path]
+    if name in structure.zero_weights:
+        place = structure.zero_weights[name]
         return Ruled(rule=Zeros(), reason=f"last layer of residual branch {place}: weight 0")
     return None
 
@@ -219,8 +217,7 @@ def _weight(owned: Owned, structure: Structure, options: Options) -> Ruled | Non
         rule = rules.transposed_linear(shape, options)
         return Ruled(rule=rule, reason=f"{type_name(module)}: Algorithm 1, stored transposed")
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        by_position = owned.path in structure.position_embeddings
-        table = _POSITIONS if by_position else _lookup(owned)
+        table = structure.tables.get(owned.path) or _lookup(owned)
         if table is not None:
             return _table(owned, table, options)
         rule = rules.embedding(shape, module.padding_idx, options)
