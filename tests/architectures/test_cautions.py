@@ -254,33 +254,50 @@ class Attends(nn.Module):
 DOUBLE = {
     "two layers": (
         lambda: Around(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8)),
-        ("branch.0.weight=zeros",),
+        "branch.0.weight=zeros",
+        "branch.0 before branch.2",
     ),
     "a layer and the norm behind it": (
         lambda: Around(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8), nn.LayerNorm(8)),
-        ("branch.0.weight=zeros",),
+        "branch.0.weight=zeros",
+        "branch.0 before branch.3",
     ),
-    "v and output": (Attends, ("attn.out_proj.weight=zeros",)),
+    "v and output": (Attends, "attn.out_proj.weight=zeros", "attn"),
     "v and output of torch's layer": (
         lambda: nn.TransformerEncoderLayer(8, 2, 8),
-        ("self_attn.out_proj.weight=zeros",),
+        "self_attn.out_proj.weight=zeros",
+        "self_attn",
     ),
     "both layers of torch's layer": (
         lambda: nn.TransformerEncoderLayer(8, 2, 8),
-        ("linear1.weight=zeros",),
+        "linear1.weight=zeros",
+        "the model",
     ),
 }
 
 
 @pytest.mark.parametrize("name", DOUBLE)
-def test_two_zeros_in_one_branch_are_warned_of_and_are_dead(name: str) -> None:
-    factory, overrides = DOUBLE[name]
+def test_two_zeros_in_one_branch_are_warned_of(name: str) -> None:
+    factory, override, where = DOUBLE[name]
     assert texts(factory, "double-zero") == []
-    found = cautions(factory, *overrides)
-    [caution] = found["double-zero"]
-    assert caution.text.startswith("two zeros follow each other in ")
-    assert caution.text.endswith(": neither ever gets a gradient")
-    assert caution.hint == "leave out the --override that makes them 0"
+    found = cautions(factory, override).get("double-zero", [])
+    expected = "two zeros follow each other, so that neither ever gets a gradient: "
+    assert [caution.text for caution in found] == [expected + where]
+    assert found[0].hint == "leave out the --override that makes them 0"
+
+
+def test_and_they_are_dead() -> None:
+    """What the warning says, asked of torch: no step ever moves them."""
+    net = Around(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(torch.randn(4, 8)).square().sum().backward()
+        optimizer.step()
+    moved = {name for name, parameter in net.named_parameters() if parameter.any()}
+    assert moved == {"branch.2.bias"}
 
 
 def test_two_zeros_beside_each_other_or_around_a_skip_are_not_in_series() -> None:
@@ -314,7 +331,7 @@ class ZeroTimesZero(nn.Module):
 def test_zeros_that_a_constructor_set_count_too() -> None:
     assert texts(ZeroTimesZero, "double-zero") == [
         (
-            "two zeros follow each other in the model: neither ever gets a gradient",
+            "two zeros follow each other, so that neither ever gets a gradient: matmul before mul",
             "leave out the --override that makes them 0",
         )
     ]
@@ -344,7 +361,7 @@ def test_a_zero_head_is_warned_of_where_nothing_normalizes() -> None:
         forward = lambda m, x: (m.a(m.body(x)), m.b(m.body(x)))  # noqa: E731 - a forward
         return Written(forward, **{name: nn.Linear(8, 8) for name in ("body", "a", "b")})
 
-    [(text, _)] = texts(two_heads, kind, "*.weight=zeros")
+    [(text, _)] = texts(two_heads, kind, "[ab].weight=zeros")
     assert text.endswith(": a.weight, b.weight")
 
 

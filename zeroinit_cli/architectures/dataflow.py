@@ -7,7 +7,7 @@ Searches stay between the two values that they are about, so that a net of many 
 its blocks cost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -172,6 +172,13 @@ class DataFlow:
     def is_ancestor(self, node: Node, of: Node) -> bool:
         """Whether a value goes into another, through any number of steps."""
         return any(each is node for each in self._above(of, self._index[node]))
+
+    def ancestors_among(self, candidates: Sequence[Node], of: Node) -> list[Node]:
+        """Those of some values that go into one."""
+        wanted = set(candidates)
+        first = min(self._index[each] for each in candidates)
+        found = {each for each in self._above(of, first) if each in wanted}
+        return [each for each in candidates if each in found]
 
     def between(self, start: Node, end: Node) -> list[Node]:
         """The values that come from a start and go into an end, `end` included, in order."""

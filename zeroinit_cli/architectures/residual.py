@@ -148,7 +148,7 @@ def _classify(flow: DataFlow, terms: Sequence[Node]) -> _Found:
     live = [term for term in terms if flow.depends_on_input(term)]
     if len(live) < 2:
         return _with_parameters(flow, terms, live)
-    above = {term: [each for each in live if flow.is_ancestor(each, term)] for term in live}
+    above = {term: flow.ancestors_among(live, term) for term in live}
     if any(above.values()):
         return _by_ancestors(flow, live, above)
     if all(_is_product(flow, term) for term in live):

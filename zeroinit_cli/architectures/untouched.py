@@ -85,14 +85,15 @@ def _address(value: object) -> int:
 def chance_state() -> tuple[Any, ...]:
     """The states of torch's, Python's and numpy's generators, to compare or to put back."""
     kind, keys, *rest = np.random.get_state()
-    torchs = torch.default_generator.get_state().numpy().tobytes()
+    # Not by way of numpy, which makes torch import its compiler where a dispatch mode is on.
+    torchs = bytes(torch.default_generator.get_state().tolist())
     return torchs, random.getstate(), (kind, tuple(keys), *rest)
 
 
 def restore_chance(state: tuple[Any, ...]) -> None:
     """Put back what `chance_state` gave."""
     torchs, pythons, numpys = state
-    torch.default_generator.set_state(torch.frombuffer(bytearray(torchs), dtype=torch.uint8))
+    torch.default_generator.set_state(torch.tensor(list(torchs), dtype=torch.uint8))
     random.setstate(pythons)
     np.random.set_state(numpys)
 

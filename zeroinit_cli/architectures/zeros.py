@@ -1,5 +1,7 @@
 """Where a zero goes: which values are 0 because another is."""
 
+from collections.abc import Iterable
+
 from zeroinit_cli.architectures.attention import opaque_attention_of
 from zeroinit_cli.architectures.classes import is_norm, is_weight_layer, type_name
 from zeroinit_cli.architectures.dataflow import DataFlow
@@ -18,6 +20,15 @@ from zeroinit_cli.architectures.operations import (
 )
 
 _KEEPING = (*ALIVE_AT_ZERO, *DEAD_AT_ZERO, *NORM_FUNCTIONS, *WEIGHT_FUNCTIONS, *QUOTIENTS)
+
+
+def zero_values(flow: DataFlow, sources: Iterable[Node]) -> set[Node]:
+    """All values that are 0 because some are, biases and shifts being 0 at the start."""
+    zeros = set(sources)
+    for node in flow.nodes:
+        if node not in zeros and flow.parents(node) and _is_zero(flow, node, zeros):
+            zeros.add(node)
+    return zeros
 
 
 def vanishes(flow: DataFlow, zero: Node, node: Node) -> bool:

@@ -9,7 +9,7 @@ from zeroinit_cli.architectures.cautions.seen import Seen, counted, gain, listed
 from zeroinit_cli.architectures.classes import is_norm, is_weight_layer
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import NORM_FUNCTIONS, PRODUCTS, Node, function_name
-from zeroinit_cli.architectures.zeros import vanishes
+from zeroinit_cli.architectures.zeros import zero_values
 from zeroinit_cli.plans import Caution, Rule, Split, Transposed, Zeros
 
 _NOT_BY_HAND = "leave out the --override that makes them 0"
@@ -39,30 +39,48 @@ def zeros_before_norms(seen: Seen) -> Iterator[Caution]:
 
 
 def double_zeros(seen: Seen) -> Iterator[Caution]:
-    """Branches with a second zero above the one that closes them: nothing in them gets gradient."""
-    affected = [path for path, layer in seen.module.named_modules() if _is_dead(seen, layer)]
-    for flow, adds in seen.structure.flows:
-        for each in adds:
-            for branch in each.branches:
-                inside = flow.between(each.start, branch) if each.start is not None else []
-                zeros = [node for node in inside if _zeroes(seen, flow, node)]
-                if any(_shuts(flow, one, other) for one in zeros for other in zeros):
-                    affected.append(each.place)
+    """A zero that is given nothing but another: neither gets a gradient, and both stay 0."""
+    affected = [
+        path or "the model" for path, layer in seen.module.named_modules() if _is_dead(seen, layer)
+    ]
+    for flow, _ in seen.structure.flows:
+        sources = {node for node in flow.nodes if _zeroes(seen, flow, node)}
+        zeros = zero_values(flow, sources)
+        for node in flow.nodes:
+            if node in sources:
+                affected += [
+                    f"{_called(flow, before)} before {_called(flow, node)}"
+                    for before in _causes(flow, node, sources, zeros)
+                    if not flow.goes_elsewhere(before, node)
+                ]
     if affected:
         yield Caution(
             kind="double-zero",
-            text=f"two zeros follow each other in {listed(affected)}: neither ever gets a gradient",
+            text=f"two zeros follow each other, so that neither ever gets a gradient: "
+            f"{listed(affected)}",
             hint=_NOT_BY_HAND,
         )
 
 
-def _shuts(flow: DataFlow, one: Node, other: Node) -> bool:
-    """Whether a zero is all that another one is ever given."""
-    inputs = [each for each in flow.parents(other) if flow.depends_on_input(each)]
-    return one is not other and any(
-        each is one or (flow.is_ancestor(one, each) and vanishes(flow, one, each))
-        for each in inputs
-    )
+def _causes(flow: DataFlow, node: Node, sources: set[Node], zeros: set[Node]) -> Iterator[Node]:
+    """The nearest zeros that make all that a node is given 0."""
+    waiting = [each for each in flow.parents(node) if flow.depends_on_input(each)]
+    if not zeros.issuperset(waiting):
+        return
+    known = set(waiting)
+    while waiting:
+        each = waiting.pop()
+        if each in sources:
+            yield each
+        else:
+            further = [above for above in flow.parents(each) if above in zeros - known]
+            known.update(further)
+            waiting += further
+
+
+def _called(flow: DataFlow, node: Node) -> str:
+    """What to call a node that applies a parameter."""
+    return flow.path(node) if flow.module(node) is not None else function_name(node)
 
 
 def _zeroes(seen: Seen, flow: DataFlow, node: Node) -> bool:
