@@ -146,6 +146,26 @@ def test_chains_of_convolution_and_batch_norm_are_warned_of_but_for_closed_skips
     assert kind in cautions(resnet, residual="none")
 
 
+def test_a_chain_of_projections_of_shortcuts_is_warned_of_from_four_expansions_on() -> None:
+    kind = "shortcut-chain"
+    assert texts(resnet, kind) == [
+        (
+            "4 batch norms stand behind 4 or more Sylvester expansions in a row, the projections "
+            "of shortcuts among them: 3.f.0.1, 3.shortcut.1, 4.f.0.1, 4.shortcut.1; while the "
+            "branches beside them are closed, whole channels cancel to 0 there, and each such "
+            "norm multiplies gradients by up to 316",
+            "--expansion paley breaks the pattern that cancels",
+        )
+    ]
+    assert texts(vgg, kind) == []
+    assert texts(resnet, kind, expansion="paley") == []
+
+    def three() -> nn.Module:
+        return nn.Sequential(conv_bn(3, 8), Block(8, 16), Block(16, 32))
+
+    assert texts(three, kind) == []
+
+
 def test_a_norm_multiplies_gradients_by_one_over_the_root_of_its_own_eps() -> None:
     def net() -> nn.Module:
         module = vgg()

@@ -13,7 +13,12 @@ from zeroinit_cli.architectures.cautions.branches import (
     open_branches,
     untraced_parts,
 )
-from zeroinit_cli.architectures.cautions.expansions import chains, holes, twins
+from zeroinit_cli.architectures.cautions.expansions import (
+    chains,
+    holes,
+    shortcut_chains,
+    twins,
+)
 from zeroinit_cli.architectures.cautions.seen import Seen
 from zeroinit_cli.architectures.cautions.zeros import double_zeros, zero_heads, zeros_before_norms
 from zeroinit_cli.architectures.structure import Structure
@@ -27,6 +32,7 @@ _ALL = (
     damped_branches,
     kept_biases,
     chains,
+    shortcut_chains,
     zeros_before_norms,
     double_zeros,
     twins,

@@ -1,7 +1,7 @@
 """Expansions that cancel or repeat themselves, and kernels with holes."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
@@ -9,6 +9,7 @@ from zeroinit_cli.architectures.cautions.seen import Seen, counted, gain, listed
 from zeroinit_cli.architectures.classes import TRANSPOSED_CONVOLUTION, is_batch_norm
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import Node
+from zeroinit_cli.architectures.residual import Add, terms_of
 from zeroinit_cli.plans import (
     Caution,
     Groups,
@@ -23,15 +24,13 @@ from zeroinit_cli.plans import (
 )
 
 _CHAIN = 3  # Sylvester expansions in a row; two (a stem and a first projection) did no harm
+_SHORTCUTS = 4  # the same by way of shortcuts; ResNet-20 has three and trained as well as Kaiming's
+_PALEY = "--expansion paley breaks the pattern that cancels"
 
 
 def chains(seen: Seen) -> Iterator[Caution]:
     """Batch norms behind several Sylvester expansions without a closed branch between."""
-    open_places = {branch.add for branch in seen.structure.branches if branch.ending is None}
-    affected: dict[str, nn.Module] = {}
-    for flow, adds in seen.structure.flows:
-        resets = {add.node for add in adds if add.kind.is_residual and add.node not in open_places}
-        affected |= _behind_chains(seen, flow, resets)
+    affected = _in_chains(seen)
     if affected:
         number = counted(len(affected), "batch norm stands", "batch norms stand")
         yield Caution(
@@ -39,21 +38,71 @@ def chains(seen: Seen) -> Iterator[Caution]:
             text=f"{number} behind {_CHAIN} or more Sylvester expansions in a row, without a skip "
             f"that is closed: {listed(list(affected))}; whole channels cancel to 0 there, and "
             f"each such norm multiplies gradients by up to {gain(list(affected.values()))}",
-            hint="--expansion paley breaks the pattern that cancels",
+            hint=_PALEY,
         )
 
 
-def _behind_chains(seen: Seen, flow: DataFlow, resets: set[Node]) -> dict[str, nn.Module]:
+def shortcut_chains(seen: Seen) -> Iterator[Caution]:
+    """The same where closed branches stand between: what passes at the start are the shortcuts."""
+    affected: dict[str, nn.Module] = {}
+    for flow, adds in seen.structure.flows:
+        shortcuts = {node: _shortcuts(flow, add) for node, add in _closed_adds(seen, adds).items()}
+        affected |= _behind_chains(seen, flow, shortcuts, _SHORTCUTS)
+    for path in _in_chains(seen):
+        affected.pop(path, None)
+    if affected:
+        number = counted(len(affected), "batch norm stands", "batch norms stand")
+        yield Caution(
+            kind="shortcut-chain",
+            text=f"{number} behind {_SHORTCUTS} or more Sylvester expansions in a row, the "
+            f"projections of shortcuts among them: {listed(list(affected))}; while the branches "
+            "beside them are closed, whole channels cancel to 0 there, and each such norm "
+            f"multiplies gradients by up to {gain(list(affected.values()))}",
+            hint=_PALEY,
+        )
+
+
+def _in_chains(seen: Seen) -> dict[str, nn.Module]:
+    """Batch norms behind expansions in a row that no closed branch interrupts."""
+    affected: dict[str, nn.Module] = {}
+    for flow, adds in seen.structure.flows:
+        resets = dict.fromkeys(_closed_adds(seen, adds), ())
+        affected |= _behind_chains(seen, flow, resets, _CHAIN)
+    return affected
+
+
+def _closed_adds(seen: Seen, adds: Sequence[Add]) -> dict[Node, Add]:
+    left_open = {branch.add for branch in seen.structure.branches if branch.ending is None}
+    return {add.node: add for add in adds if add.kind.is_residual and add.node not in left_open}
+
+
+def _shortcuts(flow: DataFlow, add: Add) -> tuple[Node, ...]:
+    """The terms of a sum that are no branches: all that passes while those give 0."""
+    return tuple(term for term in terms_of(flow, add.node)[0] if term not in add.branches)
+
+
+def _behind_chains(
+    seen: Seen, flow: DataFlow, closed: Mapping[Node, Sequence[Node]], least: int
+) -> dict[str, nn.Module]:
+    """Batch norms behind so many expansions in a row.
+
+    Args:
+        seen: what the plan is made from.
+        flow: one of its graphs.
+        closed: adds of closed branches, with those of their terms that count.
+        least: how many expansions.
+    """
     length: dict[Node, int] = {}
     affected: dict[str, nn.Module] = {}
     for node in flow.nodes:
-        before = max((length[each] for each in flow.parents(node)), default=0)
+        inputs = closed.get(node, flow.parents(node))
         called = flow.module(node)
         weight = getattr(called, "weight", None)
-        length[node] = 0 if node in resets else before + _expands(seen.rule(weight))
+        before = max((length[each] for each in inputs), default=0)
+        length[node] = before + _expands(seen.rule(weight))
         # A norm of scale 0 passes no gradient on that it could multiply.
         norm = called is not None and is_batch_norm(called) and not seen.is_zero(weight)
-        if norm and called is not None and length[node] >= _CHAIN:
+        if norm and called is not None and length[node] >= least:
             affected[flow.path(node)] = called
     return affected
 
