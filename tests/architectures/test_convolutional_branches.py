@@ -643,16 +643,38 @@ def test_additive_coupling_is_residual_by_halves() -> None:
     assert begins_as_identity(Coupling(), images())
 
 
-class Standardized(nn.Conv2d):
-    """A convolution whose weight is standardized in its forward: one layer all the same."""
+class SamePadded(nn.Conv2d):
+    """TensorFlow's padding: what it pads depends on the size, which no graph knows."""
 
     def forward(self, x: Any) -> Any:
-        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
-        return functional.conv2d(x, weight, None, 1, 1)
+        if x.shape[-1] % 2 == 0:
+            x = functional.pad(x, (0, 1, 0, 1))
+        return functional.conv2d(x, self.weight, self.bias, self.stride)
 
 
-def test_a_subclass_of_a_layer_is_that_layer() -> None:
-    assert ends(Around(nn.ReLU(), Standardized(8, 8, 3))) == {"branch.1.weight"}
+class Padded(nn.Conv2d):
+    def forward(self, x: Any) -> Any:
+        return functional.conv2d(functional.pad(x, (1, 1, 1, 1)), self.weight, self.bias)
+
+
+@pytest.mark.parametrize("layer", [SamePadded(8, 8, 2), Padded(8, 8, 3)])
+def test_a_subclass_of_a_layer_with_a_forward_of_its_own_is_that_layer(layer: nn.Conv2d) -> None:
+    assert ends(Around(nn.ReLU(), layer)) == {"branch.1.weight"}
+    assert begins_as_identity(Around(nn.ReLU(), layer), images())
+
+
+class Standardized(nn.Conv2d):
+    """BiT's and NFNet's: the weight is normalized before it is applied."""
+
+    def forward(self, x: Any) -> Any:
+        mean, deviation = self.weight.mean((1, 2, 3), keepdim=True), self.weight.std((1, 2, 3))
+        weight = (self.weight - mean) / (deviation.view(-1, 1, 1, 1) + 1e-8)
+        return functional.conv2d(x, weight, self.bias, padding=1)
+
+
+def test_unless_it_changes_its_weight_where_a_zero_may_not_be_meant() -> None:
+    """A zero that is normalized gives gradients of 1 / eps."""
+    assert obstacles(Around(nn.ReLU(), Standardized(8, 8, 3))) == ["it ends in conv2d"]
 
 
 class Wrapped(nn.Module):

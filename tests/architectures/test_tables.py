@@ -135,6 +135,7 @@ def by(lookup: Callable[[Any, Any], Any]) -> Written:
     module = Written(forward, tokens=nn.Embedding(9, 8), table=nn.Embedding(6, 8))
     module.head = nn.Linear(8, 9)
     module.register_buffer("positions", torch.arange(6).expand(1, -1), persistent=False)
+    module.register_buffer("segments", torch.zeros(1, 6, dtype=torch.long), persistent=False)
     return module
 
 
@@ -163,6 +164,7 @@ CONSTANTS: dict[str, Callable[[Any, Any], Any]] = {
     "zeros": lambda m, x: torch.zeros(x.shape, dtype=torch.long),
     "like": lambda m, x: torch.zeros_like(x),
     "new": lambda m, x: x.new_zeros(x.size()),
+    "a buffer of zeros": lambda m, x: m.segments[:, : x.size(1)],
 }
 
 

@@ -1,6 +1,8 @@
 """What a forward may do, and still be seen; and that looking at it leaves no trace."""
 
 import random
+import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -179,6 +181,74 @@ def test_a_mask_that_is_written_into_is_no_obstacle() -> None:
     structure = find_structure(block(forward), "end")
     assert structure.untraced == ()
     assert [branch.obstacle for branch in structure.branches] == ["it ends in matmul"]
+
+
+def _starred(m: Any, x: Any) -> Any:
+    *lead, width = x.shape
+    return x + m.f(x).view(*lead, 2, width // 2).reshape(*x.shape[:-1], -1)
+
+
+def _into_a_tuple(m: Any, x: Any) -> Any:
+    shape = (*x.shape[:-1], 2, -1)
+    return x + m.f(x).view(shape).flatten(-2)
+
+
+def _both_ends(m: Any, x: Any) -> Any:
+    first, *_, last = x.size()
+    return x + m.f(x).view(first, -1, last)
+
+
+@pytest.mark.parametrize("forward", [_starred, _into_a_tuple, _both_ends])
+def test_a_shape_may_be_taken_apart(forward: Callable[..., Any]) -> None:
+    assert ends(block(forward)) == {"f.weight"}
+    assert begins_as_identity(block(forward), tokens())
+
+
+def test_a_value_that_is_no_shape_may_not() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        return sum(m.f(each) for each in x)
+
+    assert untraced(block(forward)) == [""]
+
+
+def test_what_is_known_of_a_parameter_without_a_run_may_be_asked() -> None:
+    """T5's norm asks for the type of its own scale."""
+
+    def forward(m: Any, x: Any) -> Any:
+        y = m.f(x)
+        y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-6)
+        if m.scale.dtype in (torch.float16, torch.bfloat16):
+            y = y.to(m.scale.dtype)
+        if m.scale.dim() == 1 and m.scale.shape[0] == m.scale.numel() == 8:
+            y = m.scale * y
+        return x + y
+
+    module = block(forward)
+    module.scale = nn.Parameter(torch.ones(8))
+    assert ends(module) == {"scale"}
+
+
+def test_reshapes_of_einops_are_seen_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in, as einops is no dependency: like it, it refuses what is no tensor."""
+
+    def rearrange(tensor: torch.Tensor, pattern: str, **axes: int) -> torch.Tensor:
+        assert type(tensor) is torch.Tensor, f"tensor type unknown to einops: {type(tensor)}"
+        return tensor.flatten(1) if axes else tensor
+
+    class Rearrange(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return rearrange(x, "b t c -> b t c")
+
+    Rearrange.__module__ = "einops.layers.torch"
+    Rearrange.__qualname__ = "Rearrange"
+    einops = types.ModuleType("einops")
+    vars(einops)["rearrange"] = rearrange
+    monkeypatch.setitem(sys.modules, "einops", einops)
+    module = block(
+        lambda m, x: x + m.view(einops.rearrange(m.f(x), "b t c -> b t c")), view=Rearrange()
+    )
+    assert ends(module) == {"f.weight"}
+    assert begins_as_identity(module, tokens())
 
 
 def test_wrappers_are_seen_through() -> None:

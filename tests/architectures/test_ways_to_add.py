@@ -172,6 +172,34 @@ def test_sizes_lists_and_what_has_only_a_shape_are_no_operands(spelling: str) ->
     assert classes(block(NO_BRANCH[spelling])) == []
 
 
+WITHOUT_LAYER = {
+    "a mean": lambda m, x: m.f(x + x.mean(1, keepdim=True)),
+    "GELU written out": lambda m, x: m.f(0.5 * x * (1 + torch.tanh(x + 0.044715 * x.pow(3)))),
+    "a layer before the fork": lambda m, x: (lambda y: y + torch.relu(y))(m.f(x)),
+}
+
+
+@pytest.mark.parametrize("spelling", WITHOUT_LAYER)
+def test_where_no_layer_stands_between_there_is_no_branch(spelling: str) -> None:
+    assert ends(block(WITHOUT_LAYER[spelling])) == set()
+    assert classes(block(WITHOUT_LAYER[spelling])) == ["NO_LAYER"]
+
+
+TUPLES = {
+    "a tuple and the rest": lambda m, x: operator.add((m.g(m.f(x)),), m.attn(x, x, x)[1:]),
+    "the rest and a tuple": lambda m, x: operator.add(m.attn(x, x, x)[1:], (m.g(m.f(x)),)),
+    "two rests": lambda m, x: m.attn(x, x, x)[1:] + m.attn(m.f(x), x, x)[1:],
+}
+
+
+@pytest.mark.parametrize("spelling", TUPLES)
+def test_tuples_that_are_put_together_are_no_sums(spelling: str) -> None:
+    """transformers' way to return more than one result."""
+    module = block(TUPLES[spelling], attn=nn.MultiheadAttention(8, 2, batch_first=True))
+    assert ends(module) == set()
+    assert classes(module) == []
+
+
 EQUAL = {
     "two layers": lambda m, x: m.f(x) + m.g(x),
     "two pools": lambda m, x: m.f(x.mean(1)) + m.f(x.amax(1)),
@@ -242,7 +270,6 @@ OPEN = {
         lambda m, x: x + torch.cat([m.f(x)[..., :4], m.g(x)[..., 4:]], -1),
         "it ends in cat",
     ),
-    "no layer": (lambda m, x: m.f(x + x.mean(1, keepdim=True)), "it ends in the input x"),
     "a choice": (
         lambda m, x: x + torch.where(x > 0, m.f(x), m.g(x)),
         "it ends in where",

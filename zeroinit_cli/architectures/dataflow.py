@@ -14,7 +14,12 @@ import torch
 from torch import fx, nn
 
 from zeroinit_cli.architectures.attention import opaque_attention_of
-from zeroinit_cli.architectures.classes import is_recurrent, is_stack, is_weight_layer
+from zeroinit_cli.architectures.classes import (
+    is_recurrent,
+    is_reshaper,
+    is_stack,
+    is_weight_layer,
+)
 from zeroinit_cli.architectures.operations import (
     ADDS,
     FILLING,
@@ -112,7 +117,7 @@ class DataFlow:
         if not parents or (parents[0] is not self._first[node] and name not in ADDS):
             return None
         if module is not None:
-            passes = isinstance(module, TRANSPARENT_MODULES)
+            passes = isinstance(module, TRANSPARENT_MODULES) or is_reshaper(module)
         elif name in ADDS:  # Python's sum begins with 0
             numbers = [each for each in node.args if not isinstance(each, Node)]
             passes = len(node.all_input_nodes) == 1 and not any(numbers)
@@ -148,8 +153,11 @@ class DataFlow:
         name = function_name(node)
         if name in WEIGHT_FUNCTIONS:
             candidates = [node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")]
+        elif name in MATRIX_PRODUCTS:
+            added = self._parents[node][:1] if name in ("addmm", "baddbmm") else ()
+            candidates = [each for each in self._parents[node] if each not in added]
         else:
-            candidates = list(self._parents[node]) if name in MATRIX_PRODUCTS else []
+            return None
         known = (each for each in candidates if isinstance(each, Node) and each in self._index)
         return next((each for each in known if not self.depends_on_input(each)), None)
 

@@ -19,8 +19,8 @@ NO_DATA = words(
     "_assert arange device dim dtype element_size empty empty_like eye finfo full full_like "
     "get_device is_complex is_contiguous is_cuda is_floating_point layout len linspace logspace "
     "ndim ndimension nelement new_empty new_full new_ones new_zeros normal numel ones ones_like "
-    "rand rand_like randint randint_like randn randn_like randperm requires_grad shape size "
-    "storage_offset stride zeros zeros_like"
+    "parse_shape rand rand_like randint randint_like randn randn_like randperm requires_grad shape "
+    "size storage_offset stride zeros zeros_like"
 )
 """Functions, methods and attributes whose result has none of their argument's values."""
 
@@ -68,16 +68,16 @@ ON_THE_WAY_TO_A_ROOT = words(
     "type_as unsqueeze view reshape"
 )
 
-UNCHANGING = words("alias clone contiguous detach")
+UNCHANGING = words("alias bfloat16 clone contiguous detach double float half to type type_as")
 
 TRANSPARENT = UNCHANGING | words(
     "T _squeeze _unsqueeze adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d "
-    "avg_pool2d avg_pool3d bfloat16 channel_shuffle chunk data double drop_block2d drop_block3d "
-    "dropout dropout1d dropout2d dropout3d expand expand_as feature_dropout flatten flip float "
-    "fold getitem half interpolate mT max_pool1d max_pool2d max_pool3d mean moveaxis movedim "
+    "avg_pool2d avg_pool3d channel_shuffle chunk data drop_block2d drop_block3d "
+    "dropout dropout1d dropout2d dropout3d expand expand_as feature_dropout flatten flip "
+    "fold getitem interpolate mT max_pool1d max_pool2d max_pool3d mean moveaxis movedim "
     "narrow native_channel_shuffle neg permute pixel_shuffle pixel_unshuffle ravel rearrange "
-    "repeat repeat_interleave reshape reshape_as roll select split squeeze stochastic_depth sum "
-    "swapaxes swapdims t tile to transpose type type_as unbind unflatten unfold unsqueeze "
+    "reduce repeat repeat_interleave reshape reshape_as roll select split squeeze "
+    "stochastic_depth sum swapaxes swapdims t tile transpose unbind unflatten unfold unsqueeze "
     "upsample upsample_bilinear upsample_nearest view view_as"
 )
 TRANSPARENT_MODULES = (

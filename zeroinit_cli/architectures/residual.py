@@ -40,6 +40,7 @@ class AddClass(StrEnum):
     IDENTITY = "residual: one operand goes into the other"
     FORK = "residual: both leave one fork, one by a longer way"
     PART = "part of a sum that goes on: see its last add"
+    NO_LAYER = "not residual: no layer stands between the operands"
     PARAMETER = "not residual: adds what does not depend on the input"
     PRODUCTS = "not residual: adds products"
     FORKS = "not residual: the operands come from different forks"
@@ -96,11 +97,22 @@ def operands(flow: DataFlow, node: Node) -> tuple[Node, ...]:
     """The values that a node adds; none if it is no add."""
     parents = flow.parents(node)
     if function_name(node) in ADDS:
-        return parents
+        return () if any(map(_is_tuple, node.args)) else parents
     stacked = parents[0] if function_name(node) == "sum" and len(parents) == 1 else None
     if stacked is None or function_name(stacked) != "stack":
         return ()
     return flow.parents(stacked) if _dimension(stacked) == _dimension(node) else ()
+
+
+def _is_tuple(operand: object) -> bool:
+    """Whether what is added is a tuple, to be put behind another: Python's own or a slice of one.
+
+    What attention and other modules of several results give is no tensor, and sliced stays none.
+    """
+    if not isinstance(operand, Node):
+        return isinstance(operand, tuple | list)
+    picked = function_name(operand) == "getitem" and isinstance(operand.args[1], slice)
+    return picked and isinstance(operand.args[0], Node) and operand.args[0].op == "call_module"
 
 
 def terms_of(flow: DataFlow, add: Node) -> tuple[list[Node], list[Node]]:
@@ -198,10 +210,27 @@ def _by_ancestors(
         term
         for term in live
         if term not in starts
-        and (above[term] or term in _by_fork(flow, [start, term]).get("branches", ()))
+        and (
+            any(_has_layer(flow, each, term) for each in above[term])
+            or term in _by_fork(flow, [start, term]).get("branches", ())
+        )
     ]
     trunks = tuple(term for term in live if above[term] and term in starts)
+    if not branches and not trunks:
+        return _Found(kind=AddClass.NO_LAYER)
     return _Found(kind=AddClass.IDENTITY, start=start, branches=tuple(branches), trunks=trunks)
+
+
+def _has_layer(flow: DataFlow, start: Node, term: Node) -> bool:
+    """Whether anything on the way has a parameter; an activation written out has none."""
+    return any(_has_parameter(flow, node) for node in flow.between(start, term))
+
+
+def _has_parameter(flow: DataFlow, node: Node) -> bool:
+    module = flow.module(node)
+    if module is not None:
+        return next(module.parameters(), None) is not None
+    return any(flow.parameter(each) is not None for each in flow.parents(node))
 
 
 def _by_fork(flow: DataFlow, terms: Sequence[Node]) -> _Found:

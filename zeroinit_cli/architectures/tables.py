@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+import torch
 from torch import nn
 
 from zeroinit_cli.architectures.attention import opaque_attention_of
@@ -20,6 +21,8 @@ _CONSTANTS = words(
     "empty empty_like full full_like new_full new_ones new_zeros ones ones_like "
     "tensor zeros zeros_like"
 )
+
+_RANGES = words("arange cumsum linspace")
 
 Lookup = tuple[DataFlow, Node]
 
@@ -54,25 +57,34 @@ def find_tables(
 def _kind(uses: list[Lookup]) -> str:
     if any(_meets_scores(flow, node) for flow, node in uses):
         return RELATIVE
-    if all(_is_constant(node) for _, node in uses):
+    if all(_is_constant(flow, node) for flow, node in uses):
         return SEGMENTS
     return POSITIONS
 
 
-def _is_constant(lookup: Node) -> bool:
+def _is_constant(flow: DataFlow, lookup: Node) -> bool:
     """Whether a table is looked up by zeros or the like, which is the same row everywhere."""
-    waiting = list(lookup.all_input_nodes)
-    seen: set[Node] = set(waiting)
-    made = False
+    waiting, seen = list(lookup.all_input_nodes), {lookup}
+    constants = 0
     while waiting:
         node = waiting.pop()
-        made |= function_name(node) in _CONSTANTS
-        if node.op == "get_attr" or function_name(node) in ("arange", "linspace", "cumsum"):
+        name = function_name(node)
+        uniform = name in _CONSTANTS or (node.op == "get_attr" and _is_uniform(flow.tensor(node)))
+        if name in _RANGES or (node.op == "get_attr" and not uniform):
             return False
-        if function_name(node) not in _CONSTANTS:
-            waiting += [each for each in node.all_input_nodes if each not in seen]
-            seen.update(waiting)
-    return made
+        if node in seen or uniform:
+            constants += uniform
+            continue
+        seen.add(node)
+        waiting += node.all_input_nodes
+    return constants > 0
+
+
+def _is_uniform(tensor: torch.Tensor) -> bool:
+    """Whether several entries are all the same, as far as they are known."""
+    if tensor.is_meta or tensor.numel() < 2:
+        return False
+    return bool((tensor == tensor.reshape(-1)[0]).all())
 
 
 def _meets_scores(flow: DataFlow, lookup: Node) -> bool:

@@ -9,6 +9,7 @@ whole: it becomes one node of the graph, and is named.
 import dis
 import functools
 import inspect
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -38,18 +39,29 @@ class Tracer(fx.Tracer):
 
     Args:
         is_leaf: whether a module is one node of the graph, whatever happens inside.
+        is_layer: whether one that cannot be looked into is known all the same.
         defaults: leave out the arguments that have a default, the first apart.
         buffers: record buffers by name, so that they may meet sizes that only a run tells; else
             their values are at hand, so that a forward may ask for them.
     """
 
-    def __init__(self, is_leaf: Callable[[nn.Module], bool], *, defaults: bool, buffers: bool):
-        super().__init__(autowrap_functions=tuple(getattr(torch, name) for name in _MAKERS))
+    def __init__(
+        self,
+        is_leaf: Callable[[nn.Module], bool],
+        is_layer: Callable[[nn.Module], bool],
+        *,
+        defaults: bool,
+        buffers: bool,
+    ):
+        super().__init__(
+            autowrap_modules=(math, *_reshapers()),
+            autowrap_functions=tuple(getattr(torch, name) for name in _MAKERS),
+        )
         self.proxy_buffer_attributes = buffers
         self.unknown: list[str] = []
         self._paths: dict[nn.Module, str] = {}
         self._names: dict[int, str] = {}
-        self._is_leaf = is_leaf
+        self._is_leaf, self._is_layer = is_leaf, is_layer
         self._defaults = defaults
 
     def trace(
@@ -103,7 +115,8 @@ class Tracer(fx.Tracer):
         except Exception:  # noqa: BLE001 - any code may run in a forward, and stumble over a proxy
             self._forget(last, depth)
         path = self.path_of_module(m)
-        self.unknown.append(path)
+        if not self._is_layer(m):
+            self.unknown.append(path)
         return self.create_proxy("call_module", path, args, kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
@@ -112,7 +125,9 @@ class Tracer(fx.Tracer):
         if name is None:
             return attr_val
         if name not in parameter_proxy_cache:
-            parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
+            parameter_proxy_cache[name] = self.create_proxy(
+                "get_attr", name, (), {}, proxy_factory_fn=lambda node: _Read(node, self, attr_val)
+            )
         return parameter_proxy_cache[name]
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -124,6 +139,18 @@ class Tracer(fx.Tracer):
         caller = sys._getframe(2)  # above this function and the proxy's own
         answer = _passing(caller.f_code, caller.f_lasti)
         return super().to_bool(obj) if answer is None else answer
+
+    def iter(self, obj: Any) -> Iterator[Any]:
+        """The items of a shape, of which it does not matter how many there are; of nothing else."""
+        if not _is_size(obj.node):
+            return super().iter(obj)
+        caller = sys._getframe(2)
+        instructions = dis.get_instructions(caller.f_code)
+        asking = next((each for each in instructions if each.offset == caller.f_lasti), None)
+        number = 1
+        if asking is not None and asking.opname == "UNPACK_EX" and asking.arg is not None:
+            number = (asking.arg & 0xFF) + (asking.arg >> 8)  # before and behind the star
+        return (obj[index] for index in range(number))
 
     def _recorded_tensors(self, root: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
         yield from root.named_parameters()
@@ -145,10 +172,44 @@ class Tracer(fx.Tracer):
 
 
 class _Value(fx.Proxy):
-    """A value that can also be written into by index."""
+    """A value that can also be written into by index, and put into a tuple if it is a shape."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.tracer.create_proxy("call_function", operator.setitem, (self, key, value), {})
+
+    def __len__(self) -> int:
+        # TypeError is what Python takes for an iterable without a length, as it asks before it
+        # unpacks one; fx raises another error.
+        raise TypeError("a value of a graph has no length")
+
+    def __getattr__(self, k: str) -> "_Field":
+        return _Field(self, k)
+
+
+class _Field(fx.proxy.Attribute, _Value):
+    """An attribute or method of a value."""
+
+
+class _Read(_Value):
+    """A parameter or buffer, whose type and shape need no run to be known."""
+
+    def __init__(self, node: fx.Node, tracer: fx.Tracer, tensor: torch.Tensor):
+        super().__init__(node, tracer)
+        self.dtype, self.shape, self.ndim = tensor.dtype, tensor.shape, tensor.ndim
+        self.size, self.dim, self.numel = tensor.size, tensor.dim, tensor.numel
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Whether a value is a shape or a part of one."""
+    while node.target is operator.getitem and isinstance(node.args[0], fx.Node):
+        node = node.args[0]
+    of_size = node.op == "call_method" and node.target == "size"
+    return of_size or (node.target is getattr and node.args[1] == "shape")
+
+
+def _reshapers() -> list[Any]:
+    """Libraries that ask a tensor for its type, to be recorded as they are called, if in use."""
+    return [sys.modules[name] for name in ("einops",) if name in sys.modules]
 
 
 @functools.cache

@@ -8,7 +8,14 @@ import torch
 from torch import fx, nn
 
 from zeroinit_cli.architectures.attention import composite_of, opaque_attention_of
-from zeroinit_cli.architectures.classes import is_norm, is_stack, is_weight_layer, type_name
+from zeroinit_cli.architectures.classes import (
+    has_own_forward,
+    is_norm,
+    is_reshaper,
+    is_stack,
+    is_weight_layer,
+    type_name,
+)
 from zeroinit_cli.architectures.tracer import Tracer
 from zeroinit_cli.architectures.untouched import chance_state, in_mode, untouched
 
@@ -68,9 +75,9 @@ def is_leaf(module: nn.Module) -> bool:
     """Whether a module is one node of the graph, whatever happens inside."""
     if opaque_attention_of(module) or composite_of(module) or is_stack(module):
         return True
-    if is_norm(module) or is_weight_layer(module):
+    if is_norm(module) or (is_weight_layer(module) and not has_own_forward(module)):
         return True
-    built_in = type(module).__module__.startswith("torch.nn.")
+    built_in = type(module).__module__.startswith("torch.nn.") or is_reshaper(module)
     return built_in and next(module.children(), None) is None
 
 
@@ -80,12 +87,13 @@ def _trace_all(module: nn.Module) -> Traced:
     waiting, seen = [("", module)], {module}
     while waiting:
         path, each = waiting.pop()
-        part = None if _adds_nothing(each) or is_leaf(each) else _best_part(path, each)
+        known = _adds_nothing(each) or is_leaf(each) or is_weight_layer(each)
+        part = None if known else _best_part(path, each)
         if part is not None:
             parts.append(part)
             closed = {name: part.modules[name] for name in part.unknown}
         else:
-            closed = {} if _adds_nothing(each) or is_leaf(each) else {"": each}
+            closed = {} if known else {"": each}
         for name, inner in closed.items():
             full = _joined(path, name)
             untraced.setdefault(inner, Untraced(path=full, module_type=type_name(inner)))
@@ -136,7 +144,7 @@ def _best_part(path: str, module: nn.Module) -> Part | None:
 
 
 def _attempt(path: str, module: nn.Module, *, defaults: bool, buffers: bool) -> Part | None:
-    tracer = Tracer(is_leaf, defaults=defaults, buffers=buffers)
+    tracer = Tracer(is_leaf, is_weight_layer, defaults=defaults, buffers=buffers)
     try:
         graph = tracer.trace(module)
     except Exception:  # noqa: BLE001 - any code may run in a forward, and stumble over a proxy
