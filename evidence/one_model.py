@@ -21,6 +21,7 @@ from zeroinit_cli.architectures.structure import find_structure
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Caution, Plan
 
+STEPS = 5
 _MOST_MEMORY = 16_000_000_000  # bytes of address space: a model that wants more fails alone
 _SMALL = (8, 96)  # images, pixels
 _FIXED = {  # models that take one size only, or that mean one: fewer images then
@@ -33,14 +34,14 @@ _FIXED = {  # models that take one size only, or that mean one: fewer images the
 }
 
 
-def setting_of(name: str) -> Setting:
+def setting_of(name: str, steps: int) -> Setting:
     """What a model is measured under."""
     batch, pixels = next((_FIXED[each] for each in _FIXED if name.startswith(each)), _SMALL)
     return Setting(
         batch=batch,
         pixels=pixels,
         learning_rate=0.01,
-        steps=5,
+        steps=steps,
         auxiliary=0.3,
         torch=torch.__version__.partition("+")[0],
         torchvision=version("torchvision"),
@@ -56,14 +57,15 @@ def _in_words(caution: Caution) -> str:
     return f"{caution.text}; {caution.hint}" if caution.hint else caution.text
 
 
-def measure(name: str, folder: Path) -> ModelRecord:
+def measure(name: str, steps: int, folder: Path) -> ModelRecord:
     """The starts of a model, one after the other, so that only one is in memory.
 
     Args:
         name: of the model.
+        steps: how many.
         folder: where its checkpoint may lie for a moment.
     """
-    setting, plan = setting_of(name), plan_of(name)
+    setting, plan = setting_of(name, steps), plan_of(name)
     images, labels = photographs(setting.batch, setting.pixels)
     model = zero_start(name, plan, folder)
     branches = _branches(model.train(), images)
@@ -112,11 +114,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="evidence.one_model", description=__doc__)
     parser.add_argument("model")
     parser.add_argument("file", type=Path)
+    parser.add_argument("--steps", type=int, default=STEPS)
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     torch.set_num_threads(1)  # so that the sums, and their rounding, do not depend on the machine
     with tempfile.TemporaryDirectory() as folder:
-        write_record(arguments.file, measure(arguments.model, Path(folder)))
+        write_record(arguments.file, measure(arguments.model, arguments.steps, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -86,7 +86,9 @@ def test_a_unit_behind_a_relu_that_is_never_positive() -> None:
 def test_a_unit_behind_a_relu_that_gets_exactly_zero() -> None:
     conv = nn.Conv2d(3, 5, 1, bias=False)
     conv.weight.data[[1, 3]] = 0
-    assert idle(nn.Sequential(conv, nn.ReLU(), *head(5))) == {"the activation after it gets exactly 0": 2}
+    assert idle(nn.Sequential(conv, nn.ReLU(), *head(5))) == {
+        "the activation after it gets exactly 0": 2
+    }
 
 
 def test_a_unit_that_the_next_layer_does_not_read() -> None:
