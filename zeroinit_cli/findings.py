@@ -1,0 +1,127 @@
+"""What verification found of one checkpoint, and the words for it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeroinit_cli.errors import ZeroinitError
+from zeroinit_cli.files.reading import sha256_of
+from zeroinit_cli.lock import Locked, LockEntry
+from zeroinit_cli.plans import Plan
+
+if TYPE_CHECKING:
+    from zeroinit_cli.checkpoint.compare import Comparison
+
+
+class Outcome(StrEnum):
+    """What can be wrong with a checkpoint."""
+
+    DRIFTED = "drifted"
+    UNREPRODUCED = "unreproduced"
+    CHANGED = "changed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that does not hold, and the lines that explain it."""
+
+    outcome: Outcome
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """What was checked of one checkpoint, and what was found.
+
+    Attributes:
+        path: the checkpoint.
+        checked: the steps that were taken and held, in words.
+        findings: what does not hold; empty if all does.
+    """
+
+    path: Path
+    checked: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unanswered:
+    """A checkpoint of which nothing can be said, and why."""
+
+    path: Path
+    error: ZeroinitError
+
+
+def unreproduced_lines(plan: Plan, entry: LockEntry, sha256: str) -> tuple[str, ...]:
+    """The locked facts that the plan does not give."""
+    from zeroinit_cli.checkpoint.writer import plan_size
+
+    facts = (
+        ("sha256", entry.sha256, sha256),
+        ("size", entry.size, plan_size(plan)),
+        ("tensors", entry.tensors, len(plan.tensors)),
+    )
+    return tuple(
+        f"{name}: locked {locked}, derived {derived}"
+        for name, locked, derived in facts
+        if locked != derived
+    )
+
+
+def drift(plan: Plan, entry: LockEntry, comparison: "Comparison | None") -> Finding:
+    """What can be told of how the plan changed: the lock holds its digest, the file its tensors."""
+    lines = [f"plan: locked {entry.plan}, derived {plan.digest()}"]
+    if comparison is None:
+        lines.append("the file is not there to tell which tensors are concerned")
+    else:
+        lines += [problem for problem in comparison.problems if problem.startswith("tensor ")]
+        lines += [
+            f"tensor {difference.info.name!r}: another rule"
+            for difference in comparison.differences
+        ]
+    return Finding(outcome=Outcome.DRIFTED, lines=tuple(lines))
+
+
+def changes(locked: Locked, comparison: "Comparison", *, differing: bool) -> list[Finding]:
+    """The file against the locked digest; in detail where the plan still gives the locked bytes."""
+    if comparison.same and not differing:
+        return []
+    # where the plan no longer gives the locked bytes, the lock's digest is the measure
+    lines = hash_lines(locked) if differing else comparison_lines(comparison)
+    return [Finding(outcome=Outcome.CHANGED, lines=lines)] if lines else []
+
+
+def hash_lines(locked: Locked) -> tuple[str, ...]:
+    """The locked facts that the file does not have."""
+    sha256, size = sha256_of(locked.path)
+    facts = (("sha256", locked.entry.sha256, sha256), ("size", locked.entry.size, size))
+    return tuple(
+        f"{name}: locked {recorded}, found {found}"
+        for name, recorded, found in facts
+        if recorded != found
+    )
+
+
+def comparison_lines(comparison: "Comparison") -> tuple[str, ...]:
+    """Where the file differs from the plan, tensor by tensor."""
+    lines = list(comparison.problems)
+    for difference in comparison.differences:
+        count = f"{difference.count} of {difference.info.numel} elements differ"
+        first = f"first at {list(difference.index)}"
+        values = f"expected {difference.expected}, found {difference.found}"
+        lines.append(f"tensor {difference.info.name!r}: {count}, {first}: {values}")
+    return tuple(lines)
+
+
+def steps(drifted: bool, unreproduced: bool, comparison: "Comparison | None") -> tuple[str, ...]:
+    """The steps of a verification that held, in words."""
+    held = []
+    if not drifted:
+        held.append("the source gives the locked plan")
+    if not unreproduced:
+        held.append("the plan gives the locked bytes")
+    if comparison is not None and comparison.same and not unreproduced:
+        held.append("the file has them")
+    return tuple(held)

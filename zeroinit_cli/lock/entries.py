@@ -1,0 +1,177 @@
+"""What a lock says of each checkpoint: where it is, what it was made from, and its digests."""
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from zeroinit_cli.errors import ZeroinitError
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans import SCHEME
+from zeroinit_cli.source import Source, Value, check_value, parse_source
+
+LOCK_NAME = "zeroinit.lock"
+VERSION = 1
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+def _relative(text: str) -> str:
+    path = PurePosixPath(text)
+    if (
+        not text
+        or path.is_absolute()
+        or ".." in path.parts
+        or "\\" in text
+        or re.match(r"[A-Za-z]:", text)
+        or str(path) != text.removesuffix("/")
+        or not text.isprintable()
+    ):
+        raise ValueError("must be a plain relative path that stays within the lock's folder")
+    return text
+
+
+def _digest(text: str) -> str:
+    if not _HEX.fullmatch(text):
+        raise ValueError("must be 64 hexadecimal digits, lower case")
+    return text
+
+
+def _plan_digest(text: str) -> str:
+    if not text.startswith("sha256:"):
+        raise ValueError("must start with sha256:")
+    _digest(text.removeprefix("sha256:"))
+    return text
+
+
+RelativePath = Annotated[StrictStr, AfterValidator(_relative)]
+Digest = Annotated[StrictStr, AfterValidator(_digest)]
+PlanDigest = Annotated[StrictStr, AfterValidator(_plan_digest)]
+Size = Annotated[StrictInt, Field(ge=0, lt=2**63)]
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class LockedOptions(_Strict):
+    """The options that change bytes, in the command line's words."""
+
+    dtype: StrictStr
+    expansion: StrictStr
+    overrides: tuple[StrictStr, ...] = ()
+    residual: StrictStr
+    scale: StrictStr
+
+
+class LockedShard(_Strict):
+    """One file of a sharded checkpoint, or its index."""
+
+    path: RelativePath
+    sha256: Digest
+    size: Size
+
+
+class LockEntry(_Strict):
+    """One checkpoint: where it is, what it was made from, and its digests."""
+
+    path: RelativePath
+    source: StrictStr
+    arguments: dict[StrictStr, Scalar | list[Scalar]] = {}
+    options: LockedOptions
+    scheme: StrictStr
+    plan: PlanDigest
+    sha256: Digest
+    size: Size
+    tensors: Size
+    built_with: dict[StrictStr, StrictStr] = Field(alias="built-with")
+    shard: tuple[LockedShard, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.scheme != SCHEME:
+            raise ValueError(f"scheme {self.scheme!r} is not {SCHEME!r}, which this zeroinit makes")
+        if self.shard:
+            raise ValueError("sharded checkpoints are not known to this zeroinit")
+        try:
+            self.read_source()
+            self.read_options()
+        except ZeroinitError as error:
+            raise ValueError(f"{error.problem} ({error.found or error.where})") from error
+        return self
+
+    def read_source(self) -> Source:
+        """The source and its arguments, as `generate` was given them."""
+        source = parse_source(self.source)
+        return Source(
+            name=source.name,
+            arguments={
+                key: check_value(key, tuple(value) if isinstance(value, list) else value)
+                for key, value in sorted(self.arguments.items())
+            },
+        )
+
+    def read_options(self) -> Options:
+        """The options, as `generate` was given them."""
+        words = self.options.model_dump(exclude={"overrides"})
+        return Options.from_words(words, overrides=self.options.overrides)
+
+
+class Lock(_Strict):
+    """A whole lock file."""
+
+    version: Literal[1]
+    checkpoint: tuple[LockEntry, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        paths = [entry.path for entry in self.checkpoint]
+        twice = sorted({path for path in paths if paths.count(path) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]!r} is locked twice")
+        return self
+
+
+def make_entry(
+    *,
+    path: str,
+    source: Source,
+    options: Options,
+    plan_digest: str,
+    sha256: str,
+    size: int,
+    tensors: int,
+    built_with: Mapping[str, str],
+) -> LockEntry:
+    """The entry of a checkpoint that was just written."""
+    return LockEntry(
+        path=path,
+        source=str(source),
+        arguments={key: _listed(value) for key, value in source.arguments.items()},
+        options=LockedOptions(
+            **options.to_words(),
+            overrides=tuple(str(override) for override in options.overrides),
+        ),
+        scheme=SCHEME,
+        plan=plan_digest,
+        sha256=sha256,
+        size=size,
+        tensors=tensors,
+        built_with=dict(built_with),
+    )
+
+
+def _listed(value: Value) -> Any:
+    return list(value) if isinstance(value, tuple) else value
