@@ -1,6 +1,7 @@
 """What a lock says of each checkpoint: where it is, what it was made from, and its digests."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -10,8 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StrictBool,
-    StrictFloat,
+    PlainValidator,
     StrictInt,
     StrictStr,
     model_validator,
@@ -20,7 +20,7 @@ from pydantic import (
 from zeroinit_cli.errors import ZeroinitError
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import SCHEME
-from zeroinit_cli.source import Source, Value, check_value, parse_source
+from zeroinit_cli.source import Scalar, Source, Value, check_value, parse_source
 
 LOCK_NAME = "zeroinit.lock"
 VERSION = 1
@@ -30,12 +30,12 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 def _relative(text: str) -> str:
     path = PurePosixPath(text)
     if (
-        not text
+        not path.parts
         or path.is_absolute()
         or ".." in path.parts
         or "\\" in text
         or re.match(r"[A-Za-z]:", text)
-        or str(path) != text.removesuffix("/")
+        or str(path) != text
         or not text.isprintable()
     ):
         raise ValueError("must be a plain relative path that stays within the lock's folder")
@@ -55,11 +55,18 @@ def _plan_digest(text: str) -> str:
     return text
 
 
+def _argument(value: object) -> Any:
+    for part in value if isinstance(value, list) else [value]:
+        if not isinstance(part, int | float | str):  # bool is an int
+            raise ValueError("must be a number, true, false, a string, or an array of these")
+    return value
+
+
 RelativePath = Annotated[StrictStr, AfterValidator(_relative)]
 Digest = Annotated[StrictStr, AfterValidator(_digest)]
 PlanDigest = Annotated[StrictStr, AfterValidator(_plan_digest)]
 Size = Annotated[StrictInt, Field(ge=0, lt=2**63)]
-Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+Argument = Annotated[Scalar | list[Scalar], PlainValidator(_argument)]
 
 
 class _Strict(BaseModel):
@@ -89,7 +96,7 @@ class LockEntry(_Strict):
 
     path: RelativePath
     source: StrictStr
-    arguments: dict[StrictStr, Scalar | list[Scalar]] = {}
+    arguments: dict[StrictStr, Argument] = {}
     options: LockedOptions
     scheme: StrictStr
     plan: PlanDigest
@@ -137,8 +144,8 @@ class Lock(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        paths = [entry.path for entry in self.checkpoint]
-        twice = sorted({path for path in paths if paths.count(path) > 1})
+        counts = Counter(entry.path for entry in self.checkpoint)
+        twice = sorted(path for path, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"{twice[0]!r} is locked twice")
         return self

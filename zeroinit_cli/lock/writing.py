@@ -8,9 +8,12 @@ import tomlkit
 
 from zeroinit_cli.files.replacing import guarded, replacing, write_all
 from zeroinit_cli.lock.entries import VERSION, LockEntry
-from zeroinit_cli.lock.reading import read_lock
+from zeroinit_cli.lock.reading import check_size, read_lock
 
 _HEADER = "Written by zeroinit; check with: zeroinit verify"
+_FULL = "record it in another lock with --lock, or remove entries from this one"
+OPENING = b"# Written by zeroinit"
+"""What the first line of every lock begins with, in this version and in later ones."""
 
 
 def render_lock(entries: Iterable[LockEntry]) -> str:
@@ -59,6 +62,7 @@ def update_lock(
     with guarded(path, waiting=waiting):
         entries = read_lock(path).checkpoint if path.exists() else ()
         kept = [other for other in entries if other.path != entry.path]
-        text = render_lock([*kept, entry])
+        data = render_lock([*kept, entry]).encode()
+        check_size(len(data), str(path), _FULL)
         with replacing(path) as file:
-            write_all(file, text.encode())
+            write_all(file, data)
