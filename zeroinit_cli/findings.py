@@ -70,27 +70,47 @@ def unreproduced_lines(plan: Plan, entry: LockEntry, sha256: str) -> tuple[str, 
     )
 
 
-def drift(plan: Plan, entry: LockEntry, comparison: "Comparison | None") -> Finding:
-    """What can be told of how the plan changed: the lock holds its digest, the file its tensors."""
+def drift_lines(
+    plan: Plan,
+    entry: LockEntry,
+    comparison: "Comparison | None",
+    *,
+    reproduced: bool,
+    changed: bool,
+) -> tuple[str, ...]:
+    """What can be told of how the plan changed: the lock holds its digest, the file its tensors.
+
+    Args:
+        plan: as it is derived now.
+        entry: what was locked.
+        comparison: of the file with the plan; None if there is no file.
+        reproduced: the plan gives the locked bytes all the same.
+        changed: the file has other bytes than the locked ones, so it is no witness of what the
+            rules were.
+    """
     lines = [f"plan: locked {entry.plan}, derived {plan.digest()}"]
+    if reproduced:
+        return tuple(lines)  # no tensor has other bytes
     if comparison is None:
         lines.append("the file is not there to tell which tensors are concerned")
+    elif changed:
+        lines.append("the file has changed too, and cannot tell which tensors are concerned")
     else:
         lines += [problem for problem in comparison.problems if problem.startswith("tensor ")]
         lines += [
             f"tensor {difference.info.name!r}: another rule"
             for difference in comparison.differences
         ]
-    return Finding(outcome=Outcome.DRIFTED, lines=tuple(lines))
+    return tuple(lines)
 
 
-def changes(locked: Locked, comparison: "Comparison", *, differing: bool) -> list[Finding]:
-    """The file against the locked digest; in detail where the plan still gives the locked bytes."""
-    if comparison.same and not differing:
-        return []
-    # where the plan no longer gives the locked bytes, the lock's digest is the measure
-    lines = hash_lines(locked) if differing else comparison_lines(comparison)
-    return [Finding(outcome=Outcome.CHANGED, lines=lines)] if lines else []
+def changed_lines(
+    locked: Locked, comparison: "Comparison | None", *, by_digest: bool
+) -> tuple[str, ...]:
+    """Where the file is not what was locked: by the lock's digest, or tensor by tensor."""
+    if comparison is None:
+        return ()
+    return hash_lines(locked) if by_digest else comparison_lines(comparison)
 
 
 def hash_lines(locked: Locked) -> tuple[str, ...]:

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroinit_cli.errors import ZeroinitError
+from zeroinit_cli.files.reading import is_there
 from zeroinit_cli.findings import (
     Finding,
     Outcome,
     Unanswered,
     Verified,
-    changes,
+    changed_lines,
     comparison_lines,
-    drift,
+    drift_lines,
     hash_lines,
     steps,
     unreproduced_lines,
@@ -49,6 +50,7 @@ def verify_locked(
     results: list[Verified | Unanswered] = []
     for locked in locked_checkpoints(paths):
         try:
+            locked.check_place()
             results.append(
                 verify_hash(locked, ignore_missing=ignore_missing)
                 if hash_only
@@ -73,21 +75,21 @@ def verify_entry(
     entry = locked.entry
     plan = plan_source(entry.read_source(), entry.read_options())
     drifted = plan.digest() != entry.plan
-    missing = not locked.path.exists()
-    if missing:
-        comparison, sha256 = None, _reproduce(plan, locked.path, progress)
-    else:
-        comparison = _compare(plan, locked.path, progress)
-        sha256 = comparison.plan_sha256
+    there = is_there(locked.path)
+    comparison = _compare(plan, locked.path, progress) if there else None
+    sha256 = comparison.plan_sha256 if comparison else _reproduce(plan, locked.path, progress)
+    differing = unreproduced_lines(plan, entry, sha256)
+    # Where the plan no longer gives the locked bytes, the lock's digest is the file's measure.
+    changed = changed_lines(locked, comparison, by_digest=bool(differing))
     findings = []
     if drifted:
-        findings.append(drift(plan, entry, comparison))
-    differing = unreproduced_lines(plan, entry, sha256)
+        told = drift_lines(plan, entry, comparison, reproduced=not differing, changed=bool(changed))
+        findings.append(Finding(outcome=Outcome.DRIFTED, lines=told))
     if differing:
         findings.append(Finding(outcome=Outcome.UNREPRODUCED, lines=differing))
-    if comparison is not None:
-        findings += changes(locked, comparison, differing=bool(differing))
-    elif missing and not ignore_missing:
+    if changed:
+        findings.append(Finding(outcome=Outcome.CHANGED, lines=changed))
+    if not there and not ignore_missing:
         findings.append(Finding(outcome=Outcome.MISSING, lines=("no such file",)))
     return Verified(
         path=locked.path,
@@ -102,7 +104,7 @@ def verify_hash(locked: Locked, *, ignore_missing: bool = False) -> Verified:
     Raises:
         InputError: the file is there but cannot be read.
     """
-    if not locked.path.exists():
+    if not is_there(locked.path):
         missing = Finding(outcome=Outcome.MISSING, lines=("no such file",))
         findings = () if ignore_missing else (missing,)
         return Verified(path=locked.path, checked=(), findings=findings)
