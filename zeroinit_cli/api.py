@@ -119,7 +119,8 @@ def save(plan: "Plan", path: "str | PathLike[str]", *, force: bool = False) -> s
     """
     from pathlib import Path
 
-    from zeroinit_cli.generate import check_output, write_files
+    from zeroinit_cli.generate import write_files
+    from zeroinit_cli.outputs import check_output
 
     check_output(Path(path))
     return write_files(plan, Path(path), force=force).sha256
