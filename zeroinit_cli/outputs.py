@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from zeroinit_cli.errors import OutputError, UsageError, pasted
 from zeroinit_cli.files.replacing import check_replaceable, is_reserved, reported_as_output
 from zeroinit_cli.lock import LOCK_NAME, read_lock
+from zeroinit_cli.lock.entries import plain_path
 
 _LOCK_SUFFIX = PurePath(LOCK_NAME).suffix
 
@@ -122,12 +123,16 @@ def _relative(target: Path, folder: Path) -> str:
             hint="use a lock in a folder above both, or --no-lock",
         )
     relative = PurePath(target.relative_to(folder)).as_posix()
-    if not relative.isprintable() or "\\" in relative:
+    try:
+        return plain_path(relative)
+    except ValueError as error:
+        unwritable = not relative.isprintable() or "\\" in relative
         raise UsageError(
             "a name that a lock cannot hold",
             where="--output",
-            expected="printable characters without a backslash",
+            expected="printable characters without a backslash"
+            if unwritable
+            else "no letter and colon at its start, which Windows takes for a drive",
             found=repr(relative),
             hint="choose another name, or --no-lock",
-        )
-    return relative
+        ) from error

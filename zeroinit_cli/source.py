@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from zeroinit_cli.errors import ArgumentError, SourceError, near
+from zeroinit_cli.errors import ArgumentError, SourceError, near, shown
 
 Scalar = int | float | bool | str
 Value = Scalar | tuple[Scalar, ...]
@@ -114,5 +114,5 @@ def check_value(key: str, value: object) -> Value:
 
 def _refuse_value(key: str, value: object, expected: str) -> None:
     raise ArgumentError(
-        "unusable value", where=f"--set {key}", expected=expected, found=repr(value)
+        "unusable value", where=f"--set {key}", expected=expected, found=shown(value)
     )

@@ -72,6 +72,12 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
         "error: unusable value in --set num_classes\n  expected: a finite number\n  found: inf\n",
     ),
     (
+        ("digest", "resnet18", "--set", f"num_classes=0x{'f' * 5000}"),
+        "error: unusable value in --set num_classes\n"
+        "  expected: an integer of at most 64 bits\n"
+        "  found: int too large to write\n",
+    ),
+    (
         ("digest", "resnet18", "--dtype", "float31"),
         "error: unknown choice in --dtype\n"
         "  expected: float64, float32, float16, bfloat16\n"

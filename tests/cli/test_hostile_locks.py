@@ -62,6 +62,57 @@ def test_every_wrong_field_is_named_once_and_in_words(zeroinit: Command, made: P
     )
 
 
+def test_what_is_no_table_or_array_is_called_so_in_the_words_of_toml(
+    zeroinit: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "zeroinit.lock").write_text(
+        "version = 1\n[[checkpoint]]\noptions = 1\nshard = {}\narguments = []\nbuilt-with = 1\n"
+        'plan = "sha256:"\nsha256 = ""\npath = "a"\nsource = "x"\nscheme = "x"\nsize = 1\n'
+        "tensors = 1\n"
+    )
+    result = zeroinit("verify")
+    assert (result.code, result.err) == (
+        2,
+        "error: 6 invalid fields in zeroinit.lock\n"
+        "  found:\n"
+        "    checkpoint.0.arguments: must be a table\n"
+        "    checkpoint.0.built-with: must be a table\n"
+        "    checkpoint.0.options: must be a table\n"
+        "    checkpoint.0.plan: must be 64 hexadecimal digits, lower case\n"
+        "    checkpoint.0.sha256: must be 64 hexadecimal digits, lower case\n"
+        "    checkpoint.0.shard: must be an array\n"
+        f"{MEND}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('"float32"', '"float31"', "unknown choice ('float31') in --dtype"),
+        ('"torchvision:', '"timm:', f"unknown prefix 'timm' ('timm:{MODEL}') in SOURCE"),
+        (
+            "options",
+            f"arguments = {{a = 0x{'f' * 5000}}}\noptions",
+            "unusable value (int too large to write) in --set a",
+        ),
+        (
+            "options",
+            f"arguments = {{a = '{'x' * 5000}', b = nan}}\noptions",
+            "unusable value (nan) in --set b",
+        ),
+    ],
+)
+def test_what_the_command_line_would_refuse_is_refused_in_its_words(
+    zeroinit: Command, made: Path, old: str, new: str, fault: str
+) -> None:
+    replace(made / "zeroinit.lock", old, new)
+    result = zeroinit("verify")
+    assert (result.code, result.err) == (
+        2,
+        f"error: 1 invalid field in zeroinit.lock\n  found: checkpoint.0: {fault}\n{MEND}",
+    )
+
+
 def test_a_thousand_wrong_fields_are_counted_and_ten_are_shown(
     zeroinit: Command, tmp_path: Path
 ) -> None:

@@ -103,6 +103,14 @@ def test_a_folder_that_may_not_be_written_is_refused(
             "error: a checkpoint cannot be called like a lock in my.lock\n",
         ),
         (
+            "a:b",
+            (),
+            "error: a name that a lock cannot hold in --output\n"
+            "  expected: no letter and colon at its start, which Windows takes for a drive\n"
+            "  found: 'a:b'\n"
+            "\nhint: choose another name, or --no-lock\n",
+        ),
+        (
             ".b.zeroinit-part",
             (),
             "error: a name that is kept for unfinished files, which are cleared in --output\n"

@@ -221,6 +221,10 @@ def test_a_lock_is_known_by_its_name_or_by_how_it_begins(
             "\nhint: zeroinit generate SOURCE -o FILE writes one\n",
         ),
         (
+            "no/file",
+            "error: no such folder in no\n",
+        ),
+        (
             "none",
             "error: no entry for 'none' in zeroinit.lock\n"
             "\nhint: lock it with zeroinit generate, or give --source\n",

@@ -27,7 +27,12 @@ VERSION = 1
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
-def _relative(text: str) -> str:
+def plain_path(text: str) -> str:
+    """The path of a checkpoint as a lock may hold it, on every system.
+
+    Raises:
+        ValueError: it could lead out of the lock's folder, or has more than one form.
+    """
     path = PurePosixPath(text)
     if (
         not path.parts
@@ -62,7 +67,7 @@ def _argument(value: object) -> Any:
     return value
 
 
-RelativePath = Annotated[StrictStr, AfterValidator(_relative)]
+RelativePath = Annotated[StrictStr, AfterValidator(plain_path)]
 Digest = Annotated[StrictStr, AfterValidator(_digest)]
 PlanDigest = Annotated[StrictStr, AfterValidator(_plan_digest)]
 Size = Annotated[StrictInt, Field(ge=0, lt=2**63)]
@@ -116,7 +121,8 @@ class LockEntry(_Strict):
             self.read_source()
             self.read_options()
         except ZeroinitError as error:
-            raise ValueError(f"{error.problem} ({error.found or error.where})") from error
+            found = f" ({error.found})" if error.found else ""
+            raise ValueError(f"{error.problem}{found} in {error.where}") from error
         return self
 
     def read_source(self) -> Source:

@@ -101,6 +101,8 @@ def _lock_in(folder: Path) -> Path:
     lock = folder / LOCK_NAME
     if is_there(lock):
         return lock
+    if not is_there(folder):
+        raise InputError("no such folder", where=str(folder))
     below = sorted(str(found) for found in _locks_below(folder))
     more = ", ..." if len(below) > _MOST_NAMED else ""
     raise LockError(

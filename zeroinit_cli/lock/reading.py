@@ -17,6 +17,11 @@ MEND = "restore the lock from version control, or remove it and run zeroinit gen
 _NEWER = "a newer zeroinit may have written it"
 _MOST_FAULTS = 10
 _MOST_WORDS = 200  # characters of one fault: a stranger's value may be of any length
+_TOML_WORDS = {
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "tuple_type": "must be an array",
+}
 
 
 def read_lock(path: Path) -> Lock:
@@ -117,7 +122,7 @@ def _place(fault: Any) -> list[tuple[bool, int | str]]:
 
 def _words(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "the file"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = _TOML_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
     return f"{_cut(place)}: {_cut(message[0].lower() + message[1:])}"
 
 
