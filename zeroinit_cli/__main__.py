@@ -28,7 +28,7 @@ def main() -> None:
         code = run(_prepare)
     except _InterruptedError:  # another signal, while an error was being told
         code = _SIGNALLED + _arrived[0]
-    _on_signals(signal.SIG_DFL)  # the answer is given: nothing is left to be cleared
+    _on_signals(signal.SIG_IGN)  # the answer is given, and no signal shall change it any more
     sys.exit(code)
 
 

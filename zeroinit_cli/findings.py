@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.files.reading import sha256_of
+from zeroinit_cli.files.reading import sha256_of, size_of
 from zeroinit_cli.lock import Locked, LockEntry
 from zeroinit_cli.plans import Plan
 
@@ -115,8 +115,11 @@ def changed_lines(
 
 def hash_lines(locked: Locked) -> tuple[str, ...]:
     """The locked facts that the file does not have."""
-    sha256, size = sha256_of(locked.path)
-    facts = (("sha256", locked.entry.sha256, sha256), ("size", locked.entry.size, size))
+    entry, size = locked.entry, size_of(locked.path)
+    facts: list[tuple[str, object, object]] = [("size", entry.size, size)]
+    if size <= entry.size:  # else it has other bytes for certain, and may be endlessly many
+        sha256, size = sha256_of(locked.path)
+        facts = [("sha256", entry.sha256, sha256), ("size", entry.size, size)]
     return tuple(
         f"{name}: locked {recorded}, found {found}"
         for name, recorded, found in facts

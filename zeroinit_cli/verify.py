@@ -38,7 +38,7 @@ def verify_locked(
     """Every checkpoint that is asked for, in the order of the locks; none stops the others.
 
     Args:
-        paths: folders with a lock, or locked files; the current folder if there are none.
+        paths: folders with a lock, locks, or locked files; the current folder if there are none.
         ignore_missing: a file that is not there fails nothing.
         hash_only: hold the files against the locked digests alone, without torch.
         progress: shown while bytes are computed.
@@ -58,6 +58,9 @@ def verify_locked(
             )
         except ZeroinitError as error:
             results.append(Unanswered(path=locked.path, error=error))
+        except MemoryError:  # this one's, whose arguments a stranger may have chosen
+            no_memory = ZeroinitError("out of memory", where=str(locked.path))
+            results.append(Unanswered(path=locked.path, error=no_memory))
     return results
 
 

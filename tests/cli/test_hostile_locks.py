@@ -8,7 +8,12 @@ import pytest
 
 from tests.cli.command import MODEL, Command
 from tests.cli.privileges import unprivileged
+from zeroinit_cli import architectures
+from zeroinit_cli.architectures import plan_source
 from zeroinit_cli.lock.reading import MOST_LOCK_BYTES
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans import Plan
+from zeroinit_cli.source import Source
 
 MEND = "\nhint: restore the lock from version control, or remove it and run zeroinit generate\n"
 NEWER = "\nhint: a newer zeroinit may have written it\n"
@@ -331,6 +336,25 @@ def test_one_path_that_leaves_the_folder_keeps_nothing_else_from_being_checked(
         f"  expected: a file within {made}\n"
         f"  found: zz/init.safetensors, which is {outside / 'init.safetensors'}\n",
     )
+
+
+def test_one_entry_that_needs_too_much_memory_keeps_nothing_else_from_being_checked(
+    zeroinit: Command, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planned(source: Source, options: Options) -> Plan:
+        if source.arguments:
+            raise MemoryError
+        return plan_source(source, options)
+
+    monkeypatch.setattr(architectures, "plan_source", planned)
+    lock = made / "zeroinit.lock"
+    entry = lock.read_text().partition("[[checkpoint]]")[2]
+    entry = entry.replace("init.", "zz.").replace("options", "arguments = {a = 1}\noptions")
+    lock.write_text(f"{lock.read_text()}\n[[checkpoint]]{entry}")
+    result = zeroinit("verify")
+    assert (result.code, result.err) == (2, "error: out of memory in zz.safetensors\n")
+    assert result.out.startswith("ok: init.safetensors (")
+    assert result.out.endswith("\nunanswered: zz.safetensors\n")
 
 
 def test_a_lock_that_may_not_be_read_is_said(zeroinit: Command, made: Path) -> None:

@@ -153,6 +153,22 @@ def test_no_file_is_opened_under_the_number_of_a_closed_stream(tmp_path: Path) -
     assert int((tmp_path / "file").read_text()) > 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_answer_does_not_change_it(number: signal.Signals) -> None:
+    script = (
+        "import atexit, os, time\n"
+        f"atexit.register(lambda: (os.kill(os.getpid(), {number:d}), time.sleep(0.1)))\n"
+        "from zeroinit_cli.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", script, "models", "no_such"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "error: no model matches 'no_such' in PATTERN\n",
+    )
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_modules_are_imported_is_answered(
     tmp_path: Path, number: signal.Signals, code: int

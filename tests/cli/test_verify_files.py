@@ -119,6 +119,19 @@ def test_hash_only_says_what_was_locked_and_what_was_found(zeroinit: Command, ma
     )
 
 
+@pytest.mark.parametrize("mode", ["--hash-only", "--ignore-missing"])
+def test_a_file_that_claims_terabytes_is_not_read_to_its_end(
+    zeroinit: Command, made: Path, mode: str
+) -> None:
+    os.truncate(made / "init.safetensors", 1 << 40)
+    if mode == "--ignore-missing":  # a lock that the plan does not give is held against by digest
+        edit(made / "zeroinit.lock", "(?m)^tensors = .*$", "tensors = 1")
+    result = zeroinit("verify", mode)
+    assert result.code == 1
+    assert result.out.endswith(f"  changed: size: locked {SIZE}, found {1 << 40}\n")
+    assert "changed: sha256" not in result.out
+
+
 @pytest.mark.parametrize("mode", [(), ("--hash-only",), ("--source", MODEL)])
 def test_a_pipe_or_folder_for_a_checkpoint_is_unreadable_not_changed(
     made: Path, mode: tuple[str, ...]

@@ -34,7 +34,7 @@ def command(
         typer.Argument(
             metavar="[PATH...]",
             show_default=False,
-            help="Folders with a lock, or locked files. [default: the lock of this folder]",
+            help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
         ),
     ] = None,
     source: Annotated[

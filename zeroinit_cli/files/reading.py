@@ -51,6 +51,16 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
         raise InputError("cannot read the file", where=str(path), found=reason_of(error)) from error
 
 
+def size_of(path: Path) -> int:
+    """The size of a regular file, in bytes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with opened(path) as (_, size):
+        return size
+
+
 def sha256_of(path: Path) -> tuple[str, int]:
     """SHA-256 of a file, in hexadecimal, and the number of bytes that went into it.
 
