@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from zeroinit_cli.architectures.dataflow import DataFlow, Node
-from zeroinit_cli.architectures.residual import Add, StepKind, find_adds
+from zeroinit_cli.architectures.branches import StepKind
+from zeroinit_cli.architectures.dataflow import DataFlow
+from zeroinit_cli.architectures.operations import Node
+from zeroinit_cli.architectures.residual import Add
 from zeroinit_cli.architectures.structure import Branch, Structure
 
 
@@ -71,49 +73,59 @@ def branch_values(
     Raises:
         ValueError: no part was traced at `path`.
     """
-    adds = [
-        (flow, add) for flow in structure.flows for add in find_adds(flow) if add.kind.is_residual
-    ]
+    watched, graph = [], None
     # The structure lists its branches in this very order, and then those of layers that torch.fx
     # does not look into, of which torchvision has none.
-    found = zip(adds, structure.branches, strict=True)
-    watched = [_Watched(flow, add, branch) for (flow, add), branch in found if _path(flow) == path]
-    graph = next((flow.nodes[0].graph for flow in structure.flows if _path(flow) == path), None)
+    branches = iter(structure.branches)
+    for flow, adds in structure.flows:
+        for add in adds:
+            for operand in (*add.trunks, *add.branches):
+                branch = next(branches)
+                if _path(flow) == path:
+                    watched.append(_watched(flow, add, operand, branch))
+        if _path(flow) == path:
+            graph = flow.nodes[0].graph
     if graph is None:
         raise ValueError(f"no part was traced at {path!r}")
     return _Watch(module.get_submodule(path), graph, path, watched).run_on(image)
 
 
-def _path(flow: DataFlow) -> str:
-    """Where the traced part lies in the whole."""
-    called = next(node for node in flow.nodes if node.op == "call_module")
-    return flow.module_path(called).removesuffix(str(called.target)).removesuffix(".")
+def _path(flow: DataFlow) -> str | None:
+    """Where the traced part lies in the whole; None if it calls no module, and has no branch."""
+    for node in flow.nodes:
+        if node.op == "call_module":
+            return flow.path(node).removesuffix(str(node.target)).removesuffix(".")
+    return None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Watched:
-    """A branch and the nodes that are looked at: its add, the operand, and what is inside."""
+    """A branch and the nodes that are looked at, by name: its add, the operand, what is inside."""
 
-    def __init__(self, flow: DataFlow, add: Add, branch: Branch):
-        if add.branch is None:
-            raise TypeError(f"{add.node} is no residual add")
-        self.branch = branch
-        self.add = add.node.name
-        self.operand = add.branch.name
-        self.inside = add.branch.name
-        if branch.ending is not None:
-            self.inside = _before(flow, add.branch, branch.ending.path).name
+    branch: Branch
+    add: str
+    operand: str
+    inside: str
 
 
-def _before(flow: DataFlow, node: Node, ending: str) -> Node:
+def _watched(flow: DataFlow, add: Add, operand: Node, branch: Branch) -> _Watched:
+    if branch.add is not add.node or add.start is None:
+        raise ValueError(f"{branch.place} is not the branch of {add.node}")
+    inside = operand
+    if branch.ending is not None:
+        inside = _before(flow, flow.between(add.start, operand), branch.ending.tensor)
+    return _Watched(branch=branch, add=add.node.name, operand=operand.name, inside=inside.name)
+
+
+def _before(flow: DataFlow, way: Sequence[Node], ending: str) -> Node:
     """What goes into the step that ends a branch: a module, one inside it, or a layer scale."""
-    while True:
-        parents = flow.parents(node)
-        if node.op == "call_module" and f"{ending}.".startswith(f"{flow.module_path(node)}."):
-            return parents[0]
-        scales = [each for each in parents if each.op == "get_attr"]
-        if any(flow.parameter_path(each) == ending for each in scales):
-            return next(each for each in parents if each not in scales)
-        node = parents[0]
+    for node in reversed(way):
+        read = [each for each in flow.parents(node) if each.op == "get_attr"]
+        if node.op == "call_module" and f"{ending}.".startswith(f"{flow.path(node)}."):
+            return flow.parents(node)[0]
+        if any(flow.path(each) == ending for each in read):
+            return next(each for each in flow.parents(node) if each not in read)
+    raise ValueError(f"{ending} is not on the way")
 
 
 class _Watch(fx.Interpreter):
@@ -152,12 +164,12 @@ class _Watch(fx.Interpreter):
             state = State.OPEN
         elif branch.ending.kind is StepKind.SCALE:
             state = State.SCALED
-            path = branch.ending.path.removeprefix(self._prefix)
+            path = branch.ending.tensor.removeprefix(self._prefix)
             scale = _largest(self.module.get_parameter(path))
         return BranchValue(
             place=branch.place,
             state=state,
-            reason=(branch.ending.name if branch.ending else branch.obstacle) or "",
+            reason=(branch.ending.tensor if branch.ending else branch.obstacle) or "",
             largest=_largest(operand),
             inside=self._largest[watched.inside],
             scale=scale,

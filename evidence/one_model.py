@@ -1,6 +1,7 @@
 """Measure one model, in a process of its own: python -m evidence.one_model MODEL FILE."""
 
 import argparse
+import gc
 import resource
 import sys
 import tempfile
@@ -71,7 +72,9 @@ def measure(name: str, steps: int, folder: Path) -> ModelRecord:
     branches = _branches(model.train(), images)
     zero = first_steps(model, plan, images, labels, setting)
     del model
+    gc.collect()  # graphs refer to themselves: without this the next start would be one too many
     own = first_steps(own_start(name), plan, images, labels, setting)
+    gc.collect()
     other = plan_of(name, Options(expansion="paley"))
     once = replace(setting, steps=1)
     paley = first_steps(zero_start(name, other, folder), other, images, labels, once)

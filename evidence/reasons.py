@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from zeroinit_cli.architectures.classes import CONVOLUTION, is_norm, type_name
-from zeroinit_cli.architectures.dataflow import DataFlow, Node, function_name
+from zeroinit_cli.architectures.classes import CONVOLUTION, is_norm, is_weight_layer, type_name
+from zeroinit_cli.architectures.dataflow import DataFlow
+from zeroinit_cli.architectures.operations import Node, function_name
 from zeroinit_cli.architectures.tracing import trace
 
 _FLAT_BELOW = frozenset({"relu", "relu6", "hardswish", "hardsigmoid", "hardtanh"})
@@ -48,16 +49,12 @@ class Reasons(fx.Interpreter):
 
     def __init__(self, model: nn.Module):
         [part] = trace(model).parts
-        super().__init__(fx.GraphModule(part.module, part.graph))
+        super().__init__(fx.GraphModule(model, part.graph))
         self._flow = DataFlow(part)
         self._seen: dict[str, _Channels] = {}
-        self._users: dict[Node, list[Node]] = {}
-        self._calls: dict[str, Node] = {}
-        for node in self._flow.nodes:
-            for parent in self._flow.parents(node):
-                self._users.setdefault(parent, []).append(node)
-            if node.op == "call_module":
-                self._calls[str(node.target)] = node
+        self._calls = {
+            str(node.target): node for node in self._flow.nodes if node.op == "call_module"
+        }
         self._known: dict[tuple[Node, int], str | None] = {}
 
     def run_node(self, n: fx.Node) -> Any:
@@ -120,7 +117,7 @@ class Reasons(fx.Interpreter):
         """Why no gradient comes back to a channel of a value; None if one does."""
         key = node, channel
         if key not in self._known:
-            users = self._users.get(node, [])
+            users = self._flow.users(node)
             if self._seen[node.name].arrives[channel]:
                 self._known[key] = None
             elif not users:
@@ -135,7 +132,7 @@ class Reasons(fx.Interpreter):
         name = type_name(module) if module is not None else function_name(user)
         if seen is None:
             return f"behind {name}, which is not looked into"
-        if self._flow.is_weight_layer(user):
+        if module is not None and is_weight_layer(module):
             return self._lost_at_weight(user, module, channel)
         if name == "cat":
             channel += self._offset(user, node)
