@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format bench clean
+.PHONY: setup demo test test-torch-free format bench evidence clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,11 @@ format: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
 	$(BIN)/python -m benchmarks.run
+
+# Hours on two cores; it goes on where it stopped.
+evidence: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evidence]'
+	$(BIN)/python -m evidence.first_steps
 
 clean:
 	rm -rf $(VENV) init.safetensors init.safetensors.sha256 zeroinit.lock

@@ -1,9 +1,37 @@
 """Small plans for tests that need no architecture."""
 
+import base64
 import hashlib
+from typing import Any
 
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.plans import Kept, Ones, Plan, PlannedTensor, Rule, TensorInfo
+from zeroinit_cli.plans import (
+    Groups,
+    Hadamard,
+    Identity,
+    Kept,
+    Mirrored,
+    Ones,
+    Paley,
+    Plan,
+    PlannedTensor,
+    Rule,
+    Split,
+    Taps,
+    TensorInfo,
+    Transposed,
+    Viewed,
+    ZeroRow,
+    Zeros,
+)
+
+_KINDS: dict[str, Any] = {
+    kind.kind: kind
+    for kind in (
+        *(Groups, Hadamard, Identity, Kept, Mirrored, Ones, Paley),
+        *(Split, Taps, Transposed, Viewed, ZeroRow, Zeros),
+    )
+}
 
 
 def tensor(
@@ -26,3 +54,28 @@ def plan(*tensors: PlannedTensor, kept: tuple[bytes, ...] = ()) -> Plan:
 def kept(data: bytes) -> Kept:
     """The rule that keeps these bytes."""
     return Kept(sha256=hashlib.sha256(data).hexdigest())
+
+
+def rule_from_json(data: dict[str, Any]) -> Rule:
+    """A rule from its canonical form."""
+    fields = {key: value for key, value in data.items() if key != "rule"}
+    if "of" in fields:
+        fields["of"] = rule_from_json(fields["of"])
+    if "ranges" in fields:
+        fields["ranges"] = tuple((first, last) for first, last in fields["ranges"])
+    if "parts" in fields:
+        parts = fields["parts"]
+        fields["parts"] = tuple((part["rows"], rule_from_json(part["of"])) for part in parts)
+    rule: Rule = _KINDS[data["rule"]](**fields)
+    return rule
+
+
+def plan_from_json(data: dict[str, Any]) -> Plan:
+    """A plan from what `zeroinit plan --json` prints."""
+    return Plan(
+        tensors=tuple(
+            tensor(each["name"], tuple(each["shape"]), rule_from_json(each["rule"]), each["dtype"])
+            for each in data["tensors"]
+        ),
+        kept={sha256: base64.b64decode(text) for sha256, text in data["kept"].items()},
+    )

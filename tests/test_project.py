@@ -18,6 +18,14 @@ def test_readme_shows_what_the_command_prints(tmp_path: Path) -> None:
     assert f"$ zeroinit generate resnet18 -o init.safetensors\n{shown}" in readme
 
 
+def test_readme_shows_what_check_prints(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    plan = child("plan", "resnet18", "--json", cwd=tmp_path)
+    command = [sys.executable, str(ROOT / "docs" / "check.py"), "-"]
+    done = subprocess.run(command, input=plan.stdout, capture_output=True, text=True, check=True)
+    assert f"| python docs/check.py - init.safetensors\n{done.stdout}```" in readme
+
+
 def test_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     for command in ("generate", "verify", "digest", "plan", "models", "spec"):

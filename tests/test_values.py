@@ -335,11 +335,18 @@ def test_a_region_outside_the_tensor_is_refused(region: Any) -> None:
 def test_upsampling_taps_enlarge_a_picture() -> None:
     """A transposed convolution of any kernel and padding repeats each pixel `stride` times."""
     picture = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).reshape(2, 3, 4, 5)
-    for kernel, stride, padding in [(2, 2, 0), (4, 2, 1), (3, 3, 0), (5, 2, 1)]:
-        layer = torch.nn.ConvTranspose2d(3, 3, kernel, stride, padding, bias=False)
+    for kernel, stride, padding, dilation in [
+        (2, 2, 0, 1),
+        (4, 2, 1, 1),
+        (3, 3, 0, 1),
+        (5, 2, 1, 1),
+        (3, 1, 2, 2),
+    ]:
+        layer = torch.nn.ConvTranspose2d(
+            3, 3, kernel, stride, padding, bias=False, dilation=dilation
+        )
         shape = tuple(layer.weight.shape)
-        rule = rules.transposed_convolution(shape, 1, (stride,) * 2, (padding,) * 2, Options())
-        layer.weight.data = whole(rule, shape)
+        layer.weight.data = whole(upsampling(shape, 1, stride, padding, dilation), shape)
         enlarged = picture.repeat_interleave(stride, 2).repeat_interleave(stride, 3)
         with torch.no_grad():
             out = layer(picture)
@@ -347,7 +354,27 @@ def test_upsampling_taps_enlarge_a_picture() -> None:
         assert torch.equal(out[:, :, :rows, :columns], enlarged), (kernel, stride, padding)
 
 
+def test_upsampling_in_groups_enlarges_each_groups_channels() -> None:
+    picture = torch.arange(2 * 6 * 4 * 5, dtype=torch.float32).reshape(2, 6, 4, 5)
+    layer = torch.nn.ConvTranspose2d(6, 4, 2, 2, groups=2, bias=False)
+    shape = tuple(layer.weight.shape)
+    layer.weight.data = whole(upsampling(shape, 2, 2, 0, 1), shape)
+    enlarged = picture.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    with torch.no_grad():
+        assert torch.equal(layer(picture), enlarged[:, [0, 1, 3, 4]])
+
+
+def upsampling(
+    shape: tuple[int, ...], groups: int, stride: int, padding: int, dilation: int
+) -> Rule:
+    both = [(size, size) for size in (stride, padding, dilation)]
+    geometry = rules.Geometry(groups=groups, stride=both[0], padding=both[1], dilation=both[2])
+    return rules.transposed_convolution(shape, geometry, Options())
+
+
 def test_too_much_padding_leaves_the_centre_tap() -> None:
     assert rules.upsampling_taps(3, 2, 2) == (1, 2)
     assert rules.upsampling_taps(3, 2, 1) == (1, 3)
     assert rules.upsampling_taps(2, 4, 0) == (0, 2)
+    assert rules.upsampling_taps(3, 2, 0, dilation=2) == (1, 2)
+    assert rules.upsampling_taps(5, 1, 3, dilation=2) == (2, 3)

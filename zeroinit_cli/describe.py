@@ -3,7 +3,7 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from zeroinit_cli.plans import (
@@ -87,9 +87,9 @@ class Group:
     """Tensors that share rule and reason.
 
     Attributes:
-        names: their names with every number as `*`, each once, sorted.
+        names: their names, those alike but for numbers as one, with `*` where they differ.
         rule: in brief words.
-        reason: why, with every number of a place as `*`.
+        reason: why, likewise.
         tensors: themselves.
     """
 
@@ -107,12 +107,12 @@ def group_tensors(plan: Plan) -> list[Group]:
         members[rule, _pattern(tensor.reason)].append(tensor)
     groups = [
         Group(
-            names=tuple(sorted({_pattern(tensor.info.name) for tensor in tensors})),
+            names=_merged_by_pattern(tensor.info.name for tensor in tensors),
             rule=rule,
-            reason=reason,
+            reason=_merged([tensor.reason for tensor in tensors]),
             tensors=tuple(tensors),
         )
-        for (rule, reason), tensors in members.items()
+        for (rule, _), tensors in members.items()
     ]
     return sorted(groups, key=lambda group: (-numel(group.tensors), group.rule, group.reason))
 
@@ -155,12 +155,27 @@ def numel(tensors: Sequence[PlannedTensor]) -> int:
     return sum(tensor.info.numel for tensor in tensors)
 
 
-def _pattern(text: str) -> str:
-    """A text with the numbers in names as `*`: `layer1.0.conv2` is `layer*.*.conv*`.
+def _merged_by_pattern(names: Iterable[str]) -> tuple[str, ...]:
+    """`layer1.0.bn2.weight` and `layer2.1.bn2.weight` are `layer*.*.bn2.weight`; sorted."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[re.sub(r"\d+", "*", name)].append(name)
+    return tuple(sorted(_merged(each) for each in alike.values()))
+
+
+def _merged(texts: Sequence[str]) -> str:
+    """Texts that are alike but for numbers, as one: what all share stays, the rest is `*`."""
+    columns = zip(*(re.findall(r"\d+", text) for text in texts), strict=True)
+    shown = iter([column[0] if len(set(column)) == 1 else "*" for column in columns])
+    return re.sub(r"\d+", lambda number: next(shown), texts[0])
+
+
+def _pattern(reason: str) -> str:
+    """A reason with the numbers in names as `*`, so that reasons of one kind are equal.
 
     What a thing is called keeps its number: Conv2d, Algorithm 2, scale 0.
     """
-    return re.sub(r"(?<![\w.])[a-z_][\w.]*\d[\w.]*", _starred, text)
+    return re.sub(r"(?<![\w.])[a-z_][\w.]*\d[\w.]*", _starred, reason)
 
 
 def _starred(name: re.Match[str]) -> str:

@@ -21,7 +21,14 @@ what to type or change. They are rendered once, at the edge, by `str()`.
 
 import difflib
 import os
+import reprlib
+import shlex
 from collections.abc import Iterable
+from pathlib import PurePath
+
+_MOST_LINE = 4000  # characters
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 class ZeroinitError(Exception):
@@ -58,14 +65,14 @@ class ZeroinitError(Exception):
         first = f"error: {self.problem}"
         if self.where is not None:
             first += f" in {self.where}"
-        lines = [first]
+        lines = [_one_line(first)]
         if self.expected is not None:
-            lines.append(f"  expected: {self.expected}")
+            lines.append(_indented(f"  expected: {self.expected}"))
         if self.found is not None:
-            lines.append(f"  found: {self.found}")
+            lines.append(_indented(f"  found: {self.found}"))
         if self.hint is not None:
-            lines += ["", f"hint: {self.hint}"]
-        return "\n".join(printable(line) for line in "\n".join(lines).split("\n"))
+            lines += ["", _indented(f"hint: {self.hint}")]
+        return "\n".join(lines)
 
 
 class UsageError(ZeroinitError):
@@ -167,6 +174,19 @@ class InputError(ZeroinitError):
     """A file that cannot be read."""
 
 
+def _indented(text: str) -> str:
+    """Lines of a message, of which none but the first starts at the margin, whoever wrote them."""
+    first, *rest = text.split("\n")
+    lines = (line if line.startswith("    ") else f"    {line.lstrip()}" for line in rest)
+    return "\n".join(map(_one_line, [first.rstrip(), *lines]))
+
+
+def _one_line(text: str) -> str:
+    """Printable, and of a length that no name from a stranger's file can make endless."""
+    line = printable(text)
+    return line if len(line) <= _MOST_LINE else f"{line[:_MOST_LINE]}..."
+
+
 def printable(text: str) -> str:
     """Text with every control and undecodable character escaped.
 
@@ -176,6 +196,32 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
     )
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, cut short where a stranger made it long or deep."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python writes no decimal of more than 4300 digits
+        return f"{type(value).__name__} too large to write"
+
+
+def pasted(path: PurePath) -> str:
+    """A path as a word of a shell's command line, which a hint can show to be pasted."""
+    text = str(path)
+    if text.startswith("-"):
+        text = f"./{text}"  # a word, not an option
+    if text.isprintable():
+        return shlex.quote(text)
+    # A message escapes what is not printable, and then only this quotation gives it back.
+    marks = {"'": r"\'", "\\": "\\\\"}
+    escaped = (
+        marks.get(character, character)
+        if character.isprintable()
+        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+        for character in text
+    )
+    return f"$'{''.join(escaped)}'"
 
 
 def near(wrong: str, known: Iterable[str], *, count: int = 3) -> str | None:

@@ -3,15 +3,15 @@
 Everything that can be checked is checked before anything is written.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from zeroinit_cli.errors import LockError, OutputError, UsageError
-from zeroinit_cli.files.replacing import guarded, reported_as_output
-from zeroinit_cli.lock import LOCK_NAME, make_entry, read_lock, update_lock
+from zeroinit_cli.errors import InputError, OutputError, UsageError
+from zeroinit_cli.files.replacing import guarded
+from zeroinit_cli.lock import LOCK_NAME, make_entry, update_lock
 from zeroinit_cli.options import Options
+from zeroinit_cli.outputs import check_lock, check_output
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
@@ -61,21 +61,17 @@ def generate(
         ZeroinitError: any of its kinds; then nothing was written, or the checkpoint is whole and
             the message says what is missing beside it.
     """
-    _check_output(output)
-    locked_path = _locked_path(output, lock)
+    check_output(output)
+    locked_path = ""
     if lock is not None:
+        locked_path = check_lock(output, lock)
+        _check_words(source, options)
         source.recorded_in(lock.parent)  # what a lock cannot hold is said before the work
-    if lock is not None and lock.exists():
-        read_lock(lock)  # an unreadable lock is said before the work, not after
 
     from zeroinit_cli.architectures import plan_source, versions
 
     plan = plan_source(source, options)
-    with guarded(output, waiting=say):
-        result = _write(plan, output, force=force, progress=progress)
-        from zeroinit_cli.checkpoint.writer import write_sidecar
-
-        write_sidecar(output, result.sha256)
+    result = write_files(plan, output, force=force, progress=progress, say=say)
     if lock is not None:
         entry = make_entry(
             path=locked_path,
@@ -92,74 +88,57 @@ def generate(
     return result
 
 
+def write_files(
+    plan: Plan,
+    output: Path,
+    *,
+    force: bool = False,
+    progress: Progress = no_progress,
+    say: Callable[[str], None] = lambda message: None,
+) -> Generated:
+    """Write a plan's checkpoint and its sidecar; `check_output` was called before the work.
+
+    Raises:
+        OutputError: they cannot be written, or another file is there.
+    """
+    from zeroinit_cli.checkpoint.writer import write_sidecar
+
+    with guarded(output, waiting=say):
+        result = _write(plan, output, force=force, progress=progress)
+        write_sidecar(output, result.sha256)
+    return result
+
+
 def default_lock(output: Path) -> Path:
     """The lock beside a checkpoint."""
     return output.parent / LOCK_NAME
 
 
-def _check_output(output: Path) -> None:
-    if output.name in ("", ".", ".."):
-        raise UsageError(
-            "no file name", where="--output", expected="a path such as init.safetensors"
-        )
-    if output.name == LOCK_NAME:
-        raise UsageError("a checkpoint cannot be called like the lock", where=str(output))
-    if output.is_symlink():
-        raise OutputError(
-            "a symbolic link, which would be replaced by a file",
-            where=str(output),
-            hint="give the path that it points to, or remove it",
-        )
-    if output.is_dir():
-        raise OutputError("a folder of this name is there", where=str(output))
-    if output.exists() and not output.is_file():
-        raise OutputError("not a regular file", where=str(output))
-    folder = output.parent
-    if not folder.is_dir():
-        raise OutputError("no such folder", where=str(folder), hint=f"mkdir -p {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        with reported_as_output(output):
-            raise PermissionError(13, "Permission denied")
-
-
-def _locked_path(output: Path, lock: Path | None) -> str:
-    """The checkpoint's path as the lock records it: relative to its folder, forward slashes."""
-    if lock is None:
-        return ""
-    if not lock.parent.is_dir():
-        raise OutputError("no such folder", where=str(lock.parent), hint=f"mkdir -p {lock.parent}")
-    if lock.is_symlink() or (lock.exists() and not lock.is_file()):
-        raise LockError("not a regular file", where=str(lock))
-    folder, target = lock.parent.resolve(), output.parent.resolve() / output.name
-    if not target.is_relative_to(folder):
-        raise UsageError(
-            "the checkpoint lies outside the lock's folder",
-            where="--lock",
-            expected=f"a path within {folder}",
-            found=str(target),
-            hint="use a lock in a folder above both, or --no-lock",
-        )
-    relative = PurePath(target.relative_to(folder)).as_posix()
-    if not relative.isprintable() or "\\" in relative:
-        raise UsageError(
-            "a name that a lock cannot hold",
-            where="--output",
-            expected="printable characters without a backslash",
-            found=repr(relative),
-            hint="choose another name, or --no-lock",
-        )
-    return relative
+def _check_words(source: Source, options: Options) -> None:
+    """Refuse bytes of the command line that are no text: TOML could not record them."""
+    words = [("--override", str(override)) for override in options.overrides]
+    for key, value in source.arguments.items():
+        parts = value if isinstance(value, tuple) else (value,)
+        words += [(f"--set {key}", part) for part in parts if isinstance(part, str)]
+    for where, word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                "no text that a lock can hold",
+                where=where,
+                expected="UTF-8",
+                found=repr(word),
+                hint="write it in UTF-8, or --no-lock",
+            ) from error
 
 
 def _write(plan: Plan, output: Path, *, force: bool, progress: Progress) -> Generated:
-    from zeroinit_cli.checkpoint.compare import compare_with_plan
     from zeroinit_cli.checkpoint.writer import plan_size, write_checkpoint
 
-    size, already_there = plan_size(plan), False
-    if output.exists() and output.stat().st_size == size:
-        comparison = compare_with_plan(plan, output, progress("comparing", plan.nbytes))
-        already_there, sha256 = comparison.same, comparison.plan_sha256
-    if not already_there:
+    sha256 = _same_bytes(plan, output, force=force, progress=progress)
+    already_there = sha256 is not None
+    if sha256 is None:
         if output.exists() and not force:
             raise OutputError(
                 "another file is there",
@@ -171,7 +150,23 @@ def _write(plan: Plan, output: Path, *, force: bool, progress: Progress) -> Gene
     return Generated(
         path=output,
         sha256=sha256,
-        size=size,
+        size=plan_size(plan),
         tensors=len(plan.tensors),
         already_there=already_there,
     )
+
+
+def _same_bytes(plan: Plan, output: Path, *, force: bool, progress: Progress) -> str | None:
+    """The digest of the file that is there already, if it has exactly the plan's bytes."""
+    from zeroinit_cli.checkpoint.compare import compare_with_plan
+    from zeroinit_cli.checkpoint.writer import plan_size
+
+    if not output.exists() or output.stat().st_size != plan_size(plan):
+        return None
+    try:
+        comparison = compare_with_plan(plan, output, progress("comparing", plan.nbytes))
+    except InputError:
+        if not force:
+            raise
+        return None  # what may not be read may still be replaced
+    return comparison.plan_sha256 if comparison.same else None

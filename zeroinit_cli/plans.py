@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 from zeroinit_cli.dtypes import RANK, DType
 
-SCHEME = "zero-0"
-"""The rules' version. `zero-0` precedes `zero-1`, the first whose bytes are promised for ever."""
+SCHEME = "zero-1"
+"""The rules' version: the same scheme gives the same bytes for ever. docs/format.md states it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,7 @@
 """The policy: kind of tensor -> rule. Numbers only; what kind a tensor is, architectures/ says."""
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import (
@@ -108,26 +108,38 @@ def patch_convolution(shape: Shape, options: Options) -> Rule:
     return Viewed(rows=fan_out, of=algorithm_1(fan_out, fan_in, options))
 
 
-def transposed_convolution(
-    shape: Shape, groups: int, stride: Sequence[int], padding: Sequence[int], options: Options
-) -> Rule:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Geometry:
+    """How a convolution moves over its input, a number for each spatial dimension."""
+
+    groups: int
+    stride: Shape
+    padding: Shape
+    dilation: Shape
+
+
+def transposed_convolution(shape: Shape, geometry: Geometry, options: Options) -> Rule:
     """A transposed convolution (c_in, c_out / groups, *kernel): nearest-neighbour upsampling.
 
-    In each dimension the taps t with p <= t < p + s, clipped to the kernel, hold Algorithm 1 on
+    In each dimension the taps t with p <= d * t < p + s, clipped to the kernel, hold Algorithm 1 on
     (c_out, c_in), so that out[o] = in[floor(o / s)].
     """
+    groups = geometry.groups
     fan_in, fan_out, *kernel = shape
-    taps = tuple(upsampling_taps(k, s, p) for k, s, p in zip(kernel, stride, padding, strict=True))
+    sizes = zip(kernel, geometry.stride, geometry.padding, geometry.dilation, strict=True)
+    taps = tuple(upsampling_taps(k, s, p, d) for k, s, p, d in sizes)
     matrix = algorithm_1(fan_out, fan_in // groups, options)
     return _grouped(groups, Transposed(of=Taps(ranges=taps, of=matrix)))
 
 
-def upsampling_taps(kernel: int, stride: int, padding: int) -> tuple[int, int]:
+def upsampling_taps(kernel: int, stride: int, padding: int, dilation: int = 1) -> tuple[int, int]:
     """First and last + 1 of the taps that copy an input position to `stride` outputs.
 
-    Where padding cuts so much off that fewer than min(stride, kernel) are left, the centre tap.
+    Tap t of input position i reaches output s * i + d * t - p, which is one of the s that repeat i
+    if p <= d * t < p + s. Where padding cuts so much off, or dilation skips so much, that fewer
+    than min(stride, kernel) are left, the centre tap.
     """
-    first, last = min(padding, kernel), min(padding + stride, kernel)
+    first, last = (min(-(-end // dilation), kernel) for end in (padding, padding + stride))
     if last - first < min(stride, kernel):
         return kernel // 2, kernel // 2 + 1
     return first, last

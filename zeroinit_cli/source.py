@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroinit_cli.errors import ArgumentError, SourceError, UsageError, near
+from zeroinit_cli.errors import ArgumentError, SourceError, UsageError, near, shown
 from zeroinit_cli.options import Options
 
 if TYPE_CHECKING:
@@ -202,5 +202,5 @@ def check_value(key: str, value: object) -> Value:
 
 def _refuse_value(key: str, value: object, expected: str) -> None:
     raise ArgumentError(
-        "unusable value", where=f"--set {key}", expected=expected, found=repr(value)
+        "unusable value", where=f"--set {key}", expected=expected, found=shown(value)
     )

@@ -1,4 +1,7 @@
-"""Every model that torchvision lists: planned, written, and loaded strictly by torch."""
+"""Every model that torchvision lists: planned, written, and loaded strictly by torch.
+
+What is written, and what docs/check.py derives from the plan, has the digest in tests/golden/.
+"""
 
 import os
 from collections import OrderedDict
@@ -8,7 +11,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from docs import check
 from tests.architectures.models import planned
+from tests.golden.recorded import recorded
 from zeroinit_cli.architectures import model_names
 from zeroinit_cli.architectures.building import build
 from zeroinit_cli.architectures.registry import source_factory
@@ -33,11 +38,12 @@ def test_all_models_of_the_pinned_torchvision_are_known() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_is_generated_and_loads_strictly(name: str, tmp_path: Path) -> None:
+def test_a_model_is_generated_with_its_digest_and_loads_strictly(name: str, tmp_path: Path) -> None:
     plan = planned(name)
     path = tmp_path / "init.safetensors"
     with guarded(path):
-        write_checkpoint(plan, path)
+        assert write_checkpoint(plan, path) == recorded("default")[name]
+    assert check.derive({**plan.to_json(), "kept": dict(plan.kept)}) == recorded("default")[name]
     factory = source_factory(parse_source(name))
     with torch.random.fork_rng(devices=[]):
         small = plan.nbytes <= _REAL_BYTES

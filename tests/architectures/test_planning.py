@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from zeroinit_cli.architectures.building import build
-from zeroinit_cli.architectures.planning import plan_modules
+from zeroinit_cli.architectures.planning import plan_factory
 from zeroinit_cli.dtypes import BY_NAME
 from zeroinit_cli.errors import NoRuleError, PlanError
 from zeroinit_cli.options import Options
@@ -15,8 +14,8 @@ from zeroinit_cli.plans import Hadamard, Identity, Kept, Ones, Plan, Split, Zero
 
 
 def plan_of(factory: Callable[[], nn.Module], options: Options | None = None) -> Plan:
-    one, other = (build(factory, seed) for seed in (0, 1))
-    return plan_modules(one, other, factory, options or Options(), "a test")
+
+    return plan_factory(factory, options or Options(), "a test")[1]
 
 
 def rules_of(factory: Callable[[], nn.Module]) -> dict[str, object]:

@@ -72,6 +72,12 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
         "error: unusable value in --set num_classes\n  expected: a finite number\n  found: inf\n",
     ),
     (
+        ("digest", "resnet18", "--set", f"num_classes=0x{'f' * 5000}"),
+        "error: unusable value in --set num_classes\n"
+        "  expected: an integer of at most 64 bits\n"
+        "  found: int too large to write\n",
+    ),
+    (
         ("digest", "resnet18", "--dtype", "float31"),
         "error: unknown choice in --dtype\n"
         "  expected: float64, float32, float16, bfloat16\n"
@@ -188,7 +194,7 @@ def test_a_hostile_lock_is_ordinary_bad_input(
         ('path = "init', 'path = "/init', "checkpoint.0.path: must be a plain relative path"),
         ('path = "init', 'path = "a\\\\b', "checkpoint.0.path: must be a plain relative path"),
         ('path = "init', 'path = "\\u001binit', "checkpoint.0.path: must be a plain relative"),
-        ('"zero-0"', '"zero-9"', "scheme 'zero-9' is not 'zero-0'"),
+        ('"zero-1"', '"zero-9"', "scheme 'zero-9' is not 'zero-1'"),
         ("size = ", "size = -", "checkpoint.0.size: input should be greater than or equal to 0"),
         ("size = ", "size = 1.5 # ", "checkpoint.0.size: input should be a valid integer"),
         ('"float32"', '"float31"', "unknown choice ('float31')"),

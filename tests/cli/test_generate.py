@@ -43,7 +43,7 @@ def test_it_leaves_three_files_and_nothing_else(made: Path) -> None:
             "residual": "end",
             "scale": "orthonormal",
         },
-        "scheme": "zero-0",
+        "scheme": "zero-1",
         "sha256": digest,
         "size": SIZE,
         "tensors": 338,

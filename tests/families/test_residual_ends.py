@@ -119,16 +119,16 @@ ADDS = [
     ("resnet18", {"identity": 5, "fork": 3}),
     ("lraspp_mobilenet_v3_large", {"identity": 10, "resized": 1}),
     ("retinanet_resnet50_fpn", {"identity": 12, "fork": 4, "resized": 2}),
-    ("raft_large", {"fork": 12, "products": 2}),
-    ("mvit_v1_b", {"identity": 26, "fork": 6, "forks": 2}),
+    ("raft_large", {"identity": 8, "fork": 4, "products": 2}),
+    ("mvit_v1_b", {"identity": 26, "fork": 6, "parameter": 2}),
     ("mvit_v2_s", {"identity": 45, "fork": 3}),
 ]
 CLASSES = {
     "identity": "residual: one operand goes into the other",
     "fork": "residual: both leave one fork, one by a longer way",
-    "resized": "not residual: one of the ways is resized before it is added",
+    "resized": "not residual: the longer way alone is enlarged before it is added",
     "products": "not residual: adds products",
-    "forks": "not residual: the operands come from different forks",
+    "parameter": "not residual: adds what does not depend on the input",
 }
 
 
@@ -147,6 +147,8 @@ def test_of_a_pyramid_and_of_two_heads_the_resized_sum_is_the_one_that_is_not_re
         ("retinanet_resnet50_fpn", "backbone.fpn"),
     ]:
         places = {
-            where.partition(":")[0] for where, kind in planned(model).adds if "resized" in kind
+            where.partition(":")[0]
+            for where, kind in planned(model).adds
+            if kind == CLASSES["resized"]
         }
         assert places == {place}

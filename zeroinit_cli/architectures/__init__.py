@@ -3,7 +3,16 @@
 Import it inside the function that needs it: torch takes seconds to load.
 """
 
+from zeroinit_cli.architectures.given import init_given, plan_given
 from zeroinit_cli.architectures.planning import plan_source
 from zeroinit_cli.architectures.registry import build_module, check_source, model_names, versions
 
-__all__ = ["build_module", "check_source", "model_names", "plan_source", "versions"]
+__all__ = [
+    "build_module",
+    "check_source",
+    "init_given",
+    "model_names",
+    "plan_given",
+    "plan_source",
+    "versions",
+]

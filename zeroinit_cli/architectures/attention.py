@@ -94,9 +94,23 @@ class Composite:
 
 
 def composite_of(module: nn.Module) -> Composite | None:
-    """The branches of a torch transformer layer, pre- or post-norm alike."""
-    if isinstance(module, nn.TransformerEncoderLayer):
-        return Composite(attentions=("self_attn",), weights=("linear2",))
-    if isinstance(module, nn.TransformerDecoderLayer):
-        return Composite(attentions=("self_attn", "multihead_attn"), weights=("linear2",))
+    """The branches of a torch transformer layer, pre- or post-norm alike.
+
+    A subclass with methods of its own is not what torch's layer is known to be.
+    """
+    for kind, composite in _COMPOSITES.items():
+        if isinstance(module, kind) and not any(
+            getattr(type(module), name) is not method
+            for name, method in vars(kind).items()
+            if name == "forward" or name.endswith("_block")
+        ):
+            return composite
     return None
+
+
+_COMPOSITES: dict[type[nn.Module], Composite] = {
+    nn.TransformerEncoderLayer: Composite(attentions=("self_attn",), weights=("linear2",)),
+    nn.TransformerDecoderLayer: Composite(
+        attentions=("self_attn", "multihead_attn"), weights=("linear2",)
+    ),
+}

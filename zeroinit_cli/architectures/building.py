@@ -32,7 +32,7 @@ _WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
 """Parameters whose rule never looks at the constructor's value, by type of their module."""
 
 
-def build(factory: Factory, seed: int) -> nn.Module:
+def build(factory: Factory, seed: int, *, real_weights: bool = False) -> nn.Module:
     """Call a factory on the CPU, under float32 and one seed, without its large weights.
 
     A constructor whose values depend on weights (it reads one, or keeps what a forward pass gave)
@@ -41,10 +41,13 @@ def build(factory: Factory, seed: int) -> nn.Module:
     Args:
         factory: builds the module; may be called twice.
         seed: of torch, numpy and random while it runs; their states are put back.
+        real_weights: build them too, whatever they cost.
 
     Raises:
         Exception: whatever the factory raises.
     """
+    if real_weights:
+        return _build(factory, seed)
     with suppress(Exception):  # any code may run in a constructor; what is wrong is raised below
         with _weights_on_meta(), ShapesOnly():
             module = _build(factory, seed)

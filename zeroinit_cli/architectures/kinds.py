@@ -23,6 +23,7 @@ from zeroinit_cli.architectures.classes import (
     type_name,
 )
 from zeroinit_cli.architectures.structure import Structure
+from zeroinit_cli.architectures.tables import POSITIONS, RELATIVE, SEGMENTS
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Ones, Rule, Zeros
 
@@ -34,9 +35,7 @@ _NORM_ENTRIES: dict[str, tuple[Rule, str]] = {
     "num_batches_tracked": (Zeros(), "counter 0"),
 }
 _SEPARATE_PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-_POSITIONS = "position table"
-_RELATIVE = "relative-position table"
-_SEGMENTS = "segment table"
+_POSITIONS, _RELATIVE, _SEGMENTS = POSITIONS, RELATIVE, SEGMENTS
 
 _LOOKUPS = {
     # Tables that only the type of a module explains, by their name in it. A parameter of its own
@@ -155,13 +154,12 @@ def kind_of(owned: Owned, structure: Structure, options: Options) -> Kind:
 
 def _branch_end(owned: Owned, structure: Structure) -> Ruled | None:
     """What closes a residual branch."""
-    if owned.attribute != "weight":
-        return None
-    if owned.path in structure.zero_scales:
-        place = structure.zero_scales[owned.path]
+    name = f"{owned.path}.{owned.attribute}".removeprefix(".")
+    if name in structure.zero_scales:
+        place = structure.zero_scales[name]
         return Ruled(rule=Zeros(), reason=f"last norm of residual branch {place}: scale 0")
-    if owned.path in structure.zero_weights:
-        place = structure.zero_weights[owned.path]
+    if name in structure.zero_weights:
+        place = structure.zero_weights[name]
         return Ruled(rule=Zeros(), reason=f"last layer of residual branch {place}: weight 0")
     return None
 
@@ -224,8 +222,7 @@ def _weight(owned: Owned, structure: Structure, options: Options) -> Ruled | Non
         rule = rules.transposed_linear(shape, options)
         return Ruled(rule=rule, reason=f"{type_name(module)}: Algorithm 1, stored transposed")
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        by_position = owned.path in structure.position_embeddings
-        table = _POSITIONS if by_position else _lookup(owned)
+        table = structure.tables.get(owned.path) or _lookup(owned)
         if table is not None:
             return _table(owned, table, options)
         rule = rules.embedding(shape, module.padding_idx, options)
@@ -237,35 +234,38 @@ def _weight(owned: Owned, structure: Structure, options: Options) -> Ruled | Non
 
 def _convolution(module: nn.Module, shape: tuple[int, ...], options: Options) -> Ruled:
     name = type_name(module)
-    groups, stride, padding = _geometry(module)
+    geometry = _geometry(module)
     if isinstance(module, TRANSPOSED_CONVOLUTION):
-        rule = rules.transposed_convolution(shape, groups, stride, padding, options)
+        rule = rules.transposed_convolution(shape, geometry, options)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
     if is_patch(module, shape):
         return Ruled(
             rule=rules.patch_convolution(shape, options), reason=f"{name}: Algorithm 1 on patches"
         )
+    groups = geometry.groups
     phrase = f"grouped {name}: Algorithm 2 in each" if groups > 1 else f"{name}: Algorithm 2"
     return Ruled(rule=rules.convolution(shape, groups, options), reason=phrase)
 
 
 def is_patch(module: nn.Module, shape: tuple[int, ...]) -> bool:
     """Whether a convolution cuts its input into patches: stride = kernel, nothing else."""
-    groups, stride, padding = _geometry(module)
-    kernel = shape[2:]
-    dilation = getattr(module, "dilation", 1)
-    dilated = any(size > 1 for size in (dilation if isinstance(dilation, tuple) else (dilation,)))
-    plain = groups == 1 and not any(padding) and not dilated
-    return plain and stride == kernel and math.prod(kernel) > 1
+    geometry, kernel = _geometry(module), shape[2:]
+    plain = geometry.groups == 1 and not any(geometry.padding) and max(geometry.dilation) == 1
+    return plain and geometry.stride == kernel and math.prod(kernel) > 1
 
 
-def _geometry(module: nn.Module) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-    """Groups, stride and padding of a convolution; `same` padding is any but none."""
+def _geometry(module: nn.Module) -> rules.Geometry:
+    """How a convolution moves; `same` padding is any but none."""
     layer: Any = module  # its class is checked by the caller
+    dimensions = len(layer.kernel_size)
     padding = layer.padding
     if isinstance(padding, str):
-        padding = (int(padding != "valid"),) * len(layer.kernel_size)
-    return layer.groups, tuple(layer.stride), tuple(padding)
+        padding = int(padding != "valid")
+    stride, padding, dilation = (
+        (size,) * dimensions if isinstance(size, int) else tuple(size)
+        for size in (layer.stride, padding, layer.dilation)
+    )
+    return rules.Geometry(groups=layer.groups, stride=stride, padding=padding, dilation=dilation)
 
 
 def _is_bias(module: nn.Module, name: str) -> bool:

@@ -1,26 +1,38 @@
 """A built module -> its plan."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from zeroinit_cli.architectures.building import Factory
+from zeroinit_cli.architectures.building import Factory, build
 from zeroinit_cli.architectures.cautions import find_cautions
 from zeroinit_cli.architectures.classes import type_name
-from zeroinit_cli.architectures.kinds import Constructed, Owned, Ruled, kind_of
+from zeroinit_cli.architectures.constants import (
+    HOW_TO_BUILD,
+    OneModule,
+    Witness,
+    check_holds_values,
+    two_builds,
+    unproven,
+)
+from zeroinit_cli.architectures.entries import Entry, state_entries
+from zeroinit_cli.architectures.kinds import Constructed, Ruled, kind_of
 from zeroinit_cli.architectures.overrides import overridden, override_kind
-from zeroinit_cli.architectures.provenance import transcendental_names
-from zeroinit_cli.architectures.registry import build_source, source_factory
+from zeroinit_cli.architectures.registry import source_factory
 from zeroinit_cli.architectures.structure import Structure, find_structure
-from zeroinit_cli.dtypes import BY_NAME, FLOATS, INTEGERS, DType
-from zeroinit_cli.errors import NoRuleError, PlanError
+from zeroinit_cli.dtypes import FLOATS, DType
+from zeroinit_cli.errors import NoRuleError
 from zeroinit_cli.options import OVERRIDE_RULES, Options
 from zeroinit_cli.plans import Kept, Plan, PlannedTensor, TensorInfo, Zeros
 from zeroinit_cli.rounding import stored_bytes
 from zeroinit_cli.source import Source
+
+Types = Mapping[str, DType]
+"""Types to store tensors in, by name; what is not named is stored as the options say."""
 
 _SEEDS = (0, 1)
 _KEPT = "kept as constructed"
@@ -34,148 +46,145 @@ def plan_source(source: Source, options: Options) -> Plan:
         SourceError: the source cannot be built.
         NoRuleError: some tensors are random and no rule covers them.
         PlanError: the state dict holds what a checkpoint cannot.
+        UsageError: an override matches nothing or does not fit.
     """
-    factory = source_factory(source)
-    first, second = (build_source(source, factory, seed) for seed in _SEEDS)
-    return plan_modules(first, second, factory, options, str(source))
+    _, plan = plan_factory(source_factory(source), options, str(source))
+    return plan
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Entry:
-    """One name of the state dict.
-
-    Attributes:
-        name: in the state dict.
-        owned: the tensor, with the module that registered it under its first name.
-        tied_to: that first name, if this is a later one.
-    """
-
-    name: str
-    owned: Owned
-    tied_to: str | None
-
-    @property
-    def tensor(self) -> torch.Tensor:
-        return self.owned.tensor
-
-    @property
-    def first_name(self) -> str:
-        return self.tied_to or self.name
-
-
-def plan_modules(
-    module: nn.Module, other: nn.Module, factory: Factory, options: Options, where: str
-) -> Plan:
-    """Every tensor of a module's state dict and its rule.
+def plan_factory(
+    factory: Factory, options: Options, where: str, types: Types | None = None
+) -> tuple[nn.Module, Plan]:
+    """A module, without its large weights, and every tensor of its state dict with its rule.
 
     Args:
-        module: built under one seed.
-        other: built by the same factory under another.
-        factory: builds it once more, where the origin of a kept value is asked for.
+        factory: builds the module; is called several times.
         options: what the rules depend on.
         where: what messages call the module.
+        types: of some tensors, where the options do not decide.
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
         PlanError: the state dict holds what a checkpoint cannot.
         UsageError: an override matches nothing or does not fit.
+        Exception: whatever the factory raises.
     """
-    entries = list(_entries(module, where))
-    others = {entry.name: entry.tensor for entry in _entries(other, where)}
-    if {(entry.name, entry.tensor.shape) for entry in entries} != {
-        (name, tensor.shape) for name, tensor in others.items()
-    }:
-        raise PlanError("two builds gave different tensors: the constructor is random", where=where)
-    same = {each.name for each in entries if _same_bits(each.tensor, others[each.name])}
-    structure = find_structure(module, options.residual)
-    ruled, kept = _rule_all(entries, same, structure, options, where)
+    # an override may ask for a value that no rule of the policy ever looks at
+    real = any(override.rule == "kept" for override in options.overrides)
+    first, second = (build(factory, seed, real_weights=real) for seed in _SEEDS)
+    entries = state_entries(first, where)
+    witness = two_builds(entries, state_entries(second, where), factory, _SEEDS[0], where)
+    return first, _plan_entries(first, entries, witness, options, where, types or {})
+
+
+def plan_module(
+    module: nn.Module, options: Options, where: str, types: Types | None = None
+) -> Plan:
+    """Every tensor of a module's state dict and its rule, the module as it is being the witness.
+
+    Args:
+        module: as its constructor left it; nothing in it is changed.
+        options: what the rules depend on.
+        where: what messages call the module.
+        types: of some tensors, where the options do not decide.
+
+    Raises:
+        NoRuleError: some tensors may be random and no rule covers them.
+        PlanError: the state dict holds what a checkpoint cannot, or the constructor's values are
+            gone.
+        UsageError: an override matches nothing or does not fit.
+    """
+    entries = state_entries(module, where)
+    return _plan_entries(module, entries, OneModule(), options, where, types or {})
+
+
+def _plan_entries(
+    module: nn.Module,
+    entries: list[Entry],
+    witness: Witness,
+    options: Options,
+    where: str,
+    types: Types,
+) -> Plan:
+    with _in_training(module):
+        structure = find_structure(module, options.residual)
+    kinds = _kinds(entries, structure, options)
+    if isinstance(witness, OneModule):
+        asked = (entry for entry, kind in kinds if isinstance(kind, Constructed))
+        check_holds_values(module, asked, where)
+    ruled, kept = _decided(kinds, witness, where)
     values: dict[str, bytes] = {}
-    platform = _platform_dependent([entry for entry, _ in kept], factory)
-    tensors = [_planned(entry, kind, options) for entry, kind in ruled]
-    tensors += [
-        _planned(entry, _keep(entry, kind, options, values, platform), options)
+    platform = witness.platform_dependent(entry for entry, _ in kept)
+    ruled += [
+        (entry, _keep(entry, kind, _stored_type(entry, options, types), values, platform))
         for entry, kind in kept
     ]
     plan = Plan(
-        tensors=tuple(tensors),
+        tensors=tuple(
+            _planned(entry, kind, _stored_type(entry, options, types)) for entry, kind in ruled
+        ),
         kept=dict(sorted(values.items())),
         adds=tuple((f"{add.place}: {add.name}", add.kind.value) for add in structure.adds),
     )
-    return replace(plan, cautions=find_cautions(plan, module, structure, options))
+    cautions = find_cautions(plan, module, structure, options)
+    if isinstance(witness, OneModule):
+        cautions += unproven(plan, kinds)
+    return replace(plan, cautions=cautions)
 
 
-def _rule_all(
-    entries: list[_Entry], same: set[str], structure: Structure, options: Options, where: str
-) -> tuple[list[tuple[_Entry, Ruled]], list[tuple[_Entry, Constructed]]]:
-    """Entries with their rules, and those that keep what the constructor set."""
-    ruled: list[tuple[_Entry, Ruled]] = []
-    kept: list[tuple[_Entry, Constructed]] = []
-    unruled: list[_Entry] = []
+@contextmanager
+def _in_training(module: nn.Module) -> Iterator[None]:
+    """Trace what training runs, auxiliary heads included, whatever mode the module is in."""
+    modes = [(each, each.training) for each in module.modules()]
+    for each, _ in modes:
+        each.training = True
+    try:
+        yield
+    finally:
+        for each, training in modes:
+            each.training = training
+
+
+def _kinds(
+    entries: list[Entry], structure: Structure, options: Options
+) -> list[tuple[Entry, Ruled | Constructed]]:
+    """The kind of each entry, by its override or by the policy."""
     chosen = overridden([(entry.name, entry.first_name) for entry in entries], options)
-    for entry in entries:
-        override = chosen.get(entry.first_name)
-        kind = (
+    return [
+        (
+            entry,
             override_kind(entry.owned, override, entry.name, options)
-            if override is not None
-            else kind_of(entry.owned, structure, options)
+            if (override := chosen.get(entry.first_name)) is not None
+            else kind_of(entry.owned, structure, options),
         )
+        for entry in entries
+    ]
+
+
+def _decided(
+    kinds: list[tuple[Entry, Ruled | Constructed]], witness: Witness, where: str
+) -> tuple[list[tuple[Entry, Ruled]], list[tuple[Entry, Constructed]]]:
+    """Entries with their rules, and those that keep what the constructor set."""
+    ruled: list[tuple[Entry, Ruled]] = []
+    kept: list[tuple[Entry, Constructed]] = []
+    unruled: list[Entry] = []
+    for entry, kind in kinds:
         if isinstance(kind, Ruled):
             ruled.append((entry, kind))
-        elif entry.name in same:
+        elif witness.is_constant(entry, kind):
             kept.append((entry, kind))
         elif kind.if_random is not None:
             ruled.append((entry, kind.if_random))
         else:
             unruled.append(entry)
     if unruled:
-        raise _no_rule(unruled, where)
+        raise _no_rule(unruled, where, alone=isinstance(witness, OneModule))
     return ruled, kept
 
 
-def _entries(module: nn.Module, where: str) -> Iterator[_Entry]:
-    """The state dict, each tensor with its owner and the first name it has."""
-    owners: dict[str, tuple[str, nn.Module, str]] = {}
-    first_names: dict[int, str] = {}
-    for prefix, owner in module.named_modules(remove_duplicate=False):
-        for attribute, tensor in (*owner._parameters.items(), *owner._buffers.items()):
-            if tensor is not None:
-                name = f"{prefix}.{attribute}" if prefix else attribute
-                owners[name] = prefix, owner, attribute
-                first_names.setdefault(id(tensor), name)
-    for name, tensor in module.state_dict(keep_vars=True).items():
-        place = f"{where}: {name}"
-        if not isinstance(tensor, torch.Tensor) or name not in owners:
-            raise PlanError(
-                "a state dict entry that is no parameter or buffer",
-                where=place,
-                found=type(tensor).__name__,
-            )
-        if tensor.layout is not torch.strided or isinstance(tensor, nn.UninitializedParameter):
-            raise PlanError(
-                "a tensor without plain storage", where=place, found=type(tensor).__name__
-            )
-        first = first_names[id(tensor)]
-        path, owner, attribute = owners[first]
-        yield _Entry(
-            name=name,
-            owned=Owned(
-                root=module,
-                path=path,
-                owner=owner,
-                attribute=attribute,
-                tensor=tensor.detach(),
-            ),
-            tied_to=None if first == name else first,
-        )
-
-
-def _planned(entry: _Entry, kind: Ruled, options: Options) -> PlannedTensor:
+def _planned(entry: Entry, kind: Ruled, dtype: DType) -> PlannedTensor:
     return PlannedTensor(
-        info=TensorInfo(
-            name=entry.name,
-            shape=tuple(entry.tensor.shape),
-            dtype=_stored_type(entry, options),
-        ),
+        info=TensorInfo(name=entry.name, shape=tuple(entry.tensor.shape), dtype=dtype),
         rule=kind.rule,
         reason=kind.reason,
         module_type=type_name(entry.owned.owner),
@@ -183,48 +192,22 @@ def _planned(entry: _Entry, kind: Ruled, options: Options) -> PlannedTensor:
     )
 
 
-def _stored_type(entry: _Entry, options: Options) -> DType:
-    dtype = BY_NAME.get(str(entry.tensor.dtype).removeprefix("torch."))
-    if dtype in FLOATS:
-        return options.dtype
-    if dtype not in INTEGERS or dtype is None:
-        raise PlanError(
-            "a tensor type that no rule covers",
-            where=entry.name,
-            expected=", ".join(known.name for known in (*FLOATS, *INTEGERS)),
-            found=str(entry.tensor.dtype).removeprefix("torch."),
-        )
-    return dtype
-
-
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Equal as bytes, so that a NaN equals itself and 0 is not -0."""
-    if one.is_meta or other.is_meta or one.dtype != other.dtype:
-        return False
-    return torch.equal(_raw(one), _raw(other))
-
-
-def _raw(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.contiguous().reshape(-1).view(torch.uint8)
-
-
-def _platform_dependent(kept: list[_Entry], factory: Factory) -> frozenset[str]:
-    """Asked only where floats other than 0 are kept: it costs another build."""
-    if any(entry.tensor.is_floating_point() and entry.tensor.any() for entry in kept):
-        return transcendental_names(factory, _SEEDS[0])
-    return frozenset()
+def _stored_type(entry: Entry, options: Options, types: Types) -> DType:
+    own = entry.dtype
+    return types.get(entry.name, options.dtype if own in FLOATS else own)
 
 
 def _keep(
-    entry: _Entry,
+    entry: Entry,
     kind: Constructed,
-    options: Options,
+    dtype: DType,
     values: dict[str, bytes],
     platform: frozenset[str],
 ) -> Ruled:
     """The rule of a kept tensor, its value put into `values`; one that is all 0 needs none."""
-    tensor = entry.tensor.float() if entry.tensor.dtype is torch.bfloat16 else entry.tensor
-    data = stored_bytes(tensor.contiguous().numpy(), _stored_type(entry, options))
+    tensor = entry.tensor.cpu()
+    array = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).contiguous().numpy()
+    data = stored_bytes(array, dtype)
     if not any(data):
         expected = kind.if_random
         alike = expected is not None and expected.rule == Zeros()
@@ -234,8 +217,9 @@ def _keep(
     return Ruled(rule=Kept(sha256=sha256), reason=_PLATFORM if entry.name in platform else _KEPT)
 
 
-def _no_rule(entries: list[_Entry], where: str) -> NoRuleError:
+def _no_rule(entries: list[Entry], where: str, *, alone: bool) -> NoRuleError:
     first = entries[0]
+    override = f"--override '{first.name}=zeros' names a rule: {', '.join(OVERRIDE_RULES)}"
     return NoRuleError(
         f"{len(entries)} random tensor{'s have' if len(entries) > 1 else ' has'} no rule",
         where=where,
@@ -244,5 +228,5 @@ def _no_rule(entries: list[_Entry], where: str) -> NoRuleError:
             f"{entry.name} {list(entry.tensor.shape)} of {type_name(entry.owned.owner)}"
             for entry in entries
         ),
-        hint=f"--override '{first.name}=zeros' names a rule: {', '.join(OVERRIDE_RULES)}",
+        hint=f"{HOW_TO_BUILD} tells constants from random draws; {override}" if alone else override,
     )

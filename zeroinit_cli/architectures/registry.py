@@ -43,6 +43,7 @@ def source_factory(source: Source) -> Factory:
         ArgumentError: its builder does not take an argument.
         SpecError: a spec names a builder of torchvision that is not known or does not take an
             argument.
+        BuildError: by the factory, if the builder refuses.
     """
     if source.spec is None:
         return _builder_factory(source)
@@ -50,7 +51,7 @@ def source_factory(source: Source) -> Factory:
     if not isinstance(blueprint, BuilderBlueprint):
         from zeroinit_cli.architectures.from_spec import build_blueprint
 
-        return lambda: build_blueprint(blueprint)
+        return _reported(source, lambda: build_blueprint(blueprint))
     try:
         return _builder_factory(Source(name=blueprint.name, arguments=blueprint.arguments))
     except (UnknownModelError, ArgumentError) as error:
@@ -71,7 +72,25 @@ def _builder_factory(source: Source) -> Factory:
     builder: Builder = get_model_builder(source.name)
     fixed = {key: None for key in _WEIGHTS if key in inspect.signature(builder).parameters}
     _check_arguments(source, builder, fixed)
-    return lambda: builder(**fixed, **source.arguments)
+
+    return _reported(source, lambda: builder(**fixed, **source.arguments))
+
+
+def _reported(source: Source, factory: Factory) -> Factory:
+    """A factory whose exceptions, of any type, are ours."""
+
+    def build_or_report() -> nn.Module:
+        try:
+            return factory()
+        except Exception as error:  # a builder may raise anything
+            raise BuildError(
+                "the builder failed",
+                where=str(source),
+                found=f"{type(error).__name__}: {_first_line(error)}",
+                hint="check the --set values" if source.arguments else None,
+            ) from error
+
+    return build_or_report
 
 
 def check_source(source: Source) -> None:
@@ -83,38 +102,13 @@ def check_source(source: Source) -> None:
     source_factory(source)
 
 
-def build_source(source: Source, factory: Factory, seed: int) -> nn.Module:
-    """The source's module.
-
-    Raises:
-        BuildError: the builder refused.
-    """
-    with _building(source):
-        return build(factory, seed)
-
-
 def build_module(source: Source) -> nn.Module:
     """The source's module as its users train it: with its random weights, on the default device.
 
     Raises:
         SourceError: the source is not known, or cannot be built.
     """
-    factory = source_factory(source)
-    with _building(source):
-        return factory()
-
-
-@contextmanager
-def _building(source: Source) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # a builder may raise anything
-        raise BuildError(
-            "the builder failed",
-            where=str(source),
-            found=f"{type(error).__name__}: {_first_line(error)}",
-            hint="check the --set values" if source.arguments else None,
-        ) from error
+    return source_factory(source)()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,62 +1,37 @@
-"""Which adds are residual, and what ends each residual branch.
+"""Which adds are residual, and which of their operands are the branches.
 
 An add is residual if one operand is a data ancestor of the other, or if both leave one fork, each
 through layers of its own, and their counts of weight layers differ: the longer is the branch, and
 a shortcut has at most one. Not residual are sums of products (a GRU's gates), of equal paths, of
-values from different forks (token and position embeddings), and of paths of which one alone is
-resized on the way (a feature pyramid, LRASPP: two maps of different depth, not a block).
+values from different forks (token and position embeddings, two fields of one input), and of paths
+of which the longer alone is enlarged on the way (a feature pyramid, LRASPP: two maps of different
+depth, not a block).
+
+Adds that only feed the next add are one sum of several terms, in whatever order it is written:
+`x + attention(x) + mlp(x)` has two branches, and so has `mlp(x) + attention(x) + x`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Required, TypedDict
 
 from torch import nn
 
-from zeroinit_cli.architectures.attention import opaque_attention_of
-from zeroinit_cli.architectures.classes import (
-    TRANSPOSED_CONVOLUTION,
-    is_norm,
-    is_weight_layer,
-    type_name,
+from zeroinit_cli.architectures.dataflow import DataFlow
+from zeroinit_cli.architectures.operations import (
+    ADDS,
+    DISGUISED_ADDS,
+    ENLARGING,
+    ENLARGING_MODULES,
+    PICKS,
+    PRODUCTS,
+    SPLITS,
+    Node,
+    function_name,
 )
-from zeroinit_cli.architectures.dataflow import DataFlow, Node, function_name, words
 
-_ADDS = frozenset({"add", "iadd", "_add_shortcut"})
-_PRODUCTS = frozenset({"mul", "imul"})
-_RESIZING = frozenset({"interpolate", "upsample"})
-_TRANSPARENT = words(
-    "_squeeze _unsqueeze adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d "
-    "avg_pool2d avg_pool3d chunk clone contiguous dropout dropout1d dropout2d dropout3d "
-    "drop_block2d drop_block3d expand flatten flip getitem max_pool1d max_pool2d max_pool3d mean "
-    "movedim narrow neg permute reshape roll split squeeze stochastic_depth swapaxes t to "
-    "transpose unbind unflatten unsqueeze view"
-)
-_TRANSPARENT_MODULES = (
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-    nn.Flatten,
-    nn.Unflatten,
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.MaxPool3d,
-)
-_DEAD_AT_ZERO = frozenset({"relu", "relu6", "hardshrink", "softshrink", "threshold"})
-_ALIVE_AT_ZERO = words(
-    "celu elu gelu glu hardswish hardtanh leakyrelu mish prelu rrelu selu silu softsign "
-    "tanh tanhshrink"
-)
-_GATES = frozenset({"sigmoid", "hardsigmoid", "softmax", "tanh", "relu", "silu", "gelu"})
+_KNOWN_LIBRARIES = ("_operator", "builtins", "einops", "math", "torch", "torchvision")
 
 
 class AddClass(StrEnum):
@@ -64,179 +39,279 @@ class AddClass(StrEnum):
 
     IDENTITY = "residual: one operand goes into the other"
     FORK = "residual: both leave one fork, one by a longer way"
-    PARAMETER = "not residual: adds a parameter"
+    PART = "part of a sum that goes on: see its last add"
+    NO_LAYER = "not residual: no layer stands between the operands"
+    PARAMETER = "not residual: adds what does not depend on the input"
     PRODUCTS = "not residual: adds products"
     FORKS = "not residual: the operands come from different forks"
-    RESIZED = "not residual: one of the ways is resized before it is added"
+    RESIZED = "not residual: the longer way alone is enlarged before it is added"
     EQUAL = "not residual: both ways have as many weight layers"
     TWO_BRANCHES = "not residual: each way has several weight layers"
+    DISGUISED = "not known: no plain add, but of a value and what comes from it"
 
     @property
     def is_residual(self) -> bool:
         """Whether the add closes a residual branch."""
-        return self.value.startswith("residual")
+        return self in (AddClass.IDENTITY, AddClass.FORK)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Add:
-    """An add of two values.
+    """An add of two values, or a sum of more.
 
     Attributes:
         place: the module in whose forward it stands.
-        node: its name in the graph.
+        node: its last add in the graph.
         kind: what it is.
-        branch: the operand that is the branch, if it is residual.
+        start: the value that the branches leave, if it is residual.
+        branches: the terms that are branches.
+        trunks: terms that come from the start, but are themselves the start of another term.
     """
 
     place: str
     node: Node
     kind: AddClass
-    branch: Node | None
+    start: Node | None = None
+    branches: tuple[Node, ...] = ()
+    trunks: tuple[Node, ...] = ()
 
 
-class StepKind(StrEnum):
-    """What a branch goes through on its way to the add."""
+def find_adds(flow: DataFlow) -> list[Add]:
+    """Every add in a graph, classified, in the order of the graph."""
+    found: dict[Node, Add] = {}
+    for node in reversed(flow.nodes):
+        if node in found:
+            continue
+        place = flow.place(node)
+        if len(operands(flow, node)) > 1:
+            terms, parts = terms_of(flow, node)
+            found[node] = Add(place=place, node=node, **_classify(flow, terms))
+            for each in parts:
+                found[each] = Add(place=flow.place(each), node=each, kind=AddClass.PART)
+        elif _is_disguised(flow, node):
+            found[node] = Add(place=place, node=node, kind=AddClass.DISGUISED)
+    return [found[node] for node in flow.nodes if node in found]
 
-    NORM = "norm"
-    WEIGHT = "weight layer"
-    ATTENTION = "attention"
-    SCALE = "layer scale"
-    DEAD = "activation that is dead at 0"
-    UNKNOWN = "unknown"
+
+def operands(flow: DataFlow, node: Node) -> tuple[Node, ...]:
+    """The values that a node adds; none if it is no add."""
+    parents = flow.parents(node)
+    if function_name(node) in ADDS:
+        return () if any(map(_is_tuple, node.args)) else parents
+    stacked = parents[0] if function_name(node) == "sum" and len(parents) == 1 else None
+    if stacked is None or function_name(stacked) != "stack":
+        return ()
+    return flow.parents(stacked) if _dimension(stacked) == _dimension(node) else ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One step of a branch, seen from the add backwards; what does not matter is left out.
+def _is_tuple(operand: object) -> bool:
+    """Whether what is added is a tuple, to be put behind another: Python's own or a slice of one.
 
-    Attributes:
-        kind: what it is.
-        path: of its module or parameter, or the name of an operation.
-        name: what to call it in a sentence.
+    What attention and other modules of several results give is no tensor, and sliced stays none.
     """
-
-    kind: StepKind
-    path: str
-    name: str
-
-
-def find_adds(flow: DataFlow) -> Iterator[Add]:
-    """Every add of two values in a graph, classified."""
-    for node in flow.nodes:
-        if _is_add(flow, node):
-            kind, branch = _classify(flow, node)
-            yield Add(place=flow.place(node), node=node, kind=kind, branch=branch)
+    if not isinstance(operand, Node):
+        return isinstance(operand, tuple | list)
+    picked = function_name(operand) == "getitem" and isinstance(operand.args[1], slice)
+    return picked and isinstance(operand.args[0], Node) and operand.args[0].op == "call_module"
 
 
-def _is_add(flow: DataFlow, node: Node) -> bool:
-    return function_name(node) in _ADDS and len(flow.parents(node)) == 2
+def terms_of(flow: DataFlow, add: Node) -> tuple[list[Node], list[Node]]:
+    """The terms of a sum, given its last add, and the other adds that make it up.
+
+    An add belongs to the next one if nothing else uses it; dropout and the like may stand between.
+    """
+    terms: dict[Node, None] = {}
+    parts: list[Node] = []
+    waiting = list(reversed(operands(flow, add)))
+    while waiting:
+        term = waiting.pop()
+        inner = _alone(flow, term)
+        if len(operands(flow, inner)) > 1 and len(flow.users(inner)) == 1:
+            parts.append(inner)
+            waiting += reversed(operands(flow, inner))
+        else:
+            terms[flow.itself(term)] = None
+    return list(terms), parts
 
 
-def _classify(flow: DataFlow, node: Node) -> tuple[AddClass, Node | None]:
-    one, other = flow.parents(node)
-    for ancestor, branch in ((one, other), (other, one)):
-        if flow.is_ancestor(ancestor, branch):
-            return AddClass.IDENTITY, branch
-    if "get_attr" in (one.op, other.op):
-        return AddClass.PARAMETER, None
-    if all(function_name(each) in _PRODUCTS for each in (one, other)):
-        return AddClass.PRODUCTS, None
-    fork = flow.fork(one, other)
-    if fork is None:
-        return AddClass.FORKS, None
-    if len({_resizes(flow, flow.between(fork, each)) for each in (one, other)}) > 1:
-        return AddClass.RESIZED, None
-    counts = [flow.weight_layers(fork, each) for each in (one, other)]
-    if counts[0] == counts[1]:
-        return AddClass.EQUAL, None
-    if min(counts) > 1:
-        return AddClass.TWO_BRANCHES, None
-    return AddClass.FORK, one if counts[0] > counts[1] else other
+def _alone(flow: DataFlow, term: Node) -> Node:
+    """What a term passes on, as far as nothing else uses it."""
+    before = flow.passed_on(term)
+    while before is not None and len(flow.users(term)) == 1 and not flow.is_result(term):
+        term, before = before, flow.passed_on(before)
+    return term
 
 
-def _resizes(flow: DataFlow, way: set[Node]) -> bool:
-    return any(
-        function_name(node) in _RESIZING
-        or isinstance(flow.module(node), nn.Upsample | TRANSPOSED_CONVOLUTION)
-        for node in way
+def _dimension(node: Node) -> object:
+    """The dimension that a stack makes, or that a sum goes over."""
+    return node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+
+
+class _Found(TypedDict, total=False):
+    """The fields of an add that its terms decide."""
+
+    kind: Required[AddClass]
+    start: Node
+    branches: tuple[Node, ...]
+    trunks: tuple[Node, ...]
+
+
+def _classify(flow: DataFlow, terms: Sequence[Node]) -> _Found:
+    live = [term for term in terms if flow.depends_on_input(term)]
+    if len(live) < 2:
+        return _with_parameters(flow, terms, live)
+    above = {term: flow.ancestors_among(live, term) for term in live}
+    if any(above.values()):
+        return _by_ancestors(flow, live, above)
+    if all(_is_product(flow, term) for term in live):
+        return _Found(kind=AddClass.PRODUCTS)
+    sources: dict[Node, list[Node]] = {}
+    for term in live:
+        sources.setdefault(flow.source(term), []).append(term)
+    found = [_by_fork(flow, each) for each in sources.values() if len(each) > 1]
+    return next((each for each in found if each["kind"].is_residual), None) or (
+        found[0] if found else _Found(kind=AddClass.FORKS)
     )
 
 
-def branch_steps(flow: DataFlow, add: Add) -> list[Step]:
-    """What a branch goes through, from the add backwards up to its last weight layer."""
-    steps: list[Step] = []
-    node = add.branch
-    while node is not None:
-        step, before = _step(flow, node)
-        if step is not None:
-            steps.append(step)
-            if step.kind in (StepKind.WEIGHT, StepKind.ATTENTION, StepKind.UNKNOWN):
-                break
-        node = before
-    return steps
+def _with_parameters(flow: DataFlow, terms: Sequence[Node], live: Sequence[Node]) -> _Found:
+    """What is added to a parameter: residual only if the branch begins with that parameter.
+
+    So it is with the queries that a decoder learns; a table of positions is only ever added.
+    """
+    for start in terms:
+        for branch in live:
+            if start is not branch and _begins(flow, start, branch):
+                return _Found(kind=AddClass.IDENTITY, start=start, branches=(branch,))
+    return _Found(kind=AddClass.PARAMETER)
 
 
-def _step(flow: DataFlow, node: Node) -> tuple[Step | None, Node | None]:
-    """What a node means for a branch, and the node before it."""
-    parents = flow.parents(node)
-    before = parents[0] if parents else None
+def _begins(flow: DataFlow, start: Node, branch: Node) -> bool:
+    """Whether a value goes into another through anything but an add."""
+    inside = set(flow.between(start, branch))
+    waiting = [start]
+    while waiting:
+        each = waiting.pop()
+        for user in flow.users(each):
+            if user in inside and flow.passed_on(user) is each:
+                waiting.append(user)
+            elif user in inside and not operands(flow, user):
+                return True
+    return False
+
+
+def _by_ancestors(
+    flow: DataFlow, live: Sequence[Node], above: Mapping[Node, Sequence[Node]]
+) -> _Found:
+    """Terms of which some come from others; another may still be longer than the start."""
+    starts = {each for ancestors in above.values() for each in ancestors}
+    start = next(term for term in live if term in starts and not above[term])
+    branches = [
+        term
+        for term in live
+        if term not in starts
+        and (
+            any(_has_layer(flow, each, term) for each in above[term])
+            or term in _by_fork(flow, [start, term]).get("branches", ())
+        )
+    ]
+    trunks = tuple(term for term in live if above[term] and term in starts)
+    if not branches and not trunks:
+        return _Found(kind=AddClass.NO_LAYER)
+    return _Found(kind=AddClass.IDENTITY, start=start, branches=tuple(branches), trunks=trunks)
+
+
+def _has_layer(flow: DataFlow, start: Node, term: Node) -> bool:
+    """Whether anything on the way has a parameter; an activation written out has none."""
+    return any(_has_parameter(flow, node) for node in flow.between(start, term))
+
+
+def _has_parameter(flow: DataFlow, node: Node) -> bool:
     module = flow.module(node)
     if module is not None:
-        return _module_step(flow, node, module), before
-    name = function_name(node)
-    if name in _PRODUCTS:
-        return _product_step(flow, node)
-    if name in ("div", "truediv") and len(parents) == 1:
-        return None, before
-    if name in _TRANSPARENT:
-        return None, before
-    return _operation_step(name), before
+        return next(module.parameters(), None) is not None
+    return any(flow.parameter(each) is not None for each in flow.parents(node))
 
 
-def _operation_step(name: str) -> Step | None:
-    if name in _DEAD_AT_ZERO:
-        return Step(kind=StepKind.DEAD, path=name, name=name)
-    if name.replace("_", "") in _ALIVE_AT_ZERO:
-        return None
-    return Step(kind=StepKind.UNKNOWN, path=name, name=name)
+def _by_fork(flow: DataFlow, terms: Sequence[Node]) -> _Found:
+    """Terms of which none comes from another: do they leave one fork, some by a longer way?"""
+    fork: Node | None = terms[0]
+    for term in terms[1:]:
+        fork = None if fork is None else flow.fork(fork, term)
+    if fork is None or _is_looked_up(flow, fork) or _are_parts(flow, fork, terms):
+        return _Found(kind=AddClass.FORKS)
+    counts = {term: flow.weight_layers(fork, term) for term in terms}
+    shortest = min(terms, key=counts.__getitem__)
+    longer = [term for term in terms if counts[term] > counts[shortest]]
+    if not longer:
+        return _Found(kind=AddClass.EQUAL)
+    if counts[shortest] > 1:
+        return _Found(kind=AddClass.TWO_BRANCHES)
+    if not _is_enlarged(flow, fork, shortest):
+        longer = [term for term in longer if not _is_enlarged(flow, fork, term)]
+    kind = AddClass.FORK if longer else AddClass.RESIZED
+    return _Found(kind=kind, start=fork, branches=tuple(longer))
 
 
-def _module_step(flow: DataFlow, node: Node, module: nn.Module) -> Step | None:
-    path = flow.module_path(node)
-    name = f"{path} ({type_name(module)})"
-    if opaque_attention_of(module):
-        return Step(kind=StepKind.ATTENTION, path=path, name=name)
-    if is_weight_layer(module):
-        return Step(kind=StepKind.WEIGHT, path=path, name=name)
-    if is_norm(module):
-        return Step(kind=StepKind.NORM, path=path, name=name)
-    if isinstance(module, _TRANSPARENT_MODULES):
-        return None
-    activation = type_name(module).lower()
-    if activation in _DEAD_AT_ZERO:
-        return Step(kind=StepKind.DEAD, path=path, name=name)
-    if activation in _ALIVE_AT_ZERO:
-        return None
-    return Step(kind=StepKind.UNKNOWN, path=path, name=name)
+def _is_looked_up(flow: DataFlow, fork: Node) -> bool:
+    """Whether a value is an index into a table, which no shortcut can carry."""
+    lookups = (flow.module(each) for each in flow.users(fork))
+    return any(isinstance(each, nn.Embedding | nn.EmbeddingBag) for each in lookups)
 
 
-def _product_step(flow: DataFlow, node: Node) -> tuple[Step | None, Node | None]:
-    """A product with a number, a layer scale, or a gate, which is not the way to follow."""
-    parents = flow.parents(node)
-    if len(parents) < 2:
-        return None, parents[0] if parents else None
-    one, other = parents
-    for scale, rest in ((one, other), (other, one)):
-        if scale.op == "get_attr":
-            path = flow.parameter_path(scale)
-            return Step(kind=StepKind.SCALE, path=path, name=path), rest
-    return None, other if _is_gate(flow, one, other) else one
+def _are_parts(flow: DataFlow, fork: Node, terms: Sequence[Node]) -> bool:
+    """Whether each term begins with fields, items or steps of its own of what seems a fork.
+
+    Halves do not count as such: additive coupling adds one to what becomes of the other.
+    """
+    if function_name(fork) in SPLITS:
+        return False
+    picked: list[str] = []
+    for term in terms:
+        ways = [each for each in flow.between(fork, term) if fork in flow.parents(each)]
+        if not all(_picks_one(each) for each in ways):
+            return False
+        picked += {repr(each.args[1:]) for each in ways}
+    return len(picked) == len(set(picked))
 
 
-def _is_gate(flow: DataFlow, node: Node, other: Node) -> bool:
-    """The operand that is computed from the other, or that comes out of a squashing function."""
-    if flow.is_ancestor(other, node):
-        return True
-    module = flow.module(node)
-    name = type_name(module).lower() if module is not None else function_name(node)
-    return name in _GATES and not flow.is_ancestor(node, other)
+def _picks_one(node: Node) -> bool:
+    """Whether a node takes one item of a value: a field, an element of a tuple, a time step."""
+    if function_name(node) not in PICKS and node.target is not getattr:
+        return False
+    keys = node.args[1] if len(node.args) > 1 else None
+    return any(isinstance(key, int | str) for key in (keys if isinstance(keys, tuple) else [keys]))
+
+
+def _is_enlarged(flow: DataFlow, fork: Node, term: Node) -> bool:
+    return any(
+        function_name(node) in ENLARGING or isinstance(flow.module(node), ENLARGING_MODULES)
+        for node in flow.between(fork, term)
+    )
+
+
+def _is_product(flow: DataFlow, term: Node) -> bool:
+    """Whether a term is a product of two values; what only passes it on does not matter."""
+    before = flow.passed_on(term)
+    while before is not None:
+        term, before = before, flow.passed_on(before)
+    return function_name(term) in PRODUCTS and len(flow.parents(term)) > 1
+
+
+def _is_disguised(flow: DataFlow, node: Node) -> bool:
+    """Whether a node may add what comes from a value to that value, but is no plain add."""
+    if not (function_name(node) in DISGUISED_ADDS or _is_foreign(node)):
+        return False
+    parents = [each for each in flow.parents(node) if flow.depends_on_input(each)]
+    return any(
+        flow.weight_layers(one, other) > 0
+        for one in parents
+        for other in parents
+        if flow.is_ancestor(one, other)
+    )
+
+
+def _is_foreign(node: Node) -> bool:
+    """Whether a node calls a function that fx was told not to look into."""
+    module = getattr(node.target, "__module__", None) or "torch"
+    return node.op == "call_function" and module.partition(".")[0] not in _KNOWN_LIBRARIES

@@ -1,21 +1,19 @@
 """What the graph says of a module: which tensors close a residual branch, and what stays open."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
 
-from zeroinit_cli.architectures.attention import attention_of, composite_of
+from zeroinit_cli.architectures.attention import composite_of
+from zeroinit_cli.architectures.branches import StepKind
 from zeroinit_cli.architectures.dataflow import DataFlow
-from zeroinit_cli.architectures.residual import (
-    Add,
-    AddClass,
-    Step,
-    StepKind,
-    branch_steps,
-    find_adds,
-)
+from zeroinit_cli.architectures.endings import EVERYWHERE, NONE_CLOSED, End, ends_of
+from zeroinit_cli.architectures.operations import Node
+from zeroinit_cli.architectures.residual import Add, AddClass, find_adds
+from zeroinit_cli.architectures.sharing import Uses
+from zeroinit_cli.architectures.tables import find_tables
 from zeroinit_cli.architectures.tracing import Untraced, trace
 
 
@@ -34,13 +32,32 @@ class Branch:
 
     Attributes:
         place: the module in whose forward its add stands.
-        ending: the step that closes it; None where nothing can.
+        ending: what closes it; None where nothing can.
         obstacle: why nothing closes it.
+        hint: what would.
+        add: its add, where a graph shows that.
     """
 
     place: str
-    ending: Step | None
+    ending: "Ending | None"
     obstacle: str | None = None
+    hint: str | None = None
+    add: Node | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """What closes a branch.
+
+    Attributes:
+        kind: a norm, a weight layer, attention, or a layer scale that is small as constructed.
+        tensor: name of the scale or weight that is 0; of attention, the path of its block.
+        size: of a layer scale, its largest entry.
+    """
+
+    kind: StepKind
+    tensor: str
+    size: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,114 +67,74 @@ class Structure:
     Attributes:
         adds: every add of two values.
         branches: every residual branch.
-        zero_scales: norms whose scale is 0, by path: the place of the branch that they close.
-        zero_weights: layers whose weight is 0, likewise.
-        closed_attention: blocks of attention with v = 0, likewise.
-        position_embeddings: embeddings that are looked up by position, not by the input.
+        zero_scales: scales of norms that are 0, by name: the place of the branch that they close.
+        zero_weights: weights that are 0, likewise.
+        closed_attention: blocks of attention with v = 0, by path, likewise.
+        tables: embeddings that are looked up by position, by path: what kind of table they are.
         untraced: modules whose own forward is not known.
-        flows: the graphs themselves.
+        flows: the graphs themselves, each with its adds.
     """
 
     adds: tuple[FoundAdd, ...]
     branches: tuple[Branch, ...]
-    zero_scales: dict[str, str]
-    zero_weights: dict[str, str]
-    closed_attention: dict[str, str]
-    position_embeddings: frozenset[str]
+    zero_scales: Mapping[str, str]
+    zero_weights: Mapping[str, str]
+    closed_attention: Mapping[str, str]
+    tables: Mapping[str, str]
     untraced: tuple[Untraced, ...]
-    flows: tuple[DataFlow, ...] = field(default=(), compare=False)
+    flows: tuple[tuple[DataFlow, tuple[Add, ...]], ...] = field(default=(), compare=False)
 
 
 def find_structure(module: nn.Module, residual: str) -> Structure:
     """The structure of a module.
 
     Args:
-        module: built; its values do not matter.
+        module: built; of its values only those of layer scales matter.
         residual: how branches are to end: `end`, `layer` or `none`.
     """
     traced = trace(module)
-    flows = tuple(DataFlow(part) for part in traced.parts)
-    adds = [(flow, add) for flow in flows for add in find_adds(flow)]
-    endings = [
-        _branch(module, add, branch_steps(flow, add), residual)
-        for flow, add in adds
-        if add.kind.is_residual
-    ]
-    endings += _composite_branches(module, residual)
-    endings = _unshared(endings, _calls(flows))
+    flows = tuple((flow, tuple(find_adds(flow))) for flow in map(DataFlow, traced.parts))
+    ends = [end for flow, adds in flows for add in adds for end in ends_of(flow, add, residual)]
+    paths = {id(each): path for path, each in module.named_modules()}
+    names = paths | {id(each): name for name, each in module.named_parameters()}
+    branches = _branches(ends, Uses(module, (flow for flow, _ in flows)), names)
+    branches += _composite_branches(module, residual)
     return Structure(
-        adds=tuple(FoundAdd(place=add.place, name=add.node.name, kind=add.kind) for _, add in adds),
-        branches=tuple(endings),
-        zero_scales=_places(endings, StepKind.NORM),
-        zero_weights=_places(endings, StepKind.WEIGHT),
-        closed_attention=_places(endings, StepKind.ATTENTION),
-        position_embeddings=_position_embeddings(flows),
+        adds=tuple(
+            FoundAdd(place=add.place, name=add.node.name, kind=add.kind)
+            for _, adds in flows
+            for add in adds
+        ),
+        branches=tuple(branches),
+        zero_scales=_places(branches, StepKind.NORM),
+        zero_weights=_places(branches, StepKind.WEIGHT),
+        closed_attention=_places(branches, StepKind.ATTENTION),
+        tables=find_tables(flows, paths),
         untraced=traced.untraced,
         flows=flows,
     )
 
 
-def _position_embeddings(flows: Iterable[DataFlow]) -> frozenset[str]:
-    return frozenset(
-        flow.module_path(node)
-        for flow in flows
-        for node in flow.nodes
-        if isinstance(flow.module(node), nn.Embedding) and not flow.depends_on_input(node)
-    )
-
-
-def _branch(module: nn.Module, add: Add, steps: list[Step], residual: str) -> Branch:
-    """What closes a branch: attention, or its last norm, weight or scale, as the option says."""
-    attention = _closing_attention(module, steps)
-    if attention is not None:
-        return Branch(place=add.place, ending=attention)
-    if residual == "none":
-        return _open(add, "--residual none")
-    for step in steps:
-        if step.kind is StepKind.DEAD:
-            return _open(add, f"{step.name} stands before the add and is dead at 0")
-        if step.kind is StepKind.UNKNOWN:
-            return _open(add, f"it ends in {step.name}")
-        if step.kind is StepKind.ATTENTION:
-            return Branch(place=add.place, ending=_output_of(module, step))
-        if step.kind is StepKind.WEIGHT:
-            return Branch(place=add.place, ending=step)
-        if residual == "layer":
-            continue
-        lack = _lacks_scale(module, step) if step.kind is StepKind.NORM else None
-        return Branch(place=add.place, ending=step) if lack is None else _open(add, lack)
-    return _open(add, "it has no weight layer")
-
-
-def _open(add: Add, obstacle: str) -> Branch:
-    return Branch(place=add.place, ending=None, obstacle=obstacle)
-
-
-def _closing_attention(module: nn.Module, steps: list[Step]) -> Step | None:
-    """A block of attention that v = 0 closes: nothing but a layer scale between it and the add."""
-    for step in steps:
-        if step.kind is StepKind.ATTENTION:
-            block = attention_of(module.get_submodule(step.path))
-            return step if block is not None and block.closable else None
-        if step.kind is not StepKind.SCALE:
-            return None
-    return None
-
-
-def _output_of(module: nn.Module, step: Step) -> Step:
-    """The output projection of a block of attention, as a weight layer."""
-    block = attention_of(module.get_submodule(step.path))
-    if block is None:  # a step is attention because it has an entry
-        raise TypeError(step.path)
-    path = f"{step.path}.{block.output}"
-    return Step(kind=StepKind.WEIGHT, path=path, name=path)
-
-
-def _lacks_scale(module: nn.Module, step: Step) -> str | None:
-    scale = getattr(module.get_submodule(step.path), "weight", None)
-    if scale is None:
-        return f"{step.name} ends it and has no scale"
-    return None if isinstance(scale, nn.Parameter) else f"the scale of {step.name} is a buffer"
+def _branches(ends: Iterable[End], uses: Uses, names: Mapping[int, str]) -> list[Branch]:
+    """The branches; open are those whose end also serves elsewhere, where 0 was not meant."""
+    ends = list(ends)
+    meant = Counter(id(end.closing) for end in ends if end.closing is not None)
+    branches = []
+    for end in ends:
+        ending, obstacle, hint = None, end.obstacle, end.hint
+        if end.closing is None:
+            if end.kind is not None:
+                ending = Ending(kind=end.kind, tensor=end.name, size=end.size)
+        elif id(end.closing) not in names:
+            obstacle, hint = f"{end.name} ends it and is registered nowhere", None
+        elif uses.of(end.closing) > meant[id(end.closing)]:
+            obstacle, hint = f"{end.name} ends it and is used elsewhere too", EVERYWHERE
+        elif end.kind is not None:
+            ending = Ending(kind=end.kind, tensor=names[id(end.closing)])
+        branches.append(
+            Branch(place=end.place, ending=ending, obstacle=obstacle, hint=hint, add=end.add)
+        )
+    return branches
 
 
 def _composite_branches(module: nn.Module, residual: str) -> list[Branch]:
@@ -167,40 +144,24 @@ def _composite_branches(module: nn.Module, residual: str) -> list[Branch]:
         composite = composite_of(layer)
         if composite is None:
             continue
-        for kind, names in (
-            (StepKind.ATTENTION, composite.attentions),
-            (StepKind.WEIGHT, composite.weights if residual != "none" else ()),
-        ):
-            for name in names:
-                inner = f"{path}.{name}" if path else name
-                ending = Step(kind=kind, path=inner, name=inner)
-                branches.append(Branch(place=path or "the model", ending=ending))
+        attentions = [(StepKind.ATTENTION, name) for name in composite.attentions]
+        weights = [(StepKind.WEIGHT, f"{name}.weight") for name in composite.weights]
+        for kind, name in attentions + weights:
+            ending = Ending(kind=kind, tensor=f"{path}.{name}".removeprefix("."))
+            left = residual == "none" and kind is StepKind.WEIGHT
+            branches.append(
+                Branch(
+                    place=path or "the model",
+                    ending=None if left else ending,
+                    obstacle=NONE_CLOSED if left else None,
+                )
+            )
     return branches
 
 
-def _calls(flows: Iterable[DataFlow]) -> Counter[str]:
-    return Counter(
-        flow.module_path(node) for flow in flows for node in flow.nodes if node.op == "call_module"
-    )
-
-
-def _unshared(branches: list[Branch], calls: Counter[str]) -> list[Branch]:
-    """Leave a branch open whose last layer also serves elsewhere, where 0 was not meant."""
-    endings = Counter(branch.ending.path for branch in branches if branch.ending is not None)
-    result = []
-    for branch in branches:
-        ending = branch.ending
-        if ending is not None and calls[ending.path] > endings[ending.path]:
-            obstacle = f"{ending.name} ends it and is used elsewhere too"
-            result.append(Branch(place=branch.place, ending=None, obstacle=obstacle))
-        else:
-            result.append(branch)
-    return result
-
-
-def _places(branches: list[Branch], kind: StepKind) -> dict[str, str]:
+def _places(branches: Iterable[Branch], kind: StepKind) -> dict[str, str]:
     return {
-        branch.ending.path: branch.place
+        branch.ending.tensor: branch.place
         for branch in branches
         if branch.ending is not None and branch.ending.kind is kind
     }

@@ -1,11 +1,23 @@
 """A module's forward as graphs: whole where torch.fx traces it, else part by part."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
+import torch
 from torch import fx, nn
 
 from zeroinit_cli.architectures.attention import composite_of, opaque_attention_of
-from zeroinit_cli.architectures.classes import is_norm, is_weight_layer
+from zeroinit_cli.architectures.classes import (
+    has_own_forward,
+    is_norm,
+    is_reshaper,
+    is_stack,
+    is_weight_layer,
+    type_name,
+)
+from zeroinit_cli.architectures.tracer import Tracer
+from zeroinit_cli.architectures.untouched import chance_state, in_mode, untouched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,13 +26,17 @@ class Part:
 
     Attributes:
         path: its name in the whole, empty for the whole.
-        module: itself.
         graph: its forward; names in it are relative to `path`.
+        modules: every module that the graph may call, by its name there.
+        constants: every tensor that the graph reads, by its name there.
+        unknown: the names there of modules that are nodes because their forward is not known.
     """
 
     path: str
-    module: nn.Module
     graph: fx.Graph
+    modules: Mapping[str, nn.Module]
+    constants: Mapping[str, torch.Tensor]
+    unknown: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,38 +56,108 @@ class Traced:
 
 
 def trace(module: nn.Module) -> Traced:
-    """The graphs of a module, or of its largest parts that can be traced."""
-    parts: list[Part] = []
-    untraced: list[Untraced] = []
-    _trace(module, "", parts, untraced)
-    return Traced(parts=tuple(parts), untraced=tuple(untraced))
+    """The graphs of a module, or of its largest parts that can be traced.
+
+    The forward is that of training, whatever mode the module is in. One that draws at random which
+    layers to pass shows another graph each time; then it is that of evaluation, with all of them.
+    """
+    with untouched(module):
+        before = chance_state()
+        with in_mode(module, training=True):
+            traced = _trace_all(module)
+        if chance_state() == before:
+            return traced
+        with in_mode(module, training=False):
+            return _trace_all(module)
 
 
 def is_leaf(module: nn.Module) -> bool:
     """Whether a module is one node of the graph, whatever happens inside."""
-    if opaque_attention_of(module) or composite_of(module):
+    if opaque_attention_of(module) or composite_of(module) or is_stack(module):
         return True
-    if is_norm(module) or is_weight_layer(module):
+    if is_norm(module) or (is_weight_layer(module) and not has_own_forward(module)):
         return True
-    built_in = type(module).__module__.startswith("torch.nn.")
+    built_in = type(module).__module__.startswith("torch.nn.") or is_reshaper(module)
     return built_in and next(module.children(), None) is None
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return is_leaf(m)
-
-
-def _trace(module: nn.Module, path: str, parts: list[Part], untraced: list[Untraced]) -> None:
-    if is_leaf(module) and path:
-        return
-    if type(module) not in (nn.ModuleList, nn.ModuleDict):  # which have no forward of their own
-        try:
-            graph = _Tracer().trace(module)
-        except Exception:  # noqa: BLE001 - any code may run in a forward, and stumble over a proxy
-            untraced.append(Untraced(path=path, module_type=type(module).__name__))
+def _trace_all(module: nn.Module) -> Traced:
+    parts: list[Part] = []
+    untraced: dict[nn.Module, Untraced] = {}
+    waiting, seen = [("", module)], {module}
+    while waiting:
+        path, each = waiting.pop()
+        known = _adds_nothing(each) or is_leaf(each) or is_weight_layer(each)
+        part = None if known else _best_part(path, each)
+        if part is not None:
+            parts.append(part)
+            closed = {name: part.modules[name] for name in part.unknown}
         else:
-            parts.append(Part(path=path, module=module, graph=graph))
-            return
-    for name, child in module.named_children():
-        _trace(child, f"{path}.{name}" if path else name, parts, untraced)
+            closed = {} if known else {"": each}
+        for name, inner in closed.items():
+            full = _joined(path, name)
+            untraced.setdefault(inner, Untraced(path=full, module_type=type_name(inner)))
+        children = [child for child in _not_seen_into(path, each, part) if child[1] not in seen]
+        seen.update(child for _, child in children)
+        waiting += reversed(children)
+    return Traced(parts=tuple(parts), untraced=tuple(untraced.values()))
+
+
+def _adds_nothing(module: nn.Module) -> bool:
+    """Whether a module only holds others, or only calls them one after the other."""
+    return type(module).forward is nn.Module.forward or is_stack(module)
+
+
+def _not_seen_into(
+    path: str, module: nn.Module, part: Part | None
+) -> Iterator[tuple[str, nn.Module]]:
+    """The modules inside one that its graph, if it has one, does not look into."""
+    if part is None:
+        called = {"": module} if _adds_nothing(module) or not is_leaf(module) else {}
+    else:
+        called = {
+            name: part.modules[name]
+            for name in dict.fromkeys(
+                str(node.target) for node in part.graph.find_nodes(op="call_module", sort=True)
+            )
+            if name in part.unknown or is_stack(part.modules[name])
+        }
+    for name, each in called.items():
+        for inner, child in each.named_children():
+            yield _joined(path, name, inner), child
+
+
+def _best_part(path: str, module: nn.Module) -> Part | None:
+    """The graph of a module in which the fewest submodules are unknown.
+
+    The whole is called with what it asks for; a part of what is not known may be given more.
+    """
+    best: Part | None = None
+    for defaults in (not path, bool(path)):
+        for buffers in (True, False):
+            part = _attempt(path, module, defaults=defaults, buffers=buffers)
+            if part is not None and (best is None or len(part.unknown) < len(best.unknown)):
+                best = part
+            if best is not None and not best.unknown:
+                return best
+    return best
+
+
+def _attempt(path: str, module: nn.Module, *, defaults: bool, buffers: bool) -> Part | None:
+    tracer = Tracer(is_leaf, is_weight_layer, defaults=defaults, buffers=buffers)
+    try:
+        graph = tracer.trace(module)
+    except Exception:  # noqa: BLE001 - any code may run in a forward, and stumble over a proxy
+        return None
+    read = {str(node.target) for node in graph.find_nodes(op="get_attr")}
+    return Part(
+        path=path,
+        graph=graph,
+        modules=tracer.modules(),
+        constants={name: attrgetter(name)(module) for name in sorted(read)},
+        unknown=tuple(dict.fromkeys(tracer.unknown)),
+    )
+
+
+def _joined(*names: str) -> str:
+    return ".".join(name for name in names if name)

@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from zeroinit_cli.errors import printable
 from zeroinit_cli.progress import Advance, Progress, no_progress
 
 _PATIENCE = 1.0  # seconds before a bar appears
 
 
-class ClosedPipeError(BaseException):
-    """Whoever read our output has gone. No Exception: nothing on the way may handle it."""
-
-
 def out(text: str) -> None:
-    """A line of data to standard output."""
+    """A line of data to standard output.
+
+    Raises:
+        OutputError: it cannot be written.
+        ClosedPipeError: whoever read it has gone.
+    """
     _write(sys.stdout, text)
 
 
@@ -32,11 +34,8 @@ def out_json(data: Any) -> None:
 
 
 def _write(stream: Any, text: str) -> None:
-    try:
-        stream.write(f"{text}\n")
-        stream.flush()
-    except BrokenPipeError as error:
-        raise ClosedPipeError from error
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 @contextmanager
@@ -59,6 +58,7 @@ class _Bars:
     def start(self, label: str, nbytes: int) -> Advance:
         """A bar of its own for each task, made when the task turns out to be long."""
         began, done, task = time.monotonic(), 0, None
+        label = printable(label)  # it may end in a stranger's name for a file
 
         def advance(more: int) -> None:
             nonlocal done, task

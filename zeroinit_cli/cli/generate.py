@@ -1,5 +1,6 @@
 """`zeroinit generate SOURCE -o PATH`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ from zeroinit_cli.errors import UsageError, printable
 def command(
     source: SourceText,
     output: Annotated[
-        Path,
+        str,
         typer.Option("--output", "-o", metavar="PATH", help="The checkpoint to write."),
     ],
     settings: Settings = None,
@@ -56,16 +57,17 @@ def command(
 
     from zeroinit_cli.generate import default_lock, generate
 
-    place = None if no_lock else lock or default_lock(output)
+    path = _file_path(output)
+    place = None if no_lock else lock or default_lock(path)
     with shown_progress(quiet=quiet) as progress:
         result = generate(
             what,
             options,
-            output,
+            path,
             lock=place,
             force=force,
             progress=progress,
-            say=(lambda message: None) if quiet else say,
+            say=lambda message: None if quiet else say(printable(message)),
         )
     if json:
         out_json(
@@ -83,3 +85,15 @@ def command(
         size = f"{result.tensors} tensors, {result.size:,} bytes"
         recorded = "" if place is None else f", recorded in {printable(str(place))}"
         say(f"{printable(str(result.path))} {verb}: {size}{recorded}")
+
+
+def _file_path(text: str) -> Path:
+    """A path to a file; a Path forgets the slash that would make it one to a folder."""
+    if text.endswith(("/", os.sep)):
+        raise UsageError(
+            "no file name",
+            where="--output",
+            expected="a path such as init.safetensors",
+            found=text,
+        )
+    return Path(text)

@@ -24,7 +24,7 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Caution, Plan, PlannedTensor
 from zeroinit_cli.source import Source
 
-_WIDTH = 160  # off a terminal, so that a pipe gets the same lines everywhere
+_WIDTH = 10_000  # off a terminal: a row is a line, which grep finds whole
 _MOST_PATTERNS = 4
 _STRICT = 1
 

@@ -23,7 +23,7 @@ from zeroinit_cli.cli.console import out, out_json, say, shown_progress
 from zeroinit_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
-    from zeroinit_cli.verify import Unanswered, Verified
+    from zeroinit_cli.findings import Unanswered, Verified
 
 _FAILED, _UNANSWERED = 1, 2
 
@@ -34,7 +34,7 @@ def command(
         typer.Argument(
             metavar="[PATH...]",
             show_default=False,
-            help="Folders with a lock, or locked files. [default: the lock of this folder]",
+            help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
         ),
     ] = None,
     source: Annotated[
@@ -101,7 +101,7 @@ def command(
 
 def _status(result: "Verified | Unanswered") -> str:
     """One word; "ok" only where something was checked and held."""
-    from zeroinit_cli.verify import Unanswered
+    from zeroinit_cli.findings import Unanswered
 
     if isinstance(result, Unanswered):
         return "unanswered"
@@ -111,7 +111,7 @@ def _status(result: "Verified | Unanswered") -> str:
 
 
 def _print_result(result: "Verified | Unanswered") -> None:
-    from zeroinit_cli.verify import Unanswered
+    from zeroinit_cli.findings import Unanswered
 
     path = printable(str(result.path))
     if isinstance(result, Unanswered):
@@ -126,7 +126,7 @@ def _print_result(result: "Verified | Unanswered") -> None:
 
 
 def _to_json(result: "Verified | Unanswered") -> dict[str, Any]:
-    from zeroinit_cli.verify import Unanswered
+    from zeroinit_cli.findings import Unanswered
 
     common = {"path": str(result.path), "status": _status(result)}
     if isinstance(result, Unanswered):
@@ -139,7 +139,7 @@ def _to_json(result: "Verified | Unanswered") -> dict[str, Any]:
 
 
 def _exit_code(results: "Sequence[Verified | Unanswered]") -> int:
-    from zeroinit_cli.verify import Unanswered
+    from zeroinit_cli.findings import Unanswered
 
     if any(not isinstance(result, Unanswered) and result.findings for result in results):
         return _FAILED

@@ -13,6 +13,21 @@ from zeroinit_cli.errors import InputError, reason_of
 _READ_BYTES = 1 << 20
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path leads to anything at all.
+
+    Raises:
+        InputError: it cannot be told: a link to itself, a name no file can have, a closed folder.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InputError("cannot read the file", where=str(path), found=reason_of(error)) from error
+    return True
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     """A regular file open for reading, unbuffered, and its size.
@@ -34,6 +49,16 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
             yield file, status.st_size
     except OSError as error:
         raise InputError("cannot read the file", where=str(path), found=reason_of(error)) from error
+
+
+def size_of(path: Path) -> int:
+    """The size of a regular file, in bytes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with opened(path) as (_, size):
+        return size
 
 
 def sha256_of(path: Path) -> tuple[str, int]:

@@ -21,6 +21,30 @@ GUARD = ".zeroinit-guard"
 _PATIENCE = 1.0  # seconds before a person is told what we wait for
 
 
+def is_reserved(path: Path) -> bool:
+    """Whether a name is that of a part or a guard, which whoever writes beside it would clear."""
+    return path.name.endswith((PART, GUARD))
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse beforehand what `guarded` and `replacing` would stumble over.
+
+    Raises:
+        OutputError: the siblings' names are too long, or something stands in their place.
+    """
+    for suffix in (PART, GUARD):
+        sibling = _sibling(path, suffix)
+        with reported_as_output(path), suppress(FileNotFoundError):
+            mode = sibling.lstat().st_mode
+            # a part is removed whatever it is, but for a folder; a guard is opened
+            if stat.S_ISDIR(mode) or (suffix == GUARD and not stat.S_ISREG(mode)):
+                raise OutputError(
+                    f"what is there keeps {path.name} from being written",
+                    where=str(sibling),
+                    hint="remove it",
+                )
+
+
 @contextmanager
 def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None) -> Iterator[None]:
     """Hold the right to replace `path`, waiting for whoever holds it, and clear old litter.
@@ -35,11 +59,7 @@ def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None
     lock = FileLock(_sibling(path, GUARD))
     try:
         with reported_as_output(path):
-            try:
-                lock.acquire(timeout=_PATIENCE)
-            except Timeout:
-                waiting(f"waiting for another zeroinit that is writing {path}")
-                lock.acquire()
+            _acquire(lock, path, waiting)
             _sweep(path.parent, except_for=Path(lock.lock_file))
             _sibling(path, PART).unlink(missing_ok=True)
         yield
@@ -96,6 +116,24 @@ def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
 
 def _sibling(path: Path, suffix: str) -> Path:
     return path.with_name(f".{path.name}{suffix}")
+
+
+def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None:
+    try:
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            waiting(f"waiting for another zeroinit that is writing {path}")
+            lock.acquire()
+    except PermissionError as error:
+        if not Path(lock.lock_file).exists():
+            raise  # the folder is closed
+        raise OutputError(
+            "a guard of another account is there, as if it were writing",
+            where=str(lock.lock_file),
+            found=reason_of(error),
+            hint="remove it, if no other zeroinit is running",
+        ) from error
 
 
 def _drop(lock: FileLock) -> None:

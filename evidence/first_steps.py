@@ -1,0 +1,92 @@
+"""The first steps of every classification model: python -m evidence.first_steps [MODEL...].
+
+Each model runs in a process of its own and leaves one JSON file in evidence/results/first_steps;
+a run that was interrupted goes on where it stopped. A run of all models puts its table into
+evidence/first_steps.md.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evidence.one_model import STEPS, setting_of, warnings_of
+from evidence.records import ModelRecord, read_record, write_record
+from evidence.starts import classification_models, plan_of
+from evidence.tables import markdown, update_document
+from zeroinit_cli.plans import Plan
+
+_FOLDER = Path(__file__).resolve().parent
+_RESULTS = _FOLDER / "results" / "first_steps"
+_DOCUMENT = _FOLDER / "first_steps.md"
+
+
+def main() -> int:
+    """Measure the models asked for that have no record yet, the smallest first."""
+    known = classification_models()
+    request = _request(known)
+    _say("planning")
+    plans = {name: plan_of(name) for name in request.names}
+    request.folder.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(plans, key=lambda name: plans[name].nbytes)
+    records = [_record(name, plans[name], request) for name in ordered]
+    done = sorted((each for each in records if each is not None), key=lambda each: each.model)
+    if len(done) == len(known) and request.steps == STEPS:
+        update_document(_DOCUMENT, done)
+    print(markdown(done))
+    return 0 if len(done) == len(ordered) else 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Request:
+    """What the command line asks for."""
+
+    names: Sequence[str]
+    steps: int
+    again: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where its records lie; more steps than the document's have a folder of their own."""
+        return _RESULTS if self.steps == STEPS else _RESULTS / f"{self.steps}-steps"
+
+
+def _request(known: Sequence[str]) -> _Request:
+    parser = argparse.ArgumentParser(prog="evidence.first_steps", description=__doc__)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="all of torchvision's if none")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"{STEPS} if not given")
+    parser.add_argument("--again", action="store_true", help="measure also what has a record")
+    arguments = parser.parse_args()
+    names = sorted(set(arguments.models)) or list(known)
+    if unknown := sorted(set(names) - set(known)):
+        parser.error(f"no classification model: {', '.join(unknown)}")
+    return _Request(names=names, steps=arguments.steps, again=arguments.again)
+
+
+def _record(name: str, plan: Plan, request: _Request) -> ModelRecord | None:
+    """The record of a model, measured now if there is none of this very plan and setting."""
+    path = request.folder / f"{name}.json"
+    found = read_record(path)
+    wanted = plan.digest(), setting_of(name, request.steps)
+    if found is None or request.again or (found.plan, found.setting) != wanted:
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "evidence.one_model", name, str(path)]
+        command += ["--steps", str(request.steps)]
+        done = subprocess.run(command, cwd=_FOLDER.parent, check=False)
+        _say(f"{name}: exit {done.returncode}, {time.perf_counter() - started:.0f} s")
+        return read_record(path) if done.returncode == 0 else None
+    if found.cautions != warnings_of(plan):  # what plans warn of may change, and no value with it
+        found = replace(found, cautions=warnings_of(plan))
+        write_record(path, found)
+    return found
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

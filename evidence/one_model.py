@@ -1,0 +1,129 @@
+"""Measure one model, in a process of its own: python -m evidence.one_model MODEL FILE."""
+
+import argparse
+import gc
+import resource
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from evidence.branches import State, branch_values
+from evidence.photographs import photographs
+from evidence.records import BranchRecord, ModelRecord, Setting, write_record
+from evidence.starts import own_start, plan_of, zero_start
+from evidence.steps import first_steps
+from zeroinit_cli.architectures.structure import find_structure
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans import Caution, Plan
+
+STEPS = 5
+_MOST_MEMORY = 16_000_000_000  # bytes of address space: a model that wants more fails alone
+_SMALL = (8, 96)  # images, pixels
+_FIXED = {  # models that take one size only, or that mean one: fewer images then
+    "inception": (4, 299),
+    "maxvit": (4, 224),
+    "swin": (4, 224),
+    "vit_b": (4, 224),
+    "vit_l": (2, 224),
+    "vit_h": (2, 224),
+}
+
+
+def setting_of(name: str, steps: int) -> Setting:
+    """What a model is measured under."""
+    batch, pixels = next((_FIXED[each] for each in _FIXED if name.startswith(each)), _SMALL)
+    return Setting(
+        batch=batch,
+        pixels=pixels,
+        learning_rate=0.01,
+        steps=steps,
+        auxiliary=0.3,
+        torch=torch.__version__.partition("+")[0],
+        torchvision=version("torchvision"),
+    )
+
+
+def warnings_of(plan: Plan) -> dict[str, str]:
+    """What a plan warns of: kind -> text."""
+    return {caution.kind: _in_words(caution) for caution in plan.cautions}
+
+
+def _in_words(caution: Caution) -> str:
+    return f"{caution.text}; {caution.hint}" if caution.hint else caution.text
+
+
+def measure(name: str, steps: int, folder: Path) -> ModelRecord:
+    """The starts of a model, one after the other, so that only one is in memory.
+
+    Args:
+        name: of the model.
+        steps: how many.
+        folder: where its checkpoint may lie for a moment.
+    """
+    setting, plan = setting_of(name, steps), plan_of(name)
+    images, labels = photographs(setting.batch, setting.pixels)
+    model = zero_start(name, plan, folder)
+    branches = _branches(model.train(), images)
+    zero = first_steps(model, plan, images, labels, setting)
+    del model
+    gc.collect()  # graphs refer to themselves: without this the next start would be one too many
+    own = first_steps(own_start(name), plan, images, labels, setting)
+    gc.collect()
+    other = plan_of(name, Options(expansion="paley"))
+    once = replace(setting, steps=1)
+    paley = first_steps(zero_start(name, other, folder), other, images, labels, once)
+    return ModelRecord(
+        model=name,
+        plan=plan.digest(),
+        nbytes=plan.nbytes,
+        setting=setting,
+        cautions=warnings_of(plan),
+        branches=branches,
+        zero=zero,
+        own=own,
+        paley=paley,
+        peak_bytes=_peak_bytes(),
+    )
+
+
+def _branches(model: nn.Module, images: Tensor) -> BranchRecord:
+    values = branch_values(model, find_structure(model, "end"), images)
+    closed = [each for each in values if each.state is State.CLOSED]
+    reasons = [
+        each.reason.replace(f"{each.place}.", "") for each in values if each.state is State.OPEN
+    ]
+    return BranchRecord(
+        closed=len(closed),
+        largest_closed=max((each.largest for each in closed), default=0.0),
+        scaled=sum(each.state is State.SCALED for each in values),
+        broken=[each.place for each in values if not each.holds],
+        open=dict(sorted(Counter(reasons).items())),
+    )
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+
+
+def main() -> None:
+    """Measure the model and leave its record."""
+    parser = argparse.ArgumentParser(prog="evidence.one_model", description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    arguments = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    torch.set_num_threads(1)  # so that the sums, and their rounding, do not depend on the machine
+    with tempfile.TemporaryDirectory() as folder:
+        write_record(arguments.file, measure(arguments.model, arguments.steps, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

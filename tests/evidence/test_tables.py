@@ -1,0 +1,123 @@
+"""Records: kept whole, read only if whole, and put into words."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evidence.records import (
+    BranchRecord,
+    ModelRecord,
+    Setting,
+    StartRecord,
+    read_record,
+    write_record,
+)
+from evidence.tables import markdown, update_document
+
+OWN = StartRecord(
+    losses=[6.9, 6.5, 6.0, 5.5, 5.0, 4.25],
+    not_finite=None,
+    largest_gradient=21.6,
+    largest_gradient_of="conv1.weight",
+    largest_activation=14.3,
+    channels=4800,
+    flat_channels=0,
+    arrivals={"0": 62},
+    late={},
+    never={},
+    units=5800,
+    idle={},
+    idle_elements=0.0,
+    seconds=60.0,
+)
+ZERO = replace(
+    OWN,
+    losses=[6.91, 7.5, None, None, None, None],
+    not_finite="step 2: the output of layer1.0.bn1",
+    largest_gradient=1904857.5,
+    largest_gradient_of="layer2.0.downsample.0.weight",
+    flat_channels=3292,
+    arrivals={"0": 30, "2": 31},
+    never={"its input is 0": ["conv1.weight"]},
+    idle={"the activation after it is never positive": 58},
+)
+RECORD = ModelRecord(
+    model="resnet18",
+    plan="sha256:00",
+    nbytes=46_800_000,
+    setting=Setting(
+        batch=8,
+        pixels=96,
+        learning_rate=0.01,
+        steps=5,
+        auxiliary=0.3,
+        torch="2.13.0",
+        torchvision="0.28.0",
+    ),
+    cautions={"equal-rows": "5 expansions repeat rows"},
+    branches=BranchRecord(
+        closed=8, largest_closed=0.0, scaled=0, broken=["layer1.0"], open={"it ends in matmul": 2}
+    ),
+    zero=ZERO,
+    own=OWN,
+    paley=OWN,
+    peak_bytes=1_400_000_000,
+)
+WARNED = replace(RECORD, model="vgg11_bn", cautions={"batch-norm-chain": "", "equal-rows": ""})
+
+
+def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "resnet18.json"
+    write_record(path, RECORD)
+    assert read_record(path) == RECORD
+    assert [each.name for each in tmp_path.iterdir()] == ["resnet18.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"model": "resnet18"}'])
+def test_what_is_no_record_is_measured_again(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "resnet18.json"
+    path.write_text(text)
+    assert read_record(path) is None
+    assert read_record(tmp_path / "none.json") is None
+
+
+def test_every_number_of_a_record_is_in_the_tables() -> None:
+    lines = markdown([RECORD, WARNED]).splitlines()
+    assert (
+        "| resnet18 | - | 22 | 2e6 | **9e4** | 22 | 69 | 0 | 6.90 -> 4.25 | 6.91 -> not finite |"
+    ) in lines
+    assert "| resnet18 | 62 | 30 / 0 / 31 | 0 | 1 | 0 | 1.0 |" in lines
+    assert "| the activation after it is never positive | 0 | 116 |" in lines
+    assert "- 16 closed: the largest value that any of them adds is 0." in lines
+    assert "- resnet18: 2 open, it ends in matmul." in lines
+    assert "- **resnet18: layer1.0 is not what the plan says.**" in lines
+
+
+def test_what_explodes_is_listed_where_no_plan_warns_of_it() -> None:
+    lines = markdown([RECORD, WARNED]).splitlines()
+    assert (
+        "Over 100 times torch's largest gradient: 2 of 2. "
+        "The plan warns of 1 of these by more than equal-rows; the others:"
+    ) in lines
+    assert "- resnet18, in `layer2.0.downsample.0.weight`" in lines
+    assert not [line for line in lines if line.startswith("- vgg11_bn, in")]
+    assert ("- resnet18, ZerO's start: not finite, step 2: the output of layer1.0.bn1") in lines
+
+
+def test_a_gradient_that_is_not_finite_explodes() -> None:
+    broken = replace(RECORD, zero=replace(ZERO, largest_gradient=None))
+    text = markdown([broken])
+    assert "| not finite | **not finite** |" in text
+    assert "Over 100 times torch's largest gradient: 1 of 1." in text
+
+
+def test_only_what_stands_between_the_markers_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "first_steps.md"
+    path.write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n")
+    update_document(path, [RECORD])
+    expected = f"before\n<!-- table -->\n{markdown([RECORD])}<!-- /table -->\nafter\n"
+    assert path.read_text() == expected
+    path.write_text("no markers")
+    with pytest.raises(ValueError, match="has no <!-- table -->"):
+        update_document(path, [RECORD])

@@ -1,0 +1,89 @@
+"""Networks with attention, of images and of video."""
+
+from tests.golden.restated.entries import (
+    closed_qkv,
+    grouped,
+    kept,
+    open_qkv,
+    patch,
+    positions,
+    zero,
+)
+from tests.golden.restated.family import Branch, Family, layer
+
+# Both Linear of a torchvision MLP are its members 0 and 3; x + mlp(norm(x)) ends in the second.
+_MLP = layer(r"mlp\.3\.weight")
+
+# x + attention(norm(x)): the values are 0, and that closes it.
+VIT = Family(
+    branches=(_MLP,),
+    special=(
+        (r"self_attention\.in_proj_weight", closed_qkv),
+        (r"self_attention\.in_proj_bias", zero),
+        (r"pos_embedding", positions),
+        (r"class_token", kept),
+        (r"conv_proj\.weight", patch),
+    ),
+)
+
+# The same; the table of relative positions is added to the logits.
+SWIN = Family(
+    branches=(_MLP,),
+    special=(
+        (r"attn\.qkv\.weight", closed_qkv),
+        (r"relative_position_bias_table", zero),
+        (r"relative_position_index", kept),
+        (r"features\.0\.0\.weight|patch_embed\.proj\.weight", patch),
+    ),
+)
+
+# x + norm1(attention(x)) and x + norm2(mlp(x)): keys are normalized, so attention stays open, and
+# the norms close. The table of relative positions comes from a small network with plain weights.
+SWIN_V2 = Family(
+    branches=(
+        Branch(r"norm1\.weight", r"attn\.proj\.weight"),
+        Branch(r"norm2\.weight", r"mlp\.3\.weight"),
+    ),
+    special=(
+        (r"attn\.qkv\.weight", open_qkv),
+        (r"logit_scale|relative_coords_table|relative_position_index", kept),
+        (r"features\.0\.0\.weight", patch),
+    ),
+)
+
+# proj(x) + an MBConv that ends in a convolution with a bias; attention as in Swin; an MLP.
+MAXVIT = Family(
+    branches=(layer(r"MBconv\.layers\.conv_c\.weight"), layer(r"mlp_layer\.3\.weight")),
+    special=(
+        (r"MBconv\.layers\.conv_b\.0\.weight", grouped),
+        (r"attn_layer\.1\.to_qkv\.weight", closed_qkv),
+        (r"relative_position_bias_table", zero),
+        (r"relative_position_index", kept),
+    ),
+)
+
+# Keys and values are pooled and normalized, so attention stays open; its output projection ends
+# the branch and closes it.
+_MVIT_BRANCHES = (layer(r"attn\.project\.0\.weight"), _MLP)
+_MVIT_ATTENTION = (
+    (r"attn\.qkv\.weight", open_qkv),
+    (r"attn\.pool_[qkv]\.pool\.weight", grouped),
+    (r"class_token", zero),
+)
+
+# Three tables of positions are summed: only the largest is not 0.
+MVIT_V1 = Family(
+    branches=_MVIT_BRANCHES,
+    special=(
+        *_MVIT_ATTENTION,
+        (r"pos_encoding\.spatial_pos", positions),
+        (r"pos_encoding\.(temporal|class)_pos", zero),
+    ),
+)
+
+# Tables of relative positions instead. The pooled queries are added to what attention gives,
+# before the output projection: no layer ends that branch, so nothing closes it.
+MVIT_V2 = Family(
+    branches=_MVIT_BRANCHES,
+    special=(*_MVIT_ATTENTION, (r"attn\.rel_pos_[hwt]", zero)),
+)

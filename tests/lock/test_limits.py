@@ -1,0 +1,57 @@
+"""The largest lock: read in full, and never outgrown by what is written."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.entries import entry
+from zeroinit_cli.errors import LockError
+from zeroinit_cli.lock import read_lock, render_lock, update_lock
+from zeroinit_cli.lock.reading import MOST_LOCK_BYTES
+
+
+@pytest.fixture(scope="module")
+def full() -> str:
+    """As many of the smallest entries as fit into a lock."""
+    one = render_lock([entry("a/0000")]).partition("[[checkpoint]]")[2]
+    count = MOST_LOCK_BYTES // len(f"[[checkpoint]]{one}\n")
+    text = render_lock([entry("a/0000")]).partition("[[checkpoint]]")[0]
+    text += "\n".join(f"[[checkpoint]]{one}".replace("a/0000", f"a/{n:04}") for n in range(count))
+    assert MOST_LOCK_BYTES - 1000 < len(text) <= MOST_LOCK_BYTES
+    return text
+
+
+def test_the_largest_lock_is_read(full: str, tmp_path: Path) -> None:
+    path = tmp_path / "zeroinit.lock"
+    path.write_text(full)
+    assert len(read_lock(path).checkpoint) > 1500
+
+
+def test_a_lock_that_nobody_could_read_is_not_written(full: str, tmp_path: Path) -> None:
+    path = tmp_path / "zeroinit.lock"
+    path.write_text(full)
+    with pytest.raises(LockError) as caught:
+        update_lock(path, entry("b" * 1000))
+    first, expected, found, *_, hint = str(caught.value).splitlines()
+    assert (first, expected) == (
+        f"error: too large for a lock in {path}",
+        "  expected: at most 1000000 bytes",
+    )
+    assert found.startswith("  found: 100")
+    assert hint == "hint: record it in another lock with --lock, or remove entries from this one"
+    assert path.read_text() == full
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_larger_lock_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "zeroinit.lock"
+    path.write_bytes(b"#" * (MOST_LOCK_BYTES + 1))
+    with pytest.raises(LockError) as caught:
+        read_lock(path)
+    assert str(caught.value) == (
+        f"error: too large for a lock in {path}\n"
+        "  expected: at most 1000000 bytes\n"
+        "  found: 1000001 bytes\n"
+        "\n"
+        "hint: restore the lock from version control, or remove it and run zeroinit generate"
+    )

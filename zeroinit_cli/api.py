@@ -1,0 +1,170 @@
+"""The Python API: plan, initialise or save a module of your own. Torch is imported when it is used.
+
+`zeroinit_cli` offers these names; this module is where they live.
+"""
+
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from zeroinit_cli.options import Options
+    from zeroinit_cli.plans import Plan
+
+Module = TypeVar("Module", bound="nn.Module")
+
+
+def plan(
+    architecture: "str | Callable[[], nn.Module] | nn.Module",
+    *,
+    dtype: "str | torch.dtype | None" = None,
+    expansion: str | None = None,
+    residual: str | None = None,
+    scale: str | None = None,
+    preset: str | None = None,
+    overrides: Iterable[str] = (),
+) -> "Plan":
+    """Every tensor of an architecture's state dict, its rule and why; no weights are made.
+
+    Args:
+        architecture: a function that builds a module, the exact way: it is called under two seeds,
+            to tell constants from random draws, and its large weights are never held. Or a SOURCE
+            of the command line, a name or a spec's path. Or a module as its constructor left it,
+            which is a weaker witness: a parameter that no rule covers is kept if all its entries
+            are equal, a buffer always, and the plan's cautions name both.
+        dtype: type of the floating tensors, float32 if not given.
+        expansion: `sylvester` or `paley`.
+        residual: `end`, `layer` or `none`.
+        scale: `orthonormal` or `paper`.
+        preset: `paper`; an option given beside it wins.
+        overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
+
+    Returns:
+        the plan. `plan.tensors` are in file order, `plan.cautions` say what to know before
+        training from it, `plan.digest()` is what a lock records.
+
+    Raises:
+        ZeroinitError: an option is wrong, or the architecture cannot be planned.
+        Exception: whatever the function raises.
+    """
+    from zeroinit_cli.architectures import plan_given, plan_source
+    from zeroinit_cli.source import parse_source, requested_options
+
+    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    words = {"dtype": name, "expansion": expansion, "residual": residual, "scale": scale}
+    if isinstance(architecture, str):
+        source = parse_source(architecture)
+        asked = requested_options(source, words, preset=preset, overrides=_listed(overrides))
+        return plan_source(source, asked)
+    return plan_given(architecture, _options(words, preset, overrides))
+
+
+def build(source: "str | PathLike[str]") -> "nn.Module":
+    """The module of a source, with torch's own random weights, to load a checkpoint into.
+
+    Args:
+        source: a path to a YAML spec, or a torchvision model name.
+
+    Returns:
+        the module whose state dict a checkpoint of the same source has, name by name.
+
+    Raises:
+        SourceError: the source is not known, is a spec with mistakes, or cannot be built.
+        InputError: the spec cannot be read.
+    """
+    import os
+
+    from zeroinit_cli.architectures import build_module
+    from zeroinit_cli.source import parse_source
+
+    return build_module(parse_source(os.fspath(source)))
+
+
+def init_(
+    module: Module,
+    *,
+    build: "Callable[[], nn.Module] | None" = None,
+    expansion: str | None = None,
+    residual: str | None = None,
+    scale: str | None = None,
+    preset: str | None = None,
+    overrides: Iterable[str] = (),
+) -> Module:
+    """Initialise a module in place; each tensor keeps its own type and device.
+
+    The bytes are those that `zeroinit generate` writes for the same architecture and options, under
+    `--dtype` where the module is not float32. No random state is touched.
+
+    Args:
+        module: what is initialised. Without `build` it is as its constructor left it.
+        build: a function that builds the same module. It is needed after `to_empty()`, when the
+            values that only the constructor knows are gone, and it settles what is random.
+        expansion: `sylvester` or `paley`.
+        residual: `end`, `layer` or `none`.
+        scale: `orthonormal` or `paper`.
+        preset: `paper`; an option given beside it wins.
+        overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
+
+    Returns:
+        the same module.
+
+    Raises:
+        ZeroinitError: an option is wrong, or the module cannot be planned; then nothing in it was
+            changed.
+        Exception: whatever `build` raises.
+    """
+    from zeroinit_cli.architectures import init_given
+
+    options = _options(
+        {"expansion": expansion, "residual": residual, "scale": scale}, preset, overrides
+    )
+    init_given(module, build, options)
+    return module
+
+
+def save(plan: "Plan", path: "str | PathLike[str]", *, force: bool = False) -> str:
+    """Write a plan as a safetensors file, whole or not at all, and its `.sha256` beside it.
+
+    Args:
+        plan: of `plan()`.
+        path: the checkpoint; its folder exists. A file with exactly these bytes is left alone.
+        force: replace another file at `path`.
+
+    Returns:
+        the SHA-256 of the file's bytes, in hexadecimal.
+
+    Raises:
+        ZeroinitError: it cannot be written.
+    """
+    from pathlib import Path
+
+    from zeroinit_cli.generate import write_files
+    from zeroinit_cli.outputs import check_output
+
+    check_output(Path(path))
+    return write_files(plan, Path(path), force=force).sha256
+
+
+def _options(
+    words: dict[str, str | None], preset: str | None, overrides: Iterable[str]
+) -> "Options":
+    from zeroinit_cli.options import Options
+
+    return Options.from_words(words, preset=preset, overrides=_listed(overrides))
+
+
+def _listed(overrides: Iterable[str]) -> list[str]:
+    """The overrides, if they are more than one text: each of its letters would be one."""
+    from zeroinit_cli.errors import UsageError
+
+    if isinstance(overrides, str):
+        raise UsageError(
+            "one text for a list of overrides",
+            where="overrides",
+            expected="a list, such as ['*.head.weight=zeros']",
+            found=repr(overrides),
+        )
+    return list(overrides)

@@ -1,0 +1,151 @@
+"""What functions and modules of torch do to data: what carries it, and what a zero becomes.
+
+A branch that gives 0 gives 0 after whatever is transparent: dropout, and all that is linear and
+has no parameter (reshape, permute, pooling, upsampling, padding with 0). An activation with
+f(0) = 0 keeps the zero too, but where f'(0) = 0 nothing behind it ever learns.
+"""
+
+from torch import fx, nn
+
+Node = fx.Node
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text, for long sets of names."""
+    return frozenset(text.split())
+
+
+NO_DATA = words(
+    "_assert arange device dim dtype element_size empty empty_like eye finfo full full_like "
+    "get_device is_complex is_contiguous is_cuda is_floating_point layout len linspace logspace "
+    "ndim ndimension nelement new_empty new_full new_ones new_zeros normal numel ones ones_like "
+    "parse_shape rand rand_like randint randint_like randn randn_like randperm requires_grad shape "
+    "size storage_offset stride zeros zeros_like"
+)
+"""Functions, methods and attributes whose result has none of their argument's values."""
+
+FIRST_ALONE = words("expand_as reshape_as to type_as view_as")
+"""What takes values from its first argument, and from others no more than a shape or a type."""
+
+ADDS = words("add iadd _add_shortcut")
+"""Sums; the last is one of torchvision's own, which fx does not look into."""
+
+JOINS = words("cat concat concatenate hstack stack vstack")
+
+DIFFERENCES = words("isub rsub sub subtract")
+
+DISGUISED_ADDS = DIFFERENCES | words(
+    "addbmm addcdiv addcmul addmm addmv addr baddbmm index_add lerp scatter_add"
+)
+"""Functions that can hide a residual add."""
+
+PRODUCTS = words("mul imul multiply")
+QUOTIENTS = words("div truediv itruediv divide true_divide")
+SPLITS = words("chunk hsplit dsplit vsplit split split_with_sizes tensor_split")
+PICKS = words("getitem get pop select")
+
+WEIGHT_FUNCTIONS = words(
+    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear"
+)
+"""Layers as functions: input, then weight."""
+
+MATRIX_PRODUCTS = words("matmul bmm mm einsum bilinear addmm baddbmm")
+
+NORM_FUNCTIONS = {
+    "batch_norm": 3,
+    "group_norm": 2,
+    "instance_norm": 3,
+    "layer_norm": 2,
+    "normalize": None,
+    "rms_norm": 2,
+}
+"""Norms as functions, and which argument is their scale."""
+
+STATISTICS = words("amax linalg_norm mean norm std sum var var_mean vector_norm")
+ROOTS = words("linalg_norm norm pow rsqrt sqrt std vector_norm")
+ON_THE_WAY_TO_A_ROOT = words(
+    "abs add clamp clamp_min double expand float getitem pow reciprocal square to truediv "
+    "type_as unsqueeze view reshape"
+)
+
+UNCHANGING = words("alias bfloat16 clone contiguous detach double float half to type type_as")
+
+TRANSPARENT = UNCHANGING | words(
+    "T _squeeze _unsqueeze adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d "
+    "avg_pool2d avg_pool3d channel_shuffle chunk data drop_block2d drop_block3d "
+    "dropout dropout1d dropout2d dropout3d expand expand_as feature_dropout flatten flip "
+    "fold getitem interpolate mT max_pool1d max_pool2d max_pool3d mean moveaxis movedim "
+    "narrow native_channel_shuffle neg permute pixel_shuffle pixel_unshuffle ravel rearrange "
+    "reduce repeat repeat_interleave reshape reshape_as roll select split squeeze "
+    "stochastic_depth sum swapaxes swapdims t tile transpose unbind unflatten unfold unsqueeze "
+    "upsample upsample_bilinear upsample_nearest view view_as"
+)
+TRANSPARENT_MODULES = (
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AvgPool3d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.MaxPool3d,
+    nn.ChannelShuffle,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
+    nn.Fold,
+    nn.Unfold,
+    nn.Upsample,
+    nn.ZeroPad1d,
+    nn.ZeroPad2d,
+    nn.ZeroPad3d,
+    nn.modules.padding._CircularPadNd,
+    nn.modules.padding._ReflectionPadNd,
+    nn.modules.padding._ReplicationPadNd,
+)
+
+FILLING = {"pad": 3, "masked_fill": 2}
+"""What is transparent where it fills in 0, and which argument that is."""
+
+DEAD_AT_ZERO = words("abs hardshrink relu relu6 softshrink square tanhshrink threshold")
+ALIVE_AT_ZERO = words(
+    "celu elu gelu glu hardswish hardtanh leaky_relu leakyrelu mish prelu rrelu selu silu "
+    "softsign tanh"
+)
+GATES = {
+    **dict.fromkeys(words("sigmoid hardsigmoid softmax softmax2d"), 2),
+    **dict.fromkeys(words("tanh relu silu gelu hardswish hardtanh"), 1),
+}
+"""Functions that make a factor a gate: 2 where they are never 0, else 1."""
+ENLARGING = words(
+    "interpolate pixel_shuffle upsample upsample_bilinear upsample_nearest max_unpool1d "
+    "max_unpool2d max_unpool3d"
+)
+ENLARGING_MODULES = (
+    nn.Upsample,
+    nn.PixelShuffle,
+    nn.MaxUnpool1d,
+    nn.MaxUnpool2d,
+    nn.MaxUnpool3d,
+    nn.modules.conv._ConvTransposeNd,
+)
+
+
+def function_name(node: Node) -> str:
+    """What a node does: a function's or method's name without the mark of writing in place."""
+    if node.op == "call_function":
+        if node.target is getattr:
+            return str(node.args[1])
+        name = getattr(node.target, "__name__", str(node.target))
+    elif node.op == "call_method":
+        name = str(node.target)
+    else:
+        return node.op
+    return name.rstrip("_") or name

@@ -1,0 +1,99 @@
+"""Standard streams that are closed, full or gone: data that is lost is said, messages are not.
+
+Whoever prints, be it rich, typer or a library's warning, prints through these.
+"""
+
+import io
+import os
+import select
+import sys
+from typing import Any, TextIO
+
+from zeroinit_cli.errors import OutputError, reason_of
+
+
+class ClosedPipeError(BaseException):
+    """Whoever read our output has gone. No Exception: nothing on the way may handle it."""
+
+
+def prepare_streams() -> None:
+    """Put our streams in the place of the interpreter's."""
+    for number in range(3):
+        if not _is_open(number):
+            # The next file that is opened would get the number, a checkpoint even, and what a
+            # library prints by number would go into it. Read-only, so that writing still fails.
+            os.open(os.devnull, os.O_RDONLY)
+    sys.stdout = _stream(sys.stdout, 1, _Data)
+    sys.stderr = _stream(sys.stderr, 2, _Messages)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _stream(old: TextIO | None, number: int, kind: "type[_Raw]") -> TextIO:
+    if old is None:  # it was closed when we were started
+        return io.TextIOWrapper(io.BufferedWriter(kind(io.FileIO(number, "w", closefd=False))))
+    buffer = getattr(old, "buffer", None)
+    if buffer is None:  # no stream of the interpreter's own
+        return old
+    old.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(kind(getattr(buffer, "raw", buffer))),
+        encoding=old.encoding,
+        errors="backslashreplace",  # a name that the terminal's encoding lacks is shown escaped
+        line_buffering=getattr(old, "line_buffering", False),
+        write_through=getattr(old, "write_through", False),
+    )
+
+
+class _Raw(io.RawIOBase):
+    """A file whose failure is met once; what is written after it goes nowhere.
+
+    The interpreter flushes its streams when it ends, and would complain a second time.
+    """
+
+    def __init__(self, file: Any):
+        self._file = file
+        self._lost = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._file.fileno())
+
+    def isatty(self) -> bool:
+        return bool(self._file.isatty())
+
+    def write(self, data: Any) -> int:
+        if self._lost:
+            return len(data)
+        try:
+            while (count := self._file.write(data)) is None:
+                select.select([], [self], [])  # a pipe that another program made non-blocking
+        except OSError as error:
+            self._lost = True
+            self.lose(error)
+            return len(data)
+        return int(count)
+
+    def lose(self, error: OSError) -> None:
+        """What follows from the failure."""
+
+
+class _Messages(_Raw):
+    """Standard error: nobody can be told that nobody can be told."""
+
+
+class _Data(_Raw):
+    """Standard output: who asked for data must learn that it was not delivered."""
+
+    def lose(self, error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            raise ClosedPipeError from error
+        raise OutputError("cannot write to standard output", found=reason_of(error)) from error

@@ -1,0 +1,133 @@
+"""Find the locked checkpoints that a path means: a lock's, a folder's, or one file's."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeroinit_cli.errors import InputError, LockError, pasted
+from zeroinit_cli.files.reading import is_there, opened, read_exactly
+from zeroinit_cli.lock.entries import LOCK_NAME, LockEntry
+from zeroinit_cli.lock.reading import read_lock
+from zeroinit_cli.lock.writing import OPENING
+
+_SUFFIX = Path(LOCK_NAME).suffix
+_MOST_FOLDERS = 1000  # to look into for locks, so that a hint never takes minutes
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Locked:
+    """A checkpoint that a lock records.
+
+    Attributes:
+        lock: the lock's path.
+        entry: what it says.
+    """
+
+    lock: Path
+    entry: LockEntry
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, or should be."""
+        return self.lock.parent / self.entry.path
+
+    def check_place(self) -> None:
+        """Refuse a link that leads out of the lock's folder.
+
+        Raises:
+            LockError: it does.
+        """
+        # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
+        folder, path = os.path.realpath(self.lock.parent), os.path.realpath(self.path)
+        if not Path(path).is_relative_to(folder):
+            raise LockError(
+                "a checkpoint's path leaves the lock's folder",
+                where=str(self.lock),
+                expected=f"a file within {folder}",
+                found=f"{self.entry.path}, which is {path}",
+            )
+
+
+def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
+    """What `verify` is asked to check: every entry of the lock here, of a folder's, or of files.
+
+    Raises:
+        LockError: there is no lock, no entry for a file, or a lock that cannot be trusted.
+        InputError: a lock cannot be read.
+    """
+    return [locked for path in paths or [Path()] for locked in _meant_by(path)]
+
+
+def _meant_by(path: Path) -> list[Locked]:
+    if path.is_dir():
+        return _all_of(_lock_in(path))
+    if path.name == LOCK_NAME:
+        return _all_of(_lock_in(path.parent))
+    if path.suffix == _SUFFIX or _starts_as_lock(path):
+        return _all_of(path)
+    lock = _lock_in(path.parent)
+    for entry in read_lock(lock).checkpoint:
+        if entry.path == path.name:
+            return [Locked(lock=lock, entry=entry)]
+    raise LockError(
+        f"no entry for {path.name!r}",
+        where=str(lock),
+        hint="lock it with zeroinit generate, or give --source",
+    )
+
+
+def _all_of(lock: Path) -> list[Locked]:
+    entries = read_lock(lock).checkpoint
+    if not entries:
+        raise LockError("no checkpoint is locked", where=str(lock))
+    return [Locked(lock=lock, entry=entry) for entry in entries]
+
+
+def _starts_as_lock(path: Path) -> bool:
+    """Whether the file begins as every lock does and no checkpoint can: it would be too large."""
+    start = bytearray(len(OPENING))
+    try:
+        with opened(path) as (file, _):
+            read_exactly(file, memoryview(start))
+    except InputError:
+        return False  # who reads it as a checkpoint will say why it cannot be read
+    return bytes(start) == OPENING
+
+
+def _lock_in(folder: Path) -> Path:
+    lock = folder / LOCK_NAME
+    if is_there(lock):
+        return lock
+    if not is_there(folder):
+        raise InputError("no such folder", where=str(folder))
+    below = sorted(str(found) for found in _locks_below(folder))
+    more = ", ..." if len(below) > _MOST_NAMED else ""
+    raise LockError(
+        f"no {LOCK_NAME}",
+        where=str(folder.absolute()),
+        found=f"locks below it: {', '.join(below[:_MOST_NAMED])}{more}" if below else None,
+        hint=f"zeroinit verify {pasted(Path(below[0]).parent)}"
+        if below
+        else "zeroinit generate SOURCE -o FILE writes one",
+    )
+
+
+def _locks_below(folder: Path) -> Iterator[Path]:
+    """Locks in the folders below, the nearest first; hidden folders and links are left out."""
+    folders = [folder]
+    for count, parent in enumerate(folders):  # which grows on the way
+        if count >= _MOST_FOLDERS:
+            return
+        with suppress(OSError):  # a closed folder has no locks to name
+            if parent != folder and (parent / LOCK_NAME).is_file():
+                yield parent / LOCK_NAME
+            with os.scandir(parent) as entries:
+                names = sorted(entry.name for entry in entries if _is_visible_folder(entry))
+            folders += [parent / name for name in names]
+
+
+def _is_visible_folder(entry: "os.DirEntry[str]") -> bool:
+    return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)

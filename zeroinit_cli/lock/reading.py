@@ -1,0 +1,132 @@
+"""Read a lock that anybody may have written: every field validated, every fault named."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from zeroinit_cli.errors import LockError, printable, shown
+from zeroinit_cli.files.reading import opened, read_exactly
+from zeroinit_cli.lock.entries import VERSION, Lock
+from zeroinit_cli.lock.toml import parse_toml
+
+MOST_LOCK_BYTES = 1_000_000
+"""A lock larger than this is no lock: some 1,500 checkpoints."""
+MEND = "restore the lock from version control, or remove it and run zeroinit generate"
+_NEWER = "a newer zeroinit may have written it"
+_MOST_FAULTS = 10
+_MOST_WORDS = 200  # characters of one fault: a stranger's value may be of any length
+_TOML_WORDS = {
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "tuple_type": "must be an array",
+}
+
+
+def read_lock(path: Path) -> Lock:
+    """A lock from disk, every field validated.
+
+    Raises:
+        InputError: the file cannot be read.
+        LockError: it is no lock, or one that this version does not know.
+    """
+    with opened(path) as (file, size):
+        check_size(size, str(path))
+        data = bytearray(size)
+        del data[read_exactly(file, memoryview(data)) :]
+    return parse_lock(bytes(data), str(path))
+
+
+def check_size(size: int, where: str, hint: str = MEND) -> None:
+    """Refuse a lock that would take too long to read.
+
+    Raises:
+        LockError: it is too large.
+    """
+    if size > MOST_LOCK_BYTES:
+        raise LockError(
+            "too large for a lock",
+            where=where,
+            expected=f"at most {MOST_LOCK_BYTES} bytes",
+            found=f"{size} bytes",
+            hint=hint,
+        )
+
+
+def parse_lock(data: bytes, where: str) -> Lock:
+    """A lock from its bytes, every field validated; all that is wrong is said at once.
+
+    Raises:
+        LockError: it is no lock, or one that this version does not know.
+    """
+    try:
+        table = parse_toml(data)
+    except ValueError as error:
+        raise _unparsed(data, where, error) from error
+    _check_version(table, where)
+    try:
+        return Lock.model_validate(table)
+    except ValidationError as error:
+        raise _faulty(error, where) from error
+
+
+def _unparsed(data: bytes, where: str, error: ValueError) -> LockError:
+    """No TOML; most often because a merge was left half done, which wants another remedy."""
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.startswith(b"<<<<<<< "):
+            return LockError(
+                "a merge that was not finished",
+                where=f"{where}: line {number}",
+                found=_cut(line.decode(errors="backslashreplace")),
+                hint="keep the entries of both sides and remove the marks; of two for the same "
+                "path keep one; then run zeroinit verify",
+            )
+    return LockError("not a TOML file", where=where, found=_cut(str(error)), hint=MEND)
+
+
+def _check_version(table: Mapping[str, Any], where: str) -> None:
+    version = table.get("version")
+    number = version if type(version) is int else 0  # true is no number
+    if number == VERSION:
+        return
+    raise LockError(
+        "unknown lock version",
+        where=f"{where}: version",
+        expected=str(VERSION),
+        found=shown(version) if "version" in table else "no version",
+        hint=_NEWER if number > VERSION else MEND,
+    )
+
+
+def _faulty(error: ValidationError, where: str) -> LockError:
+    """All that is wrong with the fields, in the order of the file, up to a number."""
+    faults = sorted(
+        error.errors(include_url=False, include_context=False, include_input=False), key=_place
+    )
+    lines = [_words(fault) for fault in faults[:_MOST_FAULTS]]
+    if len(faults) > _MOST_FAULTS:
+        lines.append(f"and {len(faults) - _MOST_FAULTS} more")
+    return LockError(
+        f"{len(faults)} invalid field{'s' * (len(faults) > 1)}",
+        where=where,
+        found="\n    ".join(["", *lines]) if len(lines) > 1 else lines[0],
+        hint=MEND,
+    )
+
+
+def _place(fault: Any) -> list[tuple[bool, int | str]]:
+    """Where a fault sorts: the tenth checkpoint after the second, a table's keys by name."""
+    return [(isinstance(part, str), part) for part in fault["loc"]]
+
+
+def _words(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "the file"
+    message = _TOML_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    return f"{_cut(place)}: {_cut(message[0].lower() + message[1:])}"
+
+
+def _cut(text: str) -> str:
+    """One line of a stranger's words, none of which can pass for a line of ours."""
+    line = printable(text)
+    return line if len(line) <= _MOST_WORDS else f"{line[:_MOST_WORDS]}..."

@@ -1,0 +1,68 @@
+"""Write a lock: the same entries are the same text, and two runs at once lose none."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from zeroinit_cli.files.replacing import guarded, replacing, write_all
+from zeroinit_cli.lock.entries import VERSION, LockEntry
+from zeroinit_cli.lock.reading import check_size, read_lock
+
+_HEADER = "Written by zeroinit; check with: zeroinit verify"
+_FULL = "record it in another lock with --lock, or remove entries from this one"
+OPENING = b"# Written by zeroinit"
+"""What the first line of every lock begins with, in this version and in later ones."""
+
+
+def render_lock(entries: Iterable[LockEntry]) -> str:
+    """The lock's text: entries sorted by path, keys in the order that people read them."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment(_HEADER))
+    document.add("version", tomlkit.item(VERSION))
+    tables = tomlkit.aot()
+    for entry in sorted(entries, key=lambda entry: entry.path):
+        tables.append(_render_entry(entry))
+    document.add("checkpoint", tables)
+    return tomlkit.dumps(document)
+
+
+def _render_entry(entry: LockEntry) -> Any:
+    table = tomlkit.table()
+    fields = entry.model_dump(by_alias=True, exclude={"shard"})
+    if not entry.options.overrides:
+        del fields["options"]["overrides"]
+    for key, value in fields.items():
+        if (key == "arguments" and not value) or value is None:
+            continue
+        table.add(key, _inline(value) if isinstance(value, dict) else value)
+    return table
+
+
+def _inline(values: Mapping[str, Any]) -> Any:
+    table = tomlkit.inline_table()
+    for key, value in sorted(values.items()):
+        table.append(key, list(value) if isinstance(value, tuple) else value)
+    return table
+
+
+def update_lock(
+    path: Path, entry: LockEntry, waiting: Callable[[str], None] = lambda message: None
+) -> None:
+    """Put one entry into a lock, in place of the one with its path; the others stay.
+
+    The lock is read again under the guard, so that two runs at once lose neither entry.
+
+    Raises:
+        LockError: what is there is no lock.
+        InputError: it cannot be read.
+        OutputError: it cannot be written.
+    """
+    with guarded(path, waiting=waiting):
+        entries = read_lock(path).checkpoint if path.exists() else ()
+        kept = [other for other in entries if other.path != entry.path]
+        data = render_lock([*kept, entry]).encode()
+        check_size(len(data), str(path), _FULL)
+        with replacing(path) as file:
+            write_all(file, data)

@@ -1,0 +1,138 @@
+"""Where a checkpoint and what belongs to it may be written: refused before any work is done."""
+
+import errno
+import os
+from pathlib import Path, PurePath
+
+from zeroinit_cli.errors import OutputError, UsageError, pasted
+from zeroinit_cli.files.replacing import check_replaceable, is_reserved, reported_as_output
+from zeroinit_cli.lock import LOCK_NAME, read_lock
+from zeroinit_cli.lock.entries import plain_path
+
+_LOCK_SUFFIX = PurePath(LOCK_NAME).suffix
+
+
+def check_output(output: Path) -> None:
+    """Refuse what cannot become a checkpoint with its sidecar.
+
+    Raises:
+        UsageError: the path is no file's name, or a name that is kept for another use.
+        OutputError: it cannot be written.
+    """
+    from zeroinit_cli.checkpoint.writer import sidecar_path
+
+    _check_name(output)
+    _check_place(output, "give the path that it points to, or remove it")
+    _check_folder(output)
+    _check_place(sidecar_path(output), "remove it")
+
+
+def check_lock(output: Path, lock: Path) -> str:
+    """Refuse what cannot be the lock that records a checkpoint.
+
+    Returns:
+        the checkpoint's path as the lock records it: relative to its folder, forward slashes.
+
+    Raises:
+        UsageError: the lock cannot name the checkpoint, or would replace it.
+        OutputError: it cannot be written.
+        LockError: what is there is no lock.
+        InputError: it cannot be read.
+    """
+    from zeroinit_cli.checkpoint.writer import sidecar_path
+
+    _check_folder(lock)
+    target = _absolute(output)
+    if _absolute(lock) in (target, sidecar_path(target)):
+        raise UsageError(
+            "the lock would replace the checkpoint or its .sha256",
+            where="--lock",
+            expected=f"a path of its own, such as {LOCK_NAME}",
+            found=str(lock),
+        )
+    _check_reserved(lock, "--lock")
+    _check_place(lock, "give the path that it points to, or remove it")
+    relative = _relative(target, lock.parent.resolve())
+    if lock.exists():
+        read_lock(lock)
+    return relative
+
+
+def _check_name(output: Path) -> None:
+    if output.name in ("", ".", ".."):
+        raise UsageError(
+            "no file name", where="--output", expected="a path such as init.safetensors"
+        )
+    if output.suffix == _LOCK_SUFFIX:
+        which = "the" if output.name == LOCK_NAME else "a"
+        raise UsageError(f"a checkpoint cannot be called like {which} lock", where=str(output))
+    _check_reserved(output, "--output")
+
+
+def _check_reserved(path: Path, where: str) -> None:
+    if is_reserved(path):
+        raise UsageError(
+            "a name that is kept for unfinished files, which are cleared",
+            where=where,
+            found=str(path),
+        )
+
+
+def _check_place(path: Path, about_links: str) -> None:
+    """Refuse what a file may not or cannot replace."""
+    with reported_as_output(path):
+        if path.is_symlink():
+            raise OutputError(
+                "a symbolic link, which would be replaced by a file",
+                where=str(path),
+                hint=about_links,
+            )
+        if path.is_dir():
+            raise OutputError("a folder of this name is there", where=str(path))
+        if path.exists() and not path.is_file():
+            raise OutputError("not a regular file", where=str(path))
+        if path.parent.is_dir():
+            check_replaceable(path)
+
+
+def _check_folder(path: Path) -> None:
+    folder = path.parent
+    with reported_as_output(path):
+        if not folder.is_dir():
+            hint = f"mkdir -p {pasted(folder)}"
+            raise OutputError("no such folder", where=str(folder), hint=hint)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EROFS if _is_read_only(folder) else errno.EACCES, "")
+
+
+def _is_read_only(folder: Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def _absolute(path: Path) -> Path:
+    return path.parent.resolve() / path.name
+
+
+def _relative(target: Path, folder: Path) -> str:
+    if not target.is_relative_to(folder):
+        raise UsageError(
+            "the checkpoint lies outside the lock's folder",
+            where="--lock",
+            expected=f"a path within {folder}",
+            found=str(target),
+            hint="use a lock in a folder above both, or --no-lock",
+        )
+    relative = PurePath(target.relative_to(folder)).as_posix()
+    try:
+        return plain_path(relative)
+    except ValueError as error:
+        unwritable = not relative.isprintable() or "\\" in relative
+        raise UsageError(
+            "a name that a lock cannot hold",
+            where="--output",
+            expected="printable characters without a backslash"
+            if unwritable
+            else "no letter and colon at its start, which Windows takes for a drive",
+            found=repr(relative),
+            hint="choose another name, or --no-lock",
+        ) from error
