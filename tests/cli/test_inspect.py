@@ -137,7 +137,7 @@ def test_a_sharded_folder_is_one_checkpoint(zeroinit: Command, tmp_path: Path) -
         tmp_path / "m.safetensors.index.json", weight_map, metadata={"total_size": 9}
     )
     result = zeroinit("inspect", tmp_path)
-    assert rows(result.out)[-5:] == [
+    assert rows(result.out)[-6:] == [
         f"{index}: 2 tensors, 2 elements (0.0% zeros), {a_and_b(tmp_path)} bytes",
         "types: F32 in 2",
         f"header: {a_and_b(tmp_path) - 8} bytes in 2 shards; metadata: format=pt",

@@ -30,6 +30,7 @@ from zeroinit_cli.plans import (
     Zeros,
 )
 from zeroinit_cli.recognition.recognise import Verdict
+from zeroinit_cli.recognition.summary import BLOCK_BYTES
 from zeroinit_cli.source import parse_source
 
 I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas
@@ -156,6 +157,30 @@ def test_one_flipped_sign_is_named_beside_the_rule(
     departure = found.nearly.departure
     assert (departure.count, departure.first) == (1, at)
     assert (departure.expected, departure.found) == (before, before ^ 1 << 31)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape"),
+    [
+        (hadamard(-11), (1025, 1024)),
+        (I, (700, 1400)),
+        (Viewed(rows=600, of=Mirrored(of=I)), (1, 600, 1200)),
+        (Split(parts=((600, I), (600, Z), (600, Z))), (1800, 600)),
+        (Groups(count=8, of=Taps(ranges=CENTRE, of=hadamard(-9))), (4096, 16, 3, 3)),
+    ],
+    ids=str,
+)
+def test_the_last_element_of_many_blocks_is_compared(rule: Rule, shape: tuple[int, ...]) -> None:
+    bits = bits_of(rule, shape)
+    assert bits.nbytes > 2 * BLOCK_BYTES
+    assert recognised(bits)[0].rule == rule
+    flat = bits.reshape(-1)
+    flat[-1] ^= np.uint32(1 << 31)
+    found, _ = recognised(bits)
+    assert found.rule is None
+    assert found.nearly is not None
+    assert found.nearly.rule == rule
+    assert (found.nearly.departure.count, found.nearly.departure.first) == (1, flat.size - 1)
 
 
 def test_random_data_costs_one_pass() -> None:

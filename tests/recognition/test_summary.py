@@ -77,6 +77,16 @@ def test_patterns_are_counted_across_blocks() -> None:
     assert found.norm == math.sqrt(np.count_nonzero(values)) * 0.25
 
 
+def test_edits_beyond_the_patterns_that_are_counted_are_counted_as_others() -> None:
+    values = np.ones(6400, np.float32)
+    values[100:120] = np.arange(2, 22)
+    found = summary(values)
+    assert not found.random
+    assert len(found.patterns) == 17
+    assert (found.others, found.first_other) == (4, 116)
+    assert found.norm == pytest.approx(np.sqrt(np.square(values.astype(np.float64)).sum()))
+
+
 def test_noise_that_comes_late_is_counted_whole() -> None:
     values = np.ones(2 * BLOCK_BYTES // 4, np.float32)
     values[-1000:] = np.random.default_rng(0).standard_normal(1000)
