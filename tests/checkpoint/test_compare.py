@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.plans import plan, tensor
-from zeroinit_cli.checkpoint.compare import compare_with_plan, element_text
+from zeroinit_cli.checkpoint.compare import compare_with_plan
+from zeroinit_cli.checkpoint.differences import element_text
 from zeroinit_cli.checkpoint.stream import plan_header
 from zeroinit_cli.checkpoint.writer import write_checkpoint
 from zeroinit_cli.dtypes import DTYPES
@@ -131,6 +132,9 @@ def test_a_truncated_file_is_reported_never_an_error(path: Path, keep: int) -> N
         ("I8", "ff", "-1"),
         ("BOOL", "01", "true"),
         ("BOOL", "07", "0x07"),
+        ("F8_E4M3", "38", "0x38"),
+        ("F4", "21", "0x21"),
+        ("C64", "0000803f00000040", "(1+2j)"),
     ],
 )
 def test_elements_are_shown_as_people_read_them(code: str, data: str, text: str) -> None:

@@ -17,7 +17,8 @@ from zeroinit_cli.plans import TensorInfo
 PREFIX_BYTES = 8
 MOST_HEADER_BYTES = 100_000_000
 """The library's own limit; a longer header would not load."""
-_METADATA = {"format": "pt"}  # the one key: with two, the library's writer is not reproducible
+METADATA = {"format": "pt"}
+"""The one key of our own files: with two, the library's writer is not reproducible."""
 _FIELDS = ("data_offsets", "dtype", "shape")
 
 
@@ -60,7 +61,7 @@ def encode_header(tensors: Iterable[StoredTensor]) -> bytes:
     Raises:
         PlanError: the header would be larger than the library loads.
     """
-    table: dict[str, Any] = {"__metadata__": _METADATA}
+    table: dict[str, Any] = {"__metadata__": METADATA}
     for tensor in tensors:
         table[tensor.info.name] = {
             "dtype": tensor.info.dtype.code,

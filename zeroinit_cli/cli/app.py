@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from zeroinit_cli import __version__
-from zeroinit_cli.cli import digest, generate, models, plan, spec, verify
+from zeroinit_cli.cli import diff, digest, generate, inspect, models, plan, spec, verify
 from zeroinit_cli.cli.console import out
 
 app = typer.Typer(
@@ -42,5 +42,7 @@ app.command("generate")(generate.command)
 app.command("verify")(verify.command)
 app.command("digest")(digest.command)
 app.command("plan")(plan.command)
+app.command("inspect")(inspect.command)
+app.command("diff")(diff.command)
 app.command("models")(models.command)
 app.add_typer(spec.app, name="spec")

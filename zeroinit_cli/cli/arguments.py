@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS, Options
 from zeroinit_cli.source import Source, parse_source, requested_options
 
@@ -12,6 +13,7 @@ SOURCE_HELP = (
     "A torchvision model name, such as resnet18 (zeroinit models lists them), "
     "or a YAML spec, such as nets/small.yaml."
 )
+_FORMATS = ("human", "json")
 _DEFAULTS = Options().to_words()
 
 
@@ -74,7 +76,28 @@ Overrides = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Format = Annotated[
+    str,
+    typer.Option("--format", metavar="FORMAT", help="How to print: human, json."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+def wants_json(format_: str, json: bool) -> bool:
+    """Whether `--format` or `--json` asks for JSON.
+
+    Raises:
+        UsageError: no such format.
+    """
+    if format_ not in _FORMATS:
+        raise UsageError(
+            "unknown choice",
+            where="--format",
+            expected=", ".join(_FORMATS),
+            found=repr(format_),
+            hint=near(format_, _FORMATS),
+        )
+    return json or format_ == "json"
 
 
 def read_request(

@@ -18,13 +18,13 @@ from zeroinit_cli.cli.arguments import (
     read_request,
 )
 from zeroinit_cli.cli.console import out, out_json, say
+from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.describe import Group, describe_rule, group_tensors, nonzeros, numel
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Caution, Plan, PlannedTensor
 from zeroinit_cli.source import Source
 
-_WIDTH = 10_000  # off a terminal: a row is a line, which grep finds whole
 _MOST_PATTERNS = 4
 _STRICT = 1
 
@@ -54,7 +54,11 @@ def command(
     if json:
         out_json(_plan_json(plan, what, options))
     else:
-        _print_table(_every_row(plan) if every else _group_rows(plan))
+        print_table(
+            _every_row(plan) if every else _group_rows(plan),
+            numbers=frozenset({"count", "elements"}),
+            whole=frozenset({"type", "shape"}),
+        )
         out(_totals(plan, what))
         for caution in plan.cautions:
             say(_caution_text(caution))
@@ -143,32 +147,3 @@ def _totals(plan: Plan, source: Source) -> str:
         f"{source}: {len(plan.tensors)} tensors, {elements:,} elements ({share}), "
         f"{plan.nbytes:,} bytes\nscheme {plan.scheme}, plan {plan.digest()}"
     )
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-    numbers = {"count", "elements"}
-    for heading in rows[0]:
-        table.add_column(
-            heading,
-            justify="right" if heading in numbers else "left",
-            no_wrap=heading in {*numbers, "type", "shape"},
-            overflow="fold",
-        )
-    for row in rows[1:]:
-        table.add_row(*row)
-    console = Console(
-        highlight=False, markup=False, emoji=False, width=None if terminal else _WIDTH
-    )
-    with console.capture() as capture:
-        console.print(table)
-    # what no person sees, blanks at the ends of lines and blank lines around, is left out
-    lines = [line.rstrip() for line in capture.get().split("\n")]
-    out("\n".join(lines).strip("\n"))

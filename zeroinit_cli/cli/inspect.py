@@ -1,0 +1,143 @@
+"""`zeroinit inspect FILE`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zeroinit_cli.cli.arguments import Format, Json, wants_json
+from zeroinit_cli.cli.console import out, out_json, say, shown_progress
+from zeroinit_cli.errors import OutputError, UsageError, printable
+
+if TYPE_CHECKING:
+    from zeroinit_cli.checkpoint.stored import StoredCheckpoint
+    from zeroinit_cli.inspecting import InspectedTensor
+
+_IMAGES = (".png", ".svg")
+
+
+def command(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="A safetensors file, a folder with one, or an index of shards.",
+        ),
+    ],
+    tensor: Annotated[
+        str | None,
+        typer.Option("--tensor", metavar="NAME", help="Show one tensor as a picture."),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            "--image", metavar="PATH", help="With --tensor: write the picture, .png or .svg."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace another image.")] = False,
+    header: Annotated[
+        bool, typer.Option("--header", help="Only what the headers say; read no data.")
+    ] = False,
+    format_: Format = "human",
+    json: Json = False,
+) -> None:
+    """Print what a safetensors file holds, each tensor's rule recognised from its bytes."""
+    as_json = wants_json(format_, json)
+    _check_options(tensor, image, header=header, force=force)
+
+    from zeroinit_cli.checkpoint.index import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    if tensor is not None:
+        _one(checkpoint, tensor, image, as_json=as_json)
+    else:
+        _all(checkpoint, header=header, as_json=as_json)
+
+
+def _check_options(tensor: str | None, image: Path | None, *, header: bool, force: bool) -> None:
+    """Refuse what does not go together before anything is read."""
+    if header and tensor is not None:
+        raise UsageError("--header and --tensor exclude each other", where="the options")
+    if image is None:
+        return
+    if tensor is None:
+        raise UsageError(
+            "--image needs --tensor", where="the options", hint="--tensor NAME says which to draw"
+        )
+    if image.suffix.lower() not in _IMAGES:
+        raise UsageError(
+            "unknown kind of image",
+            where="--image",
+            expected=" or ".join(_IMAGES),
+            found=repr(image.name),
+        )
+    if image.is_dir():
+        raise OutputError("a folder of this name is there", where=str(image))
+    if not image.parent.is_dir():
+        raise OutputError("no such folder", where=str(image.parent))
+    if image.exists() and not force:
+        raise OutputError("a file is there", where=str(image), hint="--force replaces it")
+
+
+def _all(checkpoint: "StoredCheckpoint", *, header: bool, as_json: bool) -> None:
+    from zeroinit_cli.cli import reports
+
+    found: list[InspectedTensor] | None = None
+    if not header:
+        from zeroinit_cli.inspecting import inspect_tensors
+
+        with shown_progress(quiet=as_json) as progress:
+            found = list(inspect_tensors(checkpoint, progress=progress))
+    if as_json:
+        out_json(reports.checkpoint_json(checkpoint, found))
+    else:
+        reports.print_checkpoint(checkpoint, found)
+
+
+def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, *, as_json: bool) -> None:
+    from zeroinit_cli.cli import reports
+    from zeroinit_cli.inspecting import inspect_tensors
+
+    [found] = inspect_tensors(checkpoint, (name,))
+    if image is not None:
+        _write_image(checkpoint, found, image)
+    if as_json:
+        out_json(reports.tensor_json(checkpoint, found.placed, found))
+        return
+    for line in reports.tensor_lines(found):
+        out(line)
+    if image is None:
+        _print_picture(checkpoint, found)
+
+
+def _print_picture(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
+    from zeroinit_cli.cli.picture import legend, most_cells, render
+    from zeroinit_cli.inspecting import draw, why_not_drawn
+    from zeroinit_cli.pictures.cells import caption
+
+    refusal = why_not_drawn(found)
+    if refusal is not None:
+        out(f"no picture: {refusal}")
+        return
+    rows, columns = most_cells()
+    picture = draw(checkpoint, found, most_rows=rows, most_columns=columns)
+    out(f"\n{render(picture)}\n")
+    out(f"{caption(picture)}\n{legend()}")
+
+
+def _write_image(checkpoint: "StoredCheckpoint", found: "InspectedTensor", image: Path) -> None:
+    from zeroinit_cli.files.replacing import guarded, replacing, write_all
+    from zeroinit_cli.inspecting import draw, why_not_drawn
+    from zeroinit_cli.pictures.cells import caption
+    from zeroinit_cli.pictures.files import MOST_CELLS, image_bytes
+
+    refusal = why_not_drawn(found)
+    if refusal is not None:
+        raise UsageError(f"cannot be drawn: {refusal}", where=f"tensor {found.placed.info.name!r}")
+    suffix = image.suffix.lower()
+    most = MOST_CELLS[suffix]
+    picture = draw(checkpoint, found, most_rows=most, most_columns=most)
+    with guarded(image, waiting=say), replacing(image) as file:
+        write_all(file, image_bytes(picture, suffix))
+    say(f"{printable(str(image))} written; {caption(picture)}")

@@ -1,0 +1,1 @@
+"""Tensors as pictures: cells that show means, signs as colours, PNG and SVG. No torch."""
