@@ -471,3 +471,12 @@ def test_a_last_bias_that_is_kept_is_warned_of() -> None:
             "--override 'branch.0.bias=zeros'",
         )
     ]
+
+    def attends() -> nn.Module:
+        module = Attends()
+        nn.init.ones_(module.attn.in_proj_bias)
+        return module
+
+    [(text, hint)] = texts(attends, "kept-bias")
+    assert text.endswith(": attn.in_proj_bias")
+    assert hint == "--override 'attn.in_proj_bias=zeros'"

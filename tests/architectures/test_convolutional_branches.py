@@ -168,6 +168,12 @@ def test_behind_an_activation_that_is_dead_at_0_nothing_is_zeroed(
             assert ends(block, residual) == {zero}
 
 
+def test_a_norm_behind_a_dead_activation_is_closed_but_no_layer_before_it() -> None:
+    block = Around(conv(), nn.ReLU(), nn.BatchNorm2d(8))
+    assert ends(block) == {"branch.2.weight"}
+    assert obstacles(block, "layer") == ["branch.1 (ReLU) stands before the add and is dead at 0"]
+
+
 @pytest.mark.parametrize(
     "activation",
     [

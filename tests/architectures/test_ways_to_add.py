@@ -141,6 +141,19 @@ def test_what_may_hide_a_residual_add_is_left_as_it_is_and_named(spelling: str) 
     assert [add.kind.name for add in structure.adds] == ["DISGUISED"]
 
 
+def _scaled(m: Any, x: Any) -> Any:
+    return m.alpha * x + m.beta * m.f(x)
+
+
+def test_a_sum_of_two_scaled_values_is_named_if_it_would_be_residual_without_their_scales() -> None:
+    one = nn.Parameter(torch.ones(1))
+    module = block(_scaled, alpha=one, beta=nn.Parameter(torch.ones(1)))
+    assert ends(module) == set()
+    assert classes(module) == ["SCALED"]
+    module = block(lambda m, x: m.alpha * m.f(x) + m.alpha * m.g(x), alpha=one)
+    assert classes(module) == ["PRODUCTS"]
+
+
 @fx.wrap
 def my_residual(x: Any, y: Any) -> Any:
     return x + y

@@ -48,11 +48,17 @@ class AddClass(StrEnum):
     EQUAL = "not residual: both ways have as many weight layers"
     TWO_BRANCHES = "not residual: each way has several weight layers"
     DISGUISED = "not known: no plain add, but of a value and what comes from it"
+    SCALED = "not known: adds a value and what comes from it, each scaled by a parameter"
 
     @property
     def is_residual(self) -> bool:
         """Whether the add closes a residual branch."""
         return self in (AddClass.IDENTITY, AddClass.FORK)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it may be residual, which only a person can tell."""
+        return self in (AddClass.DISGUISED, AddClass.SCALED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,18 +166,26 @@ def _classify(flow: DataFlow, terms: Sequence[Node]) -> _Found:
     live = [term for term in terms if flow.depends_on_input(term)]
     if len(live) < 2:
         return _with_parameters(flow, terms, live)
-    above = {term: flow.ancestors_among(live, term) for term in live}
+    if not all(_is_product(flow, term) for term in live):
+        return _relate(flow, live)
+    scaled = [_scaled(flow, term) for term in live]
+    values = [each for each in scaled if each is not None]
+    if len(values) == len(live) and _relate(flow, values)["kind"].is_residual:
+        return _Found(kind=AddClass.SCALED)
+    return _Found(kind=AddClass.PRODUCTS)
+
+
+def _relate(flow: DataFlow, terms: Sequence[Node]) -> _Found:
+    """What values that all depend on the input are to each other."""
+    above = {term: flow.ancestors_among(terms, term) for term in terms}
     if any(above.values()):
-        return _by_ancestors(flow, live, above)
-    if all(_is_product(flow, term) for term in live):
-        return _Found(kind=AddClass.PRODUCTS)
+        return _by_ancestors(flow, terms, above)
     sources: dict[Node, list[Node]] = {}
-    for term in live:
+    for term in terms:
         sources.setdefault(flow.source(term), []).append(term)
     found = [_by_fork(flow, each) for each in sources.values() if len(each) > 1]
-    return next((each for each in found if each["kind"].is_residual), None) or (
-        found[0] if found else _Found(kind=AddClass.FORKS)
-    )
+    found.sort(key=lambda each: not each["kind"].is_residual)
+    return found[0] if found else _Found(kind=AddClass.FORKS)
 
 
 def _with_parameters(flow: DataFlow, terms: Sequence[Node], live: Sequence[Node]) -> _Found:
@@ -292,10 +306,14 @@ def _is_enlarged(flow: DataFlow, fork: Node, term: Node) -> bool:
 
 def _is_product(flow: DataFlow, term: Node) -> bool:
     """Whether a term is a product of two values; what only passes it on does not matter."""
-    before = flow.passed_on(term)
-    while before is not None:
-        term, before = before, flow.passed_on(before)
+    term = flow.origin(term)
     return function_name(term) in PRODUCTS and len(flow.parents(term)) > 1
+
+
+def _scaled(flow: DataFlow, term: Node) -> Node | None:
+    """The value that a product scales by a parameter; None if both factors are values."""
+    factors = [each for each in flow.parents(flow.origin(term)) if flow.depends_on_input(each)]
+    return flow.itself(factors[0]) if len(factors) == 1 else None
 
 
 def _is_disguised(flow: DataFlow, node: Node) -> bool:

@@ -222,7 +222,7 @@ def _passing(code: Any, offset: int) -> bool | None:
     """
     instructions = [each for each in dis.get_instructions(code) if each.opname != "NOT_TAKEN"]
     places = {each.offset: index for index, each in enumerate(instructions)}
-    index = places[offset]
+    index = places.get(offset, len(instructions) - 1)
     asking = instructions[index]
     if asking.opname in ("COMPARE_OP", "CONTAINS_OP", "TO_BOOL"):
         index += 1  # asks by itself, from Python 3.13 on or about the items of a tuple

@@ -1,5 +1,6 @@
 """A module's forward as graphs: whole where torch.fx traces it, else part by part."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -61,7 +62,8 @@ def trace(module: nn.Module) -> Traced:
     The forward is that of training, whatever mode the module is in. One that draws at random which
     layers to pass shows another graph each time; then it is that of evaluation, with all of them.
     """
-    with untouched(module):
+    with untouched(module), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a forward that is looked at, not run
         before = chance_state()
         with in_mode(module, training=True):
             traced = _trace_all(module)

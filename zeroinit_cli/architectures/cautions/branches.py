@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from zeroinit_cli.architectures.branches import StepKind
 from zeroinit_cli.architectures.cautions.seen import Seen, counted, listed
 from zeroinit_cli.architectures.endings import BY_HAND, NONE_CLOSED
-from zeroinit_cli.architectures.residual import AddClass
 from zeroinit_cli.plans import Caution, Kept
 
 _SMALL = 0.1 + 1e-6  # CaiT's largest layer scale, as float32 rounds it
@@ -27,11 +26,7 @@ def untraced_parts(seen: Seen) -> Iterator[Caution]:
 
 def hidden_adds(seen: Seen) -> Iterator[Caution]:
     """What may add a branch to its shortcut without being a plain add."""
-    places = [
-        f"{add.name} in {add.place}"
-        for add in seen.structure.adds
-        if add.kind is AddClass.DISGUISED
-    ]
+    places = [f"{add.name} in {add.place}" for add in seen.structure.adds if add.kind.is_doubtful]
     if places:
         yield Caution(
             kind="hidden-add",
@@ -86,13 +81,14 @@ def damped_branches(seen: Seen) -> Iterator[Caution]:
 
 
 def kept_biases(seen: Seen) -> Iterator[Caution]:
-    """Layers that end a branch and keep a bias that is not 0."""
+    """Layers and blocks of attention that end a branch and keep a bias that is not 0."""
+    layers, blocks = (_ends(seen, kind) for kind in (StepKind.WEIGHT, StepKind.ATTENTION))
     biases = [
         name
-        for branch in seen.structure.branches
-        if branch.ending is not None and branch.ending.kind is StepKind.WEIGHT
-        for name in [f"{branch.ending.tensor.removesuffix('weight')}bias"]
-        if isinstance(seen.rules.get(name), Kept)
+        for name, rule in seen.rules.items()
+        if isinstance(rule, Kept) and name.endswith("bias")
+        if f"{name.removesuffix('bias')}weight" in layers
+        or any(name.startswith(f"{block}.") for block in blocks)
     ]
     if biases:
         yield Caution(
@@ -101,3 +97,9 @@ def kept_biases(seen: Seen) -> Iterator[Caution]:
             f"as constructed: {listed(biases)}",
             hint=f"--override '{biases[0]}=zeros'",
         )
+
+
+def _ends(seen: Seen, kind: StepKind) -> set[str]:
+    """The names of what ends branches in one way."""
+    endings = (branch.ending for branch in seen.structure.branches)
+    return {each.tensor for each in endings if each is not None and each.kind is kind}
