@@ -415,8 +415,8 @@ def test_parts_that_could_not_be_traced_are_warned_of() -> None:
 
     assert texts(lambda: nn.Sequential(Written(forward, f=nn.Linear(8, 8))), "untraced") == [
         (
-            "the forward of 0 (Written) could not be traced: what it adds or looks up by position "
-            "is not known, and no branch of it is closed",
+            "the forward of 0 (Written) could not be traced: what it adds itself, or looks up by "
+            "position, is not known; what it calls was looked at part by part",
             "--override 'NAME=zeros' closes a branch by the name of its last weight",
         )
     ]

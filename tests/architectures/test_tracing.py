@@ -126,6 +126,36 @@ def test_arguments_and_results_of_every_form(module: nn.Module) -> None:
     assert ends(module) == {"f.weight"}
 
 
+class NeedsBoth(nn.Module):
+    """A second input that has a default, but cannot be done without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = Around(nn.Linear(8, 8)), Around(nn.Linear(8, 8))
+
+    def forward(self, x: Any, y: Any = None) -> Any:
+        return self.one(x) + self.two(y)
+
+
+class NeedsIt(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.f = nn.Linear(8, 8)
+
+    def forward(self, x: Any, y: Any = None) -> Any:
+        x = x + self.f(x)
+        return x * y
+
+
+def test_an_argument_that_is_needed_is_given_even_if_it_has_a_default() -> None:
+    assert ends(NeedsBoth()) == {"one.branch.0.weight", "two.branch.0.weight"}
+    # called with one input it fails inside, but what it holds is known by itself
+    structure = find_structure(nn.Sequential(NeedsBoth()), "end")
+    assert closed(structure) == {f"0.{name}.branch.0.weight" for name in ("one", "two")}
+    assert structure.untraced == ()
+    assert ends(NeedsIt()) == {"f.weight"}
+
+
 class FirstOptional(nn.Module):
     """transformers' way: every argument has a default, and one of two is needed."""
 

@@ -30,6 +30,16 @@ _MAKERS = sorted(
 )
 """What torch makes of numbers alone: fx does not see that a number is one of its own."""
 
+_ARITHMETIC = (
+    operator.add,
+    operator.iadd,
+    operator.matmul,
+    operator.mul,
+    operator.sub,
+    operator.truediv,
+)
+_NOTHING_GIVEN = "an argument that has a default is needed all the same"
+
 _UNREGISTERED = "_unregistered_"
 """Begins the name of a module that is no submodule: made in a forward, or kept in a plain list."""
 
@@ -109,6 +119,8 @@ class Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Look into a submodule, or make it one node where that fails."""
+        if args and args[0] is None and self.is_leaf_module(m, ""):
+            raise TypeError(_NOTHING_GIVEN)
         last, depth = next(reversed(self.graph.nodes), None), len(self.module_stack)
         try:
             return super().call_module(m, forward, args, kwargs)
@@ -129,6 +141,12 @@ class Tracer(fx.Tracer):
                 "get_attr", name, (), {}, proxy_factory_fn=lambda node: _Read(node, self, attr_val)
             )
         return parameter_proxy_cache[name]
+
+    def create_node(self, kind: str, target: Any, args: Any, *rest: Any, **named: Any) -> fx.Node:
+        """Record a step; one that a run would refuse, since nothing is given to it, is an error."""
+        if target in _ARITHMETIC and any(each is None for each in args):
+            raise TypeError(_NOTHING_GIVEN)
+        return super().create_node(kind, target, args, *rest, **named)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """A value of the graph, as the forward sees it."""

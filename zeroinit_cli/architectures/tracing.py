@@ -85,24 +85,24 @@ def is_leaf(module: nn.Module) -> bool:
 
 def _trace_all(module: nn.Module) -> Traced:
     parts: list[Part] = []
-    untraced: dict[nn.Module, Untraced] = {}
+    untraced: list[Untraced] = []
     waiting, seen = [("", module)], {module}
     while waiting:
         path, each = waiting.pop()
-        known = _adds_nothing(each) or is_leaf(each) or is_weight_layer(each)
-        part = None if known else _best_part(path, each)
+        if is_leaf(each) and not is_stack(each):
+            continue
+        part = None if _adds_nothing(each) or is_weight_layer(each) else _best_part(path, each)
         if part is not None:
             parts.append(part)
-            closed = {name: part.modules[name] for name in part.unknown}
+            further = list(_not_seen_into(part))
         else:
-            closed = {} if known else {"": each}
-        for name, inner in closed.items():
-            full = _joined(path, name)
-            untraced.setdefault(inner, Untraced(path=full, module_type=type_name(inner)))
-        children = [child for child in _not_seen_into(path, each, part) if child[1] not in seen]
-        seen.update(child for _, child in children)
-        waiting += reversed(children)
-    return Traced(parts=tuple(parts), untraced=tuple(untraced.values()))
+            further = [(_joined(path, name), child) for name, child in each.named_children()]
+            if not _adds_nothing(each) and not is_weight_layer(each):
+                untraced.append(Untraced(path=path, module_type=type_name(each)))
+        fresh = [(name, inner) for name, inner in further if inner not in seen]
+        seen.update(inner for _, inner in fresh)
+        waiting += reversed(fresh)
+    return Traced(parts=tuple(parts), untraced=tuple(untraced))
 
 
 def _adds_nothing(module: nn.Module) -> bool:
@@ -110,23 +110,15 @@ def _adds_nothing(module: nn.Module) -> bool:
     return type(module).forward is nn.Module.forward or is_stack(module)
 
 
-def _not_seen_into(
-    path: str, module: nn.Module, part: Part | None
-) -> Iterator[tuple[str, nn.Module]]:
-    """The modules inside one that its graph, if it has one, does not look into."""
-    if part is None:
-        called = {"": module} if _adds_nothing(module) or not is_leaf(module) else {}
-    else:
-        called = {
-            name: part.modules[name]
-            for name in dict.fromkeys(
-                str(node.target) for node in part.graph.find_nodes(op="call_module", sort=True)
-            )
-            if name in part.unknown or is_stack(part.modules[name])
-        }
-    for name, each in called.items():
-        for inner, child in each.named_children():
-            yield _joined(path, name, inner), child
+def _not_seen_into(part: Part) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that a graph calls without looking into them, by their path in the whole.
+
+    What could not be traced as it was called there may still be traced by itself.
+    """
+    calls = part.graph.find_nodes(op="call_module", sort=True)
+    for name in dict.fromkeys(str(node.target) for node in calls):
+        if name in part.unknown or is_stack(part.modules[name]):
+            yield _joined(part.path, name), part.modules[name]
 
 
 def _best_part(path: str, module: nn.Module) -> Part | None:

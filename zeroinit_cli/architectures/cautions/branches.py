@@ -18,8 +18,8 @@ def untraced_parts(seen: Seen) -> Iterator[Caution]:
         names = [f"{each.path or 'the model'} ({each.module_type})" for each in untraced]
         yield Caution(
             kind="untraced",
-            text=f"the forward of {listed(names)} could not be traced: what it adds or looks up by "
-            "position is not known, and no branch of it is closed",
+            text=f"the forward of {listed(names)} could not be traced: what it adds itself, or "
+            "looks up by position, is not known; what it calls was looked at part by part",
             hint=BY_HAND,
         )
 

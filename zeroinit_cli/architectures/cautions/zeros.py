@@ -108,18 +108,22 @@ def _is_dead(seen: Seen, module: nn.Module) -> bool:
 
 def _is_closed(seen: Seen, attention: nn.Module) -> bool:
     """Whether the values of a block of attention are 0."""
-    block = attention_of(attention)
-    if block is None:
-        return False
-    if getattr(attention, "v_proj_weight", None) is not None:
-        return seen.is_zero(attention.v_proj_weight)
-    name = block.fused or (block.separate or ("",))[-1]  # of the separate ones v is the last
-    fused = getattr(attention, name)
-    rule: Rule | None = seen.rule(fused.weight if isinstance(fused, nn.Module) else fused)
+    rule: Rule | None = seen.rule(_values_weight(attention))
     if isinstance(rule, Transposed):
         rule = rule.of
     last = rule.parts[-1][1] if isinstance(rule, Split) else rule
     return isinstance(last, Zeros)
+
+
+def _values_weight(attention: nn.Module) -> object:
+    """The weight that projects values, alone or behind those of queries and keys."""
+    if getattr(attention, "v_proj_weight", None) is not None:  # MultiheadAttention of kdim or vdim
+        return attention.v_proj_weight
+    block = attention_of(attention)
+    if block is None:
+        return None
+    owner = getattr(attention, block.separate[2] if block.separate else str(block.fused))
+    return owner.weight if isinstance(owner, nn.Module) else owner
 
 
 def zero_heads(seen: Seen) -> Iterator[Caution]:
