@@ -99,6 +99,8 @@ def _check_folder(path: Path) -> None:
     folder = path.parent
     with reported_as_output(path):
         if not folder.is_dir():
+            if folder.is_symlink() or folder.exists():
+                raise OutputError("not a folder", where=str(folder))
             hint = f"mkdir -p {pasted(folder)}"
             raise OutputError("no such folder", where=str(folder), hint=hint)
         if not os.access(folder, os.W_OK | os.X_OK):

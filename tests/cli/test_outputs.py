@@ -2,11 +2,14 @@
 
 import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import MODEL, Command
+import zeroinit_cli
+from tests.cli.command import MODEL, Command, child
 from tests.cli.privileges import unprivileged
 
 
@@ -148,6 +151,8 @@ def test_a_folder_that_may_not_be_written_is_refused(
             ("--lock", "none/my.lock"),
             "error: no such folder in none\n\nhint: mkdir -p none\n",
         ),
+        ("file/a", (), "error: not a folder in file\n"),
+        ("looped/a", (), "error: not a folder in looped\n"),
         (
             "c",
             (),
@@ -182,6 +187,8 @@ def test_what_would_fail_or_harm_later_is_refused_before_the_work(
     zeroinit: Command, tmp_path: Path, output: str, options: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "looped").symlink_to("looped")
     (tmp_path / "linked.sha256").symlink_to("elsewhere")
     (tmp_path / ".c.zeroinit-guard").symlink_to("elsewhere")
     (tmp_path / ".d.sha256.zeroinit-part").mkdir()
@@ -189,6 +196,73 @@ def test_what_would_fail_or_harm_later_is_refused_before_the_work(
     result = zeroinit("generate", "no_such_model", "-o", output, *options)
     assert (result.code, result.out, result.err) == (2, "", message)
     assert names(tmp_path) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder of Linux")
+def test_a_folder_in_which_no_file_can_be_made_is_not_waited_for(tmp_path: Path) -> None:
+    done = child("generate", MODEL, "-o", "/proc/a", "--no-lock", cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr in (  # as root, and as another user
+        "error: cannot write the file in /proc/a\n  found: No such file or directory\n",
+        "error: cannot write the file in /proc/a\n  found: Permission denied\n",
+    )
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from zeroinit_cli.files.replacing import guarded
+
+with guarded(Path("a\\n")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_who_waits_for_another_writer_is_told_so_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        command = [sys.executable, "-m", "zeroinit_cli"]
+        arguments = ["generate", MODEL, "-o", "a\n", "--no-lock"]
+        with subprocess.Popen(
+            [*command, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        ) as waiter:
+            assert waiter.stderr is not None
+            said = waiter.stderr.readline()
+            assert said == b"waiting for another zeroinit that is writing a\\n\n"
+            assert names(tmp_path) == [".a\n.zeroinit-guard"]
+            holder.communicate()
+            said = waiter.stderr.read()
+            assert (waiter.wait(), said) == (
+                0,
+                b"a\\n written: 338 tensors, 5,530,712 bytes\n",
+            )
+    assert names(tmp_path) == ["a\n", "a\n.sha256"]
+
+
+def test_a_current_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = 'rmdir "$PWD"; exec "$@"'
+    command = ["bash", "-c", script, "bash", sys.executable, "-P", "-m", "zeroinit_cli", "verify"]
+    root = str(Path(zeroinit_cli.__file__).parents[1])
+    done = subprocess.run(
+        command,
+        cwd=tmp_path / "gone",
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "error: the system refused in the current folder, which is gone\n"
+        "  found: No such file or directory\n",
+    )
 
 
 def test_a_lock_in_a_folder_that_may_not_be_written_is_said_before_the_work(

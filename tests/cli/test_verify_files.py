@@ -233,10 +233,8 @@ def test_a_lock_is_known_by_its_name_or_by_how_it_begins(
             "error: no zeroinit.lock in {cwd}/sub\n"
             "\nhint: zeroinit generate SOURCE -o FILE writes one\n",
         ),
-        (
-            "no/file",
-            "error: no such folder in no\n",
-        ),
+        ("no/file", "error: no such folder in no\n"),
+        ("init.safetensors/x", "error: not a folder in init.safetensors\n"),
         (
             "none",
             "error: no entry for 'none' in zeroinit.lock\n"

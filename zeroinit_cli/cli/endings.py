@@ -1,6 +1,7 @@
 """What can end a command before its time: the exit code for it, and the words."""
 
 import traceback
+from pathlib import Path
 
 from typer.exceptions import TyperException
 
@@ -52,9 +53,17 @@ def _known(error: Exception) -> ZeroinitError | None:
                 "zeroinit verify --hash-only",
             )
         case OSError():
-            place = str(error.filename) if error.filename else "an operation on a file"
+            place = str(error.filename) if error.filename else _nameless_place()
             return ZeroinitError("the system refused", where=place, found=reason_of(error))
     return None
+
+
+def _nameless_place() -> str:
+    try:
+        Path.cwd()
+    except OSError:
+        return "the current folder, which is gone"
+    return "an operation on a file"
 
 
 def _report(error: Exception) -> str:

@@ -123,6 +123,8 @@ def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
+            # A folder where no file can be made, of /proc, looks to it like a guard that is held.
+            os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o666))
             waiting(f"waiting for another zeroinit that is writing {path}")
             lock.acquire()
     except PermissionError as error:

@@ -101,8 +101,9 @@ def _lock_in(folder: Path) -> Path:
     lock = folder / LOCK_NAME
     if is_there(lock):
         return lock
-    if not is_there(folder):
-        raise InputError("no such folder", where=str(folder))
+    if not folder.is_dir():
+        there = is_there(folder)
+        raise InputError("not a folder" if there else "no such folder", where=str(folder))
     below = sorted(str(found) for found in _locks_below(folder))
     more = ", ..." if len(below) > _MOST_NAMED else ""
     raise LockError(
