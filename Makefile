@@ -33,8 +33,8 @@ test-torch-free:
 	$(PYTHON) -m venv $(TORCH_FREE)
 	$(TORCH_FREE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		numpy typer rich pydantic PyYAML tomlkit filelock pytest pytest-timeout pytest-xdist
-	$(TORCH_FREE)/bin/python -m pytest tests/files tests/test_lock.py tests/test_torch_free.py \
-		tests/specs/test_tree.py tests/specs/test_show.py
+	$(TORCH_FREE)/bin/python -m pytest tests/files tests/lock tests/test_lock.py \
+		tests/test_torch_free.py tests/specs/test_tree.py tests/specs/test_show.py
 
 format: setup
 	$(BIN)/ruff check --fix .
