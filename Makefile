@@ -32,7 +32,7 @@ TORCH_FREE := $(VENV)-torch-free
 test-torch-free:
 	$(PYTHON) -m venv $(TORCH_FREE)
 	$(TORCH_FREE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		numpy typer rich pydantic PyYAML tomlkit filelock pytest pytest-timeout pytest-xdist
+		numpy typer rich pydantic PyYAML tomlkit filelock hypothesis pytest pytest-timeout pytest-xdist
 	$(TORCH_FREE)/bin/python -m pytest tests/files tests/lock tests/test_lock.py \
 		tests/test_torch_free.py tests/specs/test_tree.py tests/specs/test_show.py
 
