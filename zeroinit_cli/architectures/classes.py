@@ -86,5 +86,7 @@ def is_stack(module: nn.Module) -> bool:
 
 
 def type_name(module: nn.Module) -> str:
-    """The name of the module's class."""
-    return type(module).__name__
+    """The name of the module's class, as users know it."""
+    # torch's own name for the Linear layer in its attention, which differs from Linear in no value
+    hidden = nn.modules.linear.NonDynamicallyQuantizableLinear
+    return next(kind for kind in type(module).__mro__ if kind is not hidden).__name__
