@@ -150,10 +150,10 @@ def test_a_chain_of_projections_of_shortcuts_is_warned_of_from_four_expansions_o
     kind = "shortcut-chain"
     assert texts(resnet, kind) == [
         (
-            "4 batch norms stand behind 4 or more Sylvester expansions in a row, the projections "
-            "of shortcuts among them: 3.f.0.1, 3.shortcut.1, 4.f.0.1, 4.shortcut.1; while the "
-            "branches beside them are closed, whole channels cancel to 0 there, and each such "
-            "norm multiplies gradients by up to 316",
+            "4 batch norms stand behind 4 or more Sylvester expansions in a row, along the "
+            "shortcuts of branches that begin closed: 3.f.0.1, 3.shortcut.1, 4.f.0.1, "
+            "4.shortcut.1; whole channels cancel to 0 there at first, and each such norm "
+            "multiplies gradients by up to 316",
             "--expansion paley breaks the pattern that cancels",
         )
     ]

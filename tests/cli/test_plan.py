@@ -69,7 +69,7 @@ def test_chains_of_convolution_and_batch_norm_are_warned_of(zeroinit: Command) -
     assert "batch norms" not in zeroinit("plan", "vgg11_bn", "--expansion", "paley").err
     shortcuts = zeroinit("plan", "resnet50").err
     assert "without a skip" not in shortcuts
-    assert "the projections of shortcuts among them: layer3.0.downsample.1" in shortcuts
+    assert "shortcuts of branches that begin closed: layer3.0.downsample.1" in shortcuts
     assert "batch norms" not in zeroinit("plan", "resnet50", "--expansion", "paley").err
 
 

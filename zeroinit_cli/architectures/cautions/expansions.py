@@ -54,10 +54,10 @@ def shortcut_chains(seen: Seen) -> Iterator[Caution]:
         number = counted(len(affected), "batch norm stands", "batch norms stand")
         yield Caution(
             kind="shortcut-chain",
-            text=f"{number} behind {_SHORTCUTS} or more Sylvester expansions in a row, the "
-            f"projections of shortcuts among them: {listed(list(affected))}; while the branches "
-            "beside them are closed, whole channels cancel to 0 there, and each such norm "
-            f"multiplies gradients by up to {gain(list(affected.values()))}",
+            text=f"{number} behind {_SHORTCUTS} or more Sylvester expansions in a row, along the "
+            f"shortcuts of branches that begin closed: {listed(list(affected))}; whole channels "
+            "cancel to 0 there at first, and each such norm multiplies gradients by up to "
+            f"{gain(list(affected.values()))}",
             hint=_PALEY,
         )
 
