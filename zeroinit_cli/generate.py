@@ -11,7 +11,7 @@ from zeroinit_cli.errors import InputError, OutputError, UsageError
 from zeroinit_cli.files.replacing import guarded
 from zeroinit_cli.lock import LOCK_NAME, make_entry, update_lock
 from zeroinit_cli.options import Options
-from zeroinit_cli.outputs import check_lock, check_output
+from zeroinit_cli.outputs import check_lock, check_output, check_source
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
@@ -62,6 +62,7 @@ def generate(
             the message says what is missing beside it.
     """
     check_output(output)
+    check_source(source, output, lock)
     locked_path = ""
     if lock is not None:
         locked_path = check_lock(output, lock)

@@ -8,6 +8,7 @@ from zeroinit_cli.errors import OutputError, UsageError, pasted
 from zeroinit_cli.files.replacing import check_replaceable, is_reserved, reported_as_output
 from zeroinit_cli.lock import LOCK_NAME, read_lock
 from zeroinit_cli.lock.entries import plain_path
+from zeroinit_cli.source import Source
 
 _LOCK_SUFFIX = PurePath(LOCK_NAME).suffix
 
@@ -25,6 +26,28 @@ def check_output(output: Path) -> None:
     _check_place(output, "give the path that it points to, or remove it")
     _check_folder(output)
     _check_place(sidecar_path(output), "remove it")
+
+
+def check_source(source: Source, output: Path, lock: Path | None) -> None:
+    """Refuse to replace the spec that the checkpoint is made from.
+
+    Raises:
+        UsageError: the checkpoint or the lock would.
+        OutputError: it cannot be told.
+    """
+    if source.spec is None:
+        return
+    for where, path in (("--output", output), ("--lock", lock)):
+        if path is None:
+            continue
+        with reported_as_output(path):
+            if path.exists() and path.samefile(source.name):
+                raise UsageError(
+                    "the spec itself would be replaced",
+                    where=where,
+                    expected="a path of its own",
+                    found=str(path),
+                )
 
 
 def check_lock(output: Path, lock: Path) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,33 @@ def test_the_lock_is_neither_the_checkpoint_nor_its_sidecar(
         f"  found: {Path(lock)}\n",
     )
     assert names(tmp_path) == ["sub"]
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "found"),
+    [
+        (("-o", "./my.yaml", "--force"), "--output", "my.yaml"),
+        (("-o", "hard", "--force"), "--output", "hard"),
+        (("-o", "a", "--lock", "my.yaml"), "--lock", "my.yaml"),
+    ],
+)
+def test_nothing_replaces_the_spec_that_a_checkpoint_is_made_from(
+    zeroinit: Command, tmp_path: Path, options: tuple[str, ...], where: str, found: str
+) -> None:
+    spec = tmp_path / "my.yaml"
+    shutil.copy(Path(zeroinit_cli.__file__).parents[1] / "model_specs" / "autoencoder.yaml", spec)
+    (tmp_path / "hard").hardlink_to(spec)
+    text = spec.read_bytes()
+    result = zeroinit("generate", "my.yaml", *options)
+    assert (result.code, result.out, result.err) == (
+        2,
+        "",
+        f"error: the spec itself would be replaced in {where}\n"
+        "  expected: a path of its own\n"
+        f"  found: {found}\n",
+    )
+    assert spec.read_bytes() == text
+    assert names(tmp_path) == ["hard", "my.yaml"]
 
 
 def test_force_does_not_replace_the_lock_by_a_checkpoint(zeroinit: Command, tmp_path: Path) -> None:
