@@ -13,7 +13,15 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from tests.architectures.checks import CHECKS
-from tests.architectures.closings import Around, Written, begins_as_identity, closed, ends, tokens
+from tests.architectures.closings import (
+    Around,
+    Written,
+    begins_as_identity,
+    closed,
+    ends,
+    left_open,
+    tokens,
+)
 from zeroinit_cli.architectures.structure import find_structure
 from zeroinit_cli.architectures.tracing import trace
 
@@ -67,6 +75,16 @@ def test_one_such_submodule_hides_nothing_of_the_rest() -> None:
     structure = find_structure(whole, "end")
     assert [(each.path, each.module_type) for each in structure.untraced] == [("inner", "Written")]
     assert closed(structure) == {"f.weight", "g.weight", "inner.inside.branch.0.weight"}
+
+
+def test_a_weight_that_is_shared_with_what_is_not_seen_is_not_zeroed() -> None:
+    whole = block(_branches_on_data, inside=Around(nn.Linear(8, 8)))
+    assert closed(find_structure(whole, "end")) == {"inside.branch.0.weight"}
+    shared = whole.get_parameter("inside.branch.0.weight")
+    whole.get_submodule("f").register_parameter("weight", shared)
+    structure = find_structure(whole, "end")
+    assert closed(structure) == set()
+    assert left_open(structure) == ["inside.branch.0 (Linear) ends it and is used elsewhere too"]
 
 
 def test_a_branch_that_ends_in_such_a_submodule_is_left_open() -> None:
