@@ -106,5 +106,36 @@ class Gradients:
         return 1 - reached / sum(each.numel() for each in self.reached.values())
 
 
+def unused(model: nn.Module, images: Tensor, candidates: Sequence[Portion]) -> set[Portion]:
+    """The portions that the forward does not use: with 1 added to them it gives the same bits."""
+    before = _bits(model, images)
+    together = _bits_with(model, images, candidates)
+    if together == before:
+        return set(candidates)
+    return {each for each in candidates if _bits_with(model, images, [each]) == before}
+
+
+@torch.no_grad()
+def _bits(model: nn.Module, images: Tensor) -> list[bytes]:
+    output = model(images)
+    heads = (
+        [output] if isinstance(output, Tensor) else [each for each in output if each is not None]
+    )
+    return [each.numpy().tobytes() for each in heads]
+
+
+@torch.no_grad()
+def _bits_with(model: nn.Module, images: Tensor, moved: Sequence[Portion]) -> list[bytes]:
+    parameters = dict(model.named_parameters())
+    saved = {each.name: parameters[each.name].clone() for each in moved}
+    for each in moved:
+        each.of(parameters[each.name]).add_(1)
+    try:
+        return _bits(model, images)
+    finally:
+        for name, value in saved.items():
+            parameters[name].copy_(value)
+
+
 def _has_rows(name: str, tensor: Tensor) -> bool:
     return name.endswith("weight") and tensor.ndim > 1

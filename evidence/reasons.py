@@ -120,6 +120,8 @@ class Reasons(fx.Interpreter):
             users = self._flow.users(node)
             if self._seen[node.name].arrives[channel]:
                 self._known[key] = None
+            elif self._flow.is_result(node):
+                self._known[key] = "it is an output that the loss gives no gradient"
             elif not users:
                 self._known[key] = "nothing uses it"
             else:  # of several the last: past the branches that fork off, to the add

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from evidence.portions import Gradients, portions
+from evidence.portions import Gradients, portions, unused
 from evidence.reasons import Reasons
 from evidence.records import Setting, StartRecord, finite
 from evidence.watching import Watch, gradient_norms
 from zeroinit_cli.plans import Plan
 
+_UNUSED = "the forward does not use it"
 _LATE = 2  # steps: a value or scale that was 0 has moved at step 1, and what it hid gets gradient
 
 
@@ -98,7 +99,11 @@ class _Run:
     def _explain(self, reasons: Reasons) -> None:
         """After the last backward pass and before its update."""
         never = self._gradients.never()
-        self._never = _grouped((reasons.why(each.name, each.rows[0]), each.label) for each in never)
+        without_use = unused(self._model, self._images, never) if never else set()
+        self._never = _grouped(
+            (_UNUSED if each in without_use else reasons.why(each.name, each.rows[0]), each.label)
+            for each in never
+        )
         rows = self._gradients.idle_rows().items()
         idle = Counter(reasons.why(name, row) for name, found in rows for row in found)
         self._idle = dict(sorted(idle.items()))

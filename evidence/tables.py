@@ -147,7 +147,10 @@ def _reasons(records: Sequence[ModelRecord]) -> Iterator[str]:
     for record in records:
         for name, start in (("ZerO's", record.zero), ("torch's", record.own)):
             for reason, labels in start.never.items():
-                yield f"- {record.model}, {name} start, never: {', '.join(labels)}: {reason}"
+                patterns = Counter(re.sub(r"\d+", "*", label) for label in labels)
+                found = ", ".join(f"`{each}` ({count})" for each, count in patterns.items())
+                yield f"- {record.model}, {name} start, never: {found}: {reason}"
+    yield ""
     yield "Idle rows over all models, by what stands in the way at the last step:"
     yield ""
     own: Counter[str] = Counter()

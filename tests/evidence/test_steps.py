@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 
 from evidence.records import Setting, StartRecord
 from evidence.steps import first_steps
@@ -30,6 +30,14 @@ def run(model: nn.Module, plan: Plan = NO_PLAN, steps: int = 3) -> StartRecord:
 
 def head(channels: int) -> list[nn.Module]:
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 4)]
+
+
+def fused(name: str, rows: int) -> Plan:
+    """A plan that splits one weight into q, k and v."""
+    third = rows // 3
+    rule = Split(parts=((third, Identity()), (third, Zeros()), (third, Zeros())))
+    info = TensorInfo(name=name, shape=(rows, 3), dtype=FLOATS[0])
+    return Plan(tensors=(PlannedTensor(info=info, rule=rule, reason="", module_type=""),))
 
 
 @pytest.fixture(autouse=True)
@@ -145,8 +153,38 @@ def test_a_parameter_that_nothing_uses_never_gets_a_gradient() -> None:
     model = nn.Sequential(*head(3))
     model.register_parameter("spare", nn.Parameter(torch.ones(2)))
     record = run(model)
-    assert record.never == {"inside a block that is not looked into": ["spare"]}
+    assert record.never == {"the forward does not use it": ["spare"]}
     assert record.idle_elements == pytest.approx(2 / (2 + 4 * 3 + 4))
+
+
+class KeyWithoutBias(nn.Module):
+    """Uses the first and the last third of its bias, as Swin v2 does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(3, 6)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        bias = self.qkv.bias.clone()
+        bias[2:4].zero_()
+        value = linear(images.mean((2, 3)), self.qkv.weight, bias)
+        return self.head(value)  # type: ignore[no-any-return]  # of Linear
+
+
+def test_a_third_of_a_bias_that_the_forward_sets_to_0_never_gets_a_gradient() -> None:
+    plan = fused("qkv.weight", 6)
+    record = run(KeyWithoutBias(), plan)
+    assert record.never == {"the forward does not use it": ["qkv.bias[k]"]}
+
+
+def test_an_output_of_no_probability_gets_no_gradient() -> None:
+    classifier = nn.Linear(3, 4)
+    classifier.bias.data[3] = -1e4
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier)
+    images, labels = data()
+    record = first_steps(model, NO_PLAN, images, labels % 3, SETTING)
+    assert record.idle == {"it is an output that the loss gives no gradient": 1}
 
 
 class Attention(nn.Module):
@@ -166,17 +204,7 @@ class Attention(nn.Module):
 
 def test_value_key_and_query_get_their_first_gradients_one_after_the_other() -> None:
     name = "attention.in_proj_weight"
-    plan = Plan(
-        tensors=(
-            PlannedTensor(
-                info=TensorInfo(name=name, shape=(9, 3), dtype=FLOATS[0]),
-                rule=Split(parts=((3, Identity()), (3, Zeros()), (3, Zeros()))),
-                reason="",
-                module_type="",
-            ),
-        )
-    )
-    record = run(Attention(), plan, steps=4)
+    record = run(Attention(), fused(name, 9), steps=4)
     assert record.arrivals["1"] >= 1
     assert f"{name}[q]" in record.late["2"]
     assert f"{name}[k]" not in {label for labels in record.late.values() for label in labels}
