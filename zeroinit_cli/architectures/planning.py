@@ -106,7 +106,8 @@ def _plan_entries(
     where: str,
     types: Types,
 ) -> Plan:
-    with _in_training(module):
+    # a device that a caller has made the default must not reach what the graph computes
+    with _in_training(module), torch.device("cpu"):
         structure = find_structure(module, options.residual)
     kinds = _kinds(entries, structure, options)
     if isinstance(witness, OneModule):

@@ -93,7 +93,9 @@ def chance_state() -> tuple[Any, ...]:
 def restore_chance(state: tuple[Any, ...]) -> None:
     """Put back what `chance_state` gave."""
     torchs, pythons, numpys = state
-    torch.default_generator.set_state(torch.tensor(list(torchs), dtype=torch.uint8))
+    # on the CPU, whatever device a caller has made the default
+    state_of_torch = torch.tensor(list(torchs), dtype=torch.uint8, device="cpu")
+    torch.default_generator.set_state(state_of_torch)
     random.setstate(pythons)
     np.random.set_state(numpys)
 
