@@ -336,6 +336,17 @@ def test_two_zeros_beside_each_other_or_around_a_skip_are_not_in_series() -> Non
     assert texts(gated, "double-zero", "g.weight=zeros") != []
 
 
+def test_a_zero_that_also_goes_elsewhere_gets_its_gradient_there() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        h = m.f(x)
+        return m.head(x + m.g(h)), m.head(h)
+
+    def net() -> nn.Module:
+        return Written(forward, **{name: nn.Linear(8, 8) for name in ("f", "g", "head")})
+
+    assert texts(net, "double-zero", "f.weight=zeros") == []
+
+
 class ZeroTimesZero(nn.Module):
     """A raw weight that its constructor set to 0, under a scale that it set to 0 too."""
 

@@ -198,6 +198,23 @@ def test_where_no_layer_stands_between_there_is_no_branch(spelling: str) -> None
     assert classes(block(WITHOUT_LAYER[spelling])) == ["NO_LAYER"]
 
 
+ABOVE = {
+    "a norm alone": lambda m, x: (lambda y: m.h(y + m.norm(y)))(m.f(x)),
+    "a scale of 1 alone": lambda m, x: (lambda y: m.h(y + m.one * y))(m.f(x)),
+    "beside another branch": lambda m, x: (lambda y: m.h(y + m.norm(y) + m.g(y)))(m.f(x)),
+}
+
+
+@pytest.mark.parametrize("spelling", ABOVE)
+def test_what_lies_above_the_fork_is_no_part_of_a_branch(spelling: str) -> None:
+    module = block(ABOVE[spelling], norm=nn.LayerNorm(8), one=nn.Parameter(torch.ones(8)))
+    for residual in ("end", "layer"):
+        structure = find_structure(module, residual)
+        assert closed(structure) <= {"norm.weight", "g.weight"}
+        if "norm.weight" not in closed(structure):
+            assert left_open(structure) == ["it has no weight layer"]
+
+
 TUPLES = {
     "a tuple and the rest": lambda m, x: operator.add((m.g(m.f(x)),), m.attn(x, x, x)[1:]),
     "the rest and a tuple": lambda m, x: operator.add(m.attn(x, x, x)[1:], (m.g(m.f(x)),)),

@@ -83,12 +83,15 @@ class _Place:
 
 
 def steps_of(flow: DataFlow, add: Add, branch: Node) -> list[Step]:
-    """The steps of a branch from the add up to its last weight layer."""
+    """The steps of a branch from the add up to its last weight layer.
+
+    What lies above the value that the branch leaves is no part of it.
+    """
     steps: list[Step] = []
     gates: list[Node] = []
     node: Node | None = branch
     after: Node | None = None
-    while node is not None:
+    while node is not None and node is not add.start and node not in add.trunks:
         place = _place(flow, node, add.start)
         if place.gate is not None:
             gates.append(place.gate)
