@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from tests.architectures.closings import (
     Around,
+    Written,
     begins_as_identity,
     classes,
     closed,
@@ -196,6 +197,31 @@ def test_the_same_holds_for_functions(activation: Any) -> None:
             return x + activation(self.conv(x))
 
     [obstacle] = obstacles(Block())
+    assert obstacle.endswith("stands before the add and is dead at 0")
+
+
+def _as_a_statement(m: Any, x: Any) -> Any:
+    out = m.conv(x)
+    out.relu_()
+    return x + out
+
+
+def _as_a_function(m: Any, x: Any) -> Any:
+    out = m.conv(x)
+    functional.relu(out, inplace=True)
+    return x + out
+
+
+def _as_a_module(m: Any, x: Any) -> Any:
+    out = m.conv(x)
+    m.relu(out)
+    return x + out
+
+
+@pytest.mark.parametrize("forward", [_as_a_statement, _as_a_function, _as_a_module])
+def test_and_for_what_is_written_in_place_and_seen_by_later_uses(forward: Any) -> None:
+    block = Written(forward, conv=conv(), relu=nn.ReLU(inplace=True))
+    [obstacle] = obstacles(block)
     assert obstacle.endswith("stands before the add and is dead at 0")
 
 

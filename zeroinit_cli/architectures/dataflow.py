@@ -58,7 +58,7 @@ class DataFlow:
         current: dict[Node, Node] = {}  # what a value is now, after writes in place
         for node in part.graph.nodes:
             self._add(node, [current.get(each, each) for each in node.all_input_nodes])
-            if _writes(node) and node.all_input_nodes:
+            if self._writes(node) and node.all_input_nodes:
                 current[node.all_input_nodes[0]] = node
 
     @cached_property
@@ -237,7 +237,7 @@ class DataFlow:
         if node.op == "get_attr":
             value = self.tensor(node).detach()
             return None if value.is_meta else value
-        if node.op not in ("call_function", "call_method") or _writes(node):
+        if node.op not in ("call_function", "call_method") or self._writes(node):
             return None
         inputs = {each: self.constant(each) for each in node.all_input_nodes}
         if not inputs or any(value is None for value in inputs.values()):
@@ -271,6 +271,18 @@ class DataFlow:
             self._users[each].append(node)
         if node.op == "placeholder" or not self._from_input.isdisjoint(carried):
             self._from_input.add(node)
+
+    def _writes(self, node: Node) -> bool:
+        """Whether a node changes its first argument, so that later uses of that see the change."""
+        if node.op == "call_module":
+            return bool(getattr(self.module(node), "inplace", False))
+        if node.kwargs.get("inplace") is True:
+            return True
+        if node.op == "call_method":
+            name = str(node.target)
+        else:
+            name = getattr(node.target, "__name__", "") if node.op == "call_function" else ""
+        return name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))
 
     def _above(self, node: Node, first: int) -> Iterator[Node]:
         """The values that go into one, no further up than an index."""
@@ -311,17 +323,6 @@ def _carries(node: Node, first: Node | None, carried: list[Node]) -> bool:
     if name in PICKS:  # an index carries no data into what it picks
         return first in carried
     return bool(carried)
-
-
-def _writes(node: Node) -> bool:
-    """Whether a node changes its first argument, so that later uses of that see the change."""
-    if node.op == "call_method":
-        name = str(node.target)
-    elif node.op == "call_function":
-        name = getattr(node.target, "__name__", "")
-    else:
-        return False
-    return name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))
 
 
 def _meet(

@@ -1,9 +1,9 @@
 """torch.fx, taught to go on where a forward asks for what only a run would tell.
 
 Much of that can be answered without one: an argument that has a default is not given, a check that
-can only raise does not, `arange` and its like of a size are values like others, a checkpointed call
-is a call, and a layer made on the spot is a layer. What still stops is one submodule, not the
-whole: it becomes one node of the graph, and is named.
+can only raise does not, `arange` and its like of a size are values like others, and a layer made on
+the spot is a layer. What still stops is one submodule, not the whole: it becomes one node of the
+graph, and is named.
 """
 
 import dis
@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.utils.checkpoint
 from torch import fx, nn
 
 from zeroinit_cli.architectures.operations import words
@@ -78,7 +77,7 @@ class Tracer(fx.Tracer):
         self, root: nn.Module | Callable[..., Any], concrete_args: dict[str, Any] | None = None
     ) -> fx.Graph:
         """The forward of a module as a graph."""
-        with _makers_recorded(), _checkpoints_called():
+        with _makers_recorded():
             return super().trace(root, concrete_args)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -304,22 +303,3 @@ def _flat(arguments: Any) -> Iterator[Any]:
             yield from _flat(each)
         else:
             yield each
-
-
-class _Called:
-    """Stands for autograd's function of checkpoints, which takes tensors only."""
-
-    @staticmethod
-    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
-        return function(*args)
-
-
-@contextmanager
-def _checkpoints_called() -> Iterator[None]:
-    module: Any = torch.utils.checkpoint
-    original = module.CheckpointFunction
-    module.CheckpointFunction = _Called
-    try:
-        yield
-    finally:
-        module.CheckpointFunction = original
