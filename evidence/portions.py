@@ -1,5 +1,6 @@
 """The parameters of a model, fused projections one by one, and what gradient each has had."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -107,34 +108,30 @@ class Gradients:
 
 
 def unused(model: nn.Module, images: Tensor, candidates: Sequence[Portion]) -> set[Portion]:
-    """The portions that the forward does not use: with 1 added to them it gives the same bits."""
-    before = _bits(model, images)
-    together = _bits_with(model, images, candidates)
-    if together == before:
+    """The portions that the forward does not use: as NaN they leave every bit of the outputs."""
+    before = _bits(model, images, [])
+    if _bits(model, images, candidates) == before:
         return set(candidates)
-    return {each for each in candidates if _bits_with(model, images, [each]) == before}
+    return {each for each in candidates if _bits(model, images, [each]) == before}
 
 
 @torch.no_grad()
-def _bits(model: nn.Module, images: Tensor) -> list[bytes]:
-    output = model(images)
+def _bits(model: nn.Module, images: Tensor, spoilt: Sequence[Portion]) -> list[bytes]:
+    """The outputs with some portions not numbers; the model is left as it was."""
+    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    saved = {name: each.clone() for name, each in model.named_buffers()}  # a batch norm's averages
+    saved |= {each.name: state[each.name].clone() for each in spoilt}
+    for each in spoilt:
+        each.of(state[each.name]).fill_(math.nan)
+    try:
+        output = model(images)
+    finally:
+        for name, value in saved.items():
+            state[name].copy_(value)
     heads = (
         [output] if isinstance(output, Tensor) else [each for each in output if each is not None]
     )
     return [each.numpy().tobytes() for each in heads]
-
-
-@torch.no_grad()
-def _bits_with(model: nn.Module, images: Tensor, moved: Sequence[Portion]) -> list[bytes]:
-    parameters = dict(model.named_parameters())
-    saved = {each.name: parameters[each.name].clone() for each in moved}
-    for each in moved:
-        each.of(parameters[each.name]).add_(1)
-    try:
-        return _bits(model, images)
-    finally:
-        for name, value in saved.items():
-            parameters[name].copy_(value)
 
 
 def _has_rows(name: str, tensor: Tensor) -> bool:

@@ -157,6 +157,18 @@ def test_a_parameter_that_nothing_uses_never_gets_a_gradient() -> None:
     assert record.idle_elements == pytest.approx(2 / (2 + 4 * 3 + 4))
 
 
+def test_a_layer_that_is_dead_as_a_whole_is_used_all_the_same() -> None:
+    conv, norm = nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5)
+    norm.bias.data.fill_(-1e6)
+    model = nn.Sequential(conv, norm, nn.ReLU(), *head(5))
+    record = run(model)
+    assert record.never == {
+        "its input is 0": ["5.weight"],
+        "the activation after it is never positive": ["0.weight", "0.bias", "1.weight", "1.bias"],
+    }
+    assert all(torch.isfinite(each).all() for each in model.buffers())
+
+
 class KeyWithoutBias(nn.Module):
     """Uses the first and the last third of its bias, as Swin v2 does."""
 
