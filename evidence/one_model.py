@@ -23,6 +23,7 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Caution, Plan
 
 STEPS = 5
+LEARNING_RATE = 0.01
 _MOST_MEMORY = 16_000_000_000  # bytes of address space: a model that wants more fails alone
 _SMALL = (8, 96)  # images, pixels
 _FIXED = {  # models that take one size only, or that mean one: fewer images then
@@ -35,13 +36,13 @@ _FIXED = {  # models that take one size only, or that mean one: fewer images the
 }
 
 
-def setting_of(name: str, steps: int) -> Setting:
+def setting_of(name: str, steps: int, learning_rate: float) -> Setting:
     """What a model is measured under."""
     batch, pixels = next((_FIXED[each] for each in _FIXED if name.startswith(each)), _SMALL)
     return Setting(
         batch=batch,
         pixels=pixels,
-        learning_rate=0.01,
+        learning_rate=learning_rate,
         steps=steps,
         auxiliary=0.3,
         torch=torch.__version__.partition("+")[0],
@@ -58,15 +59,15 @@ def _in_words(caution: Caution) -> str:
     return f"{caution.text}; {caution.hint}" if caution.hint else caution.text
 
 
-def measure(name: str, steps: int, folder: Path) -> ModelRecord:
+def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
     """The starts of a model, one after the other, so that only one is in memory.
 
     Args:
         name: of the model.
-        steps: how many.
+        setting: under which.
         folder: where its checkpoint may lie for a moment.
     """
-    setting, plan = setting_of(name, steps), plan_of(name)
+    plan = plan_of(name)
     images, labels = photographs(setting.batch, setting.pixels)
     model = zero_start(name, plan, folder)
     branches = _branches(model.train(), images)
@@ -118,11 +119,13 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("file", type=Path)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     torch.set_num_threads(1)  # so that the sums, and their rounding, do not depend on the machine
+    setting = setting_of(arguments.model, arguments.steps, arguments.learning_rate)
     with tempfile.TemporaryDirectory() as folder:
-        write_record(arguments.file, measure(arguments.model, arguments.steps, Path(folder)))
+        write_record(arguments.file, measure(arguments.model, setting, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -67,10 +67,9 @@ def update_document(path: Path, records: Sequence[ModelRecord]) -> None:
 def _sizes(record: ModelRecord) -> list[str]:
     zero, own, paley = record.zero, record.own, record.paley
     ratio = _ratio(record)
-    warned = [kind for kind in record.cautions if kind != _EVERYWHERE]
     return [
         record.model,
-        ", ".join(warned) or "-",
+        ", ".join(_warned(record)) or "-",
         _number(own.largest_gradient),
         _number(zero.largest_gradient),
         _number(ratio) if ratio is not None and ratio < _LARGE else f"**{_number(ratio)}**",
@@ -103,7 +102,9 @@ def _ratio(record: ModelRecord) -> float | None:
 def _number(value: float | None) -> str:
     if value is None:
         return "not finite"
-    return f"{value:.2g}" if value < 1000 else f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    if value < 1000:
+        return f"{value:.2g}" if value < 10 else f"{value:.0f}"
+    return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
 def _percent(part: int, whole: int) -> str:
@@ -126,30 +127,43 @@ def _by_step(start: StartRecord) -> str:
 
 
 def _largest(records: Sequence[ModelRecord]) -> Iterator[str]:
-    """What explodes, and where."""
+    """What explodes and whether the plan says so, and what is not finite in the end."""
     found = [each for each in records if (_ratio(each) or _LARGE) >= _LARGE]
-    silent = [each for each in found if not set(each.cautions) - {_EVERYWHERE}]
+    silent = [each for each in found if not _warned(each)]
+    calm = [each for each in records if each not in found and _warned(each)]
     yield (
         f"Over {_LARGE} times torch's largest gradient: {len(found)} of {len(records)}. The plan "
-        f"warns of {len(found) - len(silent)} of these by more than {_EVERYWHERE}; the others:"
+        f"warns of {len(found) - len(silent)} of these by more than {_EVERYWHERE}, and of "
+        f"{len(calm)} that are not over it."
     )
     yield ""
     for record in silent:
-        yield f"- {record.model}, in `{record.zero.largest_gradient_of}`"
+        where = record.zero.largest_gradient_of
+        yield f"- {record.model} explodes in `{where}`, and the plan does not warn of it."
+    for record in calm:
+        yield f"- {record.model} is warned of ({', '.join(_warned(record))}), and does not explode."
     for record in records:
-        for name, start in (("ZerO's", record.zero), ("torch's", record.own)):
+        for name, start in _starts(record):
             if start.not_finite is not None:
-                yield f"- {record.model}, {name} start: not finite, {start.not_finite}"
+                yield f"- {record.model} from {name} start is not finite at {start.not_finite}."
+
+
+def _warned(record: ModelRecord) -> list[str]:
+    return [kind for kind in record.cautions if kind != _EVERYWHERE]
+
+
+def _starts(record: ModelRecord) -> tuple[tuple[str, StartRecord], ...]:
+    return ("torch's", record.own), ("ZerO's", record.zero)
 
 
 def _reasons(records: Sequence[ModelRecord]) -> Iterator[str]:
     """Why parameters and rows got nothing."""
     for record in records:
-        for name, start in (("ZerO's", record.zero), ("torch's", record.own)):
+        for name, start in _starts(record):
             for reason, labels in start.never.items():
                 patterns = Counter(re.sub(r"\d+", "*", label) for label in labels)
                 found = ", ".join(f"`{each}` ({count})" for each, count in patterns.items())
-                yield f"- {record.model}, {name} start, never: {found}: {reason}"
+                yield f"- {record.model} from {name} start, never {found}: {reason}."
     yield ""
     yield "Idle rows over all models, by what stands in the way at the last step:"
     yield ""

@@ -94,15 +94,27 @@ def test_every_number_of_a_record_is_in_the_tables() -> None:
     assert "- **resnet18: layer1.0 is not what the plan says.**" in lines
 
 
-def test_what_explodes_is_listed_where_no_plan_warns_of_it() -> None:
-    lines = markdown([RECORD, WARNED]).splitlines()
+def test_what_explodes_is_set_against_what_the_plan_warns_of() -> None:
+    calm = replace(WARNED, model="efficientnet_b4", zero=OWN)
+    lines = markdown([RECORD, WARNED, calm]).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Over 100 times"))
+    assert lines[start : start + 6] == [
+        "Over 100 times torch's largest gradient: 2 of 3. The plan warns of 1 of these by more "
+        "than equal-rows, and of 1 that are not over it.",
+        "",
+        "- resnet18 explodes in `layer2.0.downsample.0.weight`, and the plan does not warn of it.",
+        "- efficientnet_b4 is warned of (batch-norm-chain), and does not explode.",
+        "- resnet18 from ZerO's start is not finite at step 2: the output of layer1.0.bn1.",
+        "- vgg11_bn from ZerO's start is not finite at step 2: the output of layer1.0.bn1.",
+    ]
+
+
+def test_parameters_without_a_gradient_are_counted_by_pattern() -> None:
+    never = {"nothing uses it": ["blocks.0.qkv.bias[k]", "blocks.10.qkv.bias[k]"]}
+    lines = markdown([replace(RECORD, zero=replace(ZERO, never=never))]).splitlines()
     assert (
-        "Over 100 times torch's largest gradient: 2 of 2. "
-        "The plan warns of 1 of these by more than equal-rows; the others:"
+        "- resnet18 from ZerO's start, never `blocks.*.qkv.bias[k]` (2): nothing uses it."
     ) in lines
-    assert "- resnet18, in `layer2.0.downsample.0.weight`" in lines
-    assert not [line for line in lines if line.startswith("- vgg11_bn, in")]
-    assert ("- resnet18, ZerO's start: not finite, step 2: the output of layer1.0.bn1") in lines
 
 
 def test_a_gradient_that_is_not_finite_explodes() -> None:
