@@ -1,6 +1,7 @@
 """Each warning of a plan: a module that must bring it about, one that must not, and its words."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -225,8 +226,8 @@ def test_residual_none_is_warned_of_where_there_are_branches() -> None:
     ]
     assert texts(net, "residual-none") == []
     assert texts(lambda: nn.Linear(8, 8), "residual-none", residual="none") == []
-    attention = lambda: nn.TransformerEncoderLayer(8, 2, 8)  # noqa: E731 - a factory
-    assert "residual-none" in cautions(attention, residual="none")
+    layer = partial(nn.TransformerEncoderLayer, 8, 2, 8)
+    assert "residual-none" in cautions(layer, residual="none")
 
 
 def test_activations_double_in_each_open_block() -> None:
@@ -389,7 +390,9 @@ def test_a_zero_head_is_warned_of_where_nothing_normalizes() -> None:
     assert texts(lambda: Around(nn.Linear(8, 8)), kind) == []  # the last layer closes a branch
 
     def two_heads() -> nn.Module:
-        forward = lambda m, x: (m.a(m.body(x)), m.b(m.body(x)))  # noqa: E731 - a forward
+        def forward(m: Any, x: Any) -> Any:
+            return m.a(m.body(x)), m.b(m.body(x))
+
         return Written(forward, **{name: nn.Linear(8, 8) for name in ("body", "a", "b")})
 
     [(text, _)] = texts(two_heads, kind, "[ab].weight=zeros")

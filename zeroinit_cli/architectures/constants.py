@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from zeroinit_cli.architectures.building import Factory, is_weight
+from zeroinit_cli.architectures.cautions.seen import listed
 from zeroinit_cli.architectures.classes import is_norm
 from zeroinit_cli.architectures.entries import Entry
 from zeroinit_cli.architectures.kinds import Constructed, Kind
@@ -20,7 +21,6 @@ from zeroinit_cli.errors import PlanError
 from zeroinit_cli.plans import Caution, Kept, Plan
 
 HOW_TO_BUILD = "give a function that builds the module: build=lambda: Model(...)"
-_SHOWN = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,15 +150,10 @@ def unproven(plan: Plan, kinds: Iterable[tuple[Entry, Kind]]) -> tuple[Caution, 
         ("random-unproven", "taken for random, though it may be a constant", replaced),
     )
     return tuple(
-        Caution(kind=kind, text=f"{doubt}: {_listed(names)}", hint=HOW_TO_BUILD)
+        Caution(kind=kind, text=f"{doubt}: {listed(names)}", hint=HOW_TO_BUILD)
         for kind, doubt, names in doubts
         if names
     )
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_uniform(tensor: torch.Tensor) -> bool:
