@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 _WRONG = 2
 
-app = typer.Typer(help="Validate a YAML spec, print the language's schema, fill in defaults.")
+app = typer.Typer(
+    add_completion=False,
+    help="Validate a YAML spec, print the language's schema, fill in defaults.",
+)
 
 
 @app.command("check")
