@@ -1,6 +1,7 @@
 """Prove that locked checkpoints are what their sources give: derive, reproduce, compare."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,18 +51,20 @@ def verify_locked(
     """
     results: list[Verified | Unanswered] = []
     for locked in locked_checkpoints(paths):
+        result: Verified | Unanswered
         try:
             locked.check_place()
-            results.append(
+            result = (
                 verify_hash(locked, ignore_missing=ignore_missing)
                 if hash_only
                 else verify_entry(locked, ignore_missing=ignore_missing, progress=progress)
             )
         except ZeroinitError as error:
-            results.append(Unanswered(path=locked.path, error=error))
+            result = Unanswered(path=locked.path, error=error)
         except MemoryError:  # this one's, whose arguments a stranger may have chosen
             no_memory = ZeroinitError("out of memory", where=str(locked.path))
-            results.append(Unanswered(path=locked.path, error=no_memory))
+            result = Unanswered(path=locked.path, error=no_memory)
+        results.append(replace(result, lock=locked.lock, line=locked.line))
     return results
 
 
@@ -94,7 +97,8 @@ def verify_entry(
     if differing:
         findings.append(Finding(outcome=Outcome.UNREPRODUCED, lines=differing))
     if changed:
-        findings.append(Finding(outcome=Outcome.CHANGED, lines=changed))
+        differences = comparison.differences if comparison and not differing else ()
+        findings.append(Finding(outcome=Outcome.CHANGED, lines=changed, differences=differences))
     if not there and not ignore_missing:
         findings.append(Finding(outcome=Outcome.MISSING, lines=("no such file",)))
     return Verified(
@@ -132,8 +136,9 @@ def verify_source(
     from zeroinit_cli.architectures import plan_source
 
     comparison = _compare(plan_source(source, options), path, progress)
-    lines = comparison_lines(comparison)
-    findings = (Finding(outcome=Outcome.CHANGED, lines=lines),) if lines else ()
+    lines, differences = comparison_lines(comparison), comparison.differences
+    changed = Finding(outcome=Outcome.CHANGED, lines=lines, differences=differences)
+    findings = (changed,) if lines else ()
     checked = () if findings else ("the file has the bytes that the source gives",)
     return Verified(path=path, checked=checked, findings=findings)
 

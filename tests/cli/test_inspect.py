@@ -265,7 +265,7 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("x.safetensors", "--format", "jsn"),
-        "error: unknown choice in --format\n  expected: human, json\n  found: 'jsn'\n"
+        "error: unknown choice in --format\n  expected: human, json, github\n  found: 'jsn'\n"
         "\nhint: did you mean json?\n",
     ),
     (

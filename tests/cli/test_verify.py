@@ -239,12 +239,16 @@ def test_json_says_the_same_with_the_same_code(zeroinit: Command, made: Path) ->
         {
             "checkpoints": [
                 {
+                    "causes": [],
                     "checked": [
                         "the source gives the locked plan",
                         "the plan gives the locked bytes",
                         "the file has them",
                     ],
+                    "error": None,
                     "findings": [],
+                    "line": 4,
+                    "lock": "zeroinit.lock",
                     "path": "init.safetensors",
                     "status": "ok",
                 }
@@ -255,7 +259,7 @@ def test_json_says_the_same_with_the_same_code(zeroinit: Command, made: Path) ->
     missing = zeroinit("verify", "--json")
     assert missing.code == 1
     assert missing.json["checkpoints"][0]["findings"] == [
-        {"lines": ["no such file"], "outcome": "missing"}
+        {"differing": [], "lines": ["no such file"], "outcome": "missing"}
     ]
 
 
