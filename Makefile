@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format bench evidence clean
+.PHONY: setup demo test test-torch-free format bench bench-full bench-setup evidence clean
 
 setup: $(STAMP)
 
@@ -40,9 +40,15 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
+bench: bench-setup
 	$(BIN)/python -m benchmarks.run
+
+bench-full: bench-setup
+	$(BIN)/python -m benchmarks.run --full
+
+bench-setup: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
 
 # Hours on two cores; it goes on where it stopped.
 evidence: setup
