@@ -139,14 +139,20 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
             names = sorted(name for name, _ in pairs)
             twice = next(first for first, second in pairwise(names) if first == second)
             raise ValueError(f"{twice!r} occurs twice")
-        for name in table:
-            name.encode()  # a lone surrogate is no UTF-8; UnicodeEncodeError is a ValueError
+        for text in (*table, *table.values()):
+            if isinstance(text, str):
+                text.encode()  # a lone surrogate is no UTF-8; UnicodeEncodeError is a ValueError
         return table
+
+    def number(digits: str) -> float:
+        return -0.0 if digits == "-0" else int(digits)  # as the library reads it: no size
 
     try:
         if not text.startswith(b"{"):
             raise ValueError("it does not start with {")
-        table = json.loads(text.decode(), object_pairs_hook=unique, parse_constant=refuse)
+        table = json.loads(
+            text.decode(), object_pairs_hook=unique, parse_constant=refuse, parse_int=number
+        )
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             "malformed header", where=where, expected="one JSON object", found=_one_line(error)

@@ -12,7 +12,7 @@ from typing import Any
 from zeroinit_cli.checkpoint.header import MOST_HEADER_BYTES
 from zeroinit_cli.checkpoint.stored import StoredCheckpoint, StoredFile, placed, read_file
 from zeroinit_cli.errors import CheckpointError, InputError, near
-from zeroinit_cli.files.reading import opened, read_exactly
+from zeroinit_cli.files.reading import is_there, opened, read_exactly
 
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -147,7 +147,7 @@ def _shard(path: Path, index: Path) -> StoredFile:
             expected=f"a file in {index.parent.resolve()}",
             found=str(path.resolve()),
         )
-    if not path.exists():
+    if not is_there(path):
         raise CheckpointError("a shard is missing", where=str(index), found=f"no {path.name}")
     return read_file(path)
 

@@ -1,4 +1,4 @@
-"""Wrong turns that a spec's text can take: bytes, words, lines and layout, by a seed."""
+"""Wrong turns that a text can take: bytes, words, numbers, lines and layout, by a seed."""
 
 import random
 import re
@@ -17,7 +17,8 @@ _TEXT = r"""
     padding groups bias num_classes num_heads num_kv_heads head_dim hidden_dim num_layers
     max_seq_len vocab_size norm positions rotary learned GroupNorm Bottleneck resnet18
 """
-_WORDS = _TEXT.split()
+SPEC_WORDS = [word.encode() for word in _TEXT.split()]
+"""What mutants of specs are made with; the other readers have words of their own."""
 _BYTES = (
     b"\x00",
     b"\xff",
@@ -29,24 +30,51 @@ _BYTES = (
     b"\x85",
     b"\x1b[0m",
 )
+_DIGITS = re.compile(rb"[0-9]+")
 _TOKEN = re.compile(rb"[A-Za-z_0-9.\-]+|[^\sA-Za-z_0-9]")
 
 
-def mutated(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes:
-    """One to four mutations of a spec's bytes, each of one of the kinds below."""
-    kinds = (_word, _word, _word, _token, _line, _lines, _indent, _byte, _splice, _nest, _repeat)
+def mutated(
+    data: bytes,
+    others: Sequence[bytes],
+    chance: random.Random,
+    words: Sequence[bytes] = SPEC_WORDS,
+) -> bytes:
+    """One to four mutations, each of one of the kinds below.
+
+    Args:
+        data: what to mutate.
+        others: what else lines and ends can come from.
+        chance: decides everything.
+        words: what a word may become.
+    """
+    kinds = (_token, _number, _line, _lines, _indent, _byte, _splice, _nest, _repeat)
     for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 4))):
-        data = chance.choice(kinds)(data, others, chance)
+        if chance.random() < 0.25:
+            data = _word(data, words, chance)
+        else:
+            data = chance.choice(kinds)(data, others, chance)
     return data[:200_000]
 
 
-def _word(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes:
+def _word(data: bytes, words: Sequence[bytes], chance: random.Random) -> bytes:
     """Another word in place of one."""
     found = list(_TOKEN.finditer(data))
     if not found:
-        return chance.choice(_WORDS).encode()
+        return chance.choice(words)
     place = chance.choice(found)
-    return data[: place.start()] + chance.choice(_WORDS).encode() + data[place.end() :]
+    return data[: place.start()] + chance.choice(words) + data[place.end() :]
+
+
+def _number(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes:
+    """A number becomes one of its neighbours, of the same digits or not."""
+    found = list(_DIGITS.finditer(data))
+    if not found:
+        return data
+    place = chance.choice(found)
+    number = int(place[0][:19])
+    near = (number + 1, number - 1, 2 * number, number // 2, -number, 2**64 - number, 10 * number)
+    return data[: place.start()] + b"%d" % chance.choice(near) + data[place.end() :]
 
 
 def _token(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes:
@@ -60,7 +88,7 @@ def _token(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes
 
 
 def _line(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes:
-    """A line goes, comes twice, or comes from another spec."""
+    """A line goes, comes twice, or comes from another text."""
     lines = data.split(b"\n")
     place = chance.randrange(len(lines))
     match chance.randrange(3):
@@ -100,7 +128,7 @@ def _byte(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes:
 
 
 def _splice(data: bytes, others: Sequence[bytes], chance: random.Random) -> bytes:
-    """The beginning of one spec and the end of another."""
+    """The beginning of one text and the end of another."""
     other = chance.choice(others)
     return data[: chance.randint(0, len(data))] + other[chance.randint(0, len(other)) :]
 
