@@ -72,10 +72,9 @@ def _check_options(tensor: str | None, image: Path | None, *, header: bool, forc
             expected=" or ".join(_IMAGES),
             found=repr(image.name),
         )
-    if image.is_dir():
-        raise OutputError("a folder of this name is there", where=str(image))
-    if not image.parent.is_dir():
-        raise OutputError("no such folder", where=str(image.parent))
+    from zeroinit_cli.outputs import check_image
+
+    check_image(image)
     if image.exists() and not force:
         raise OutputError("a file is there", where=str(image), hint="--force replaces it")
 
