@@ -28,7 +28,7 @@ def read_checkpoint(path: Path) -> StoredCheckpoint:
         InputError: a file cannot be read.
         CheckpointError: it is not a sound checkpoint, or an index and its shards disagree.
     """
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         path = _in_folder(path)
     if path.name.endswith(".index.json"):
         return _sharded(path)

@@ -22,6 +22,7 @@ def command(
         typer.Argument(
             metavar="FILE",
             show_default=False,
+            readable=False,  # what cannot be read is said in our words
             help="A safetensors file, a folder with one, or an index of shards.",
         ),
     ],
@@ -32,7 +33,10 @@ def command(
     image: Annotated[
         Path | None,
         typer.Option(
-            "--image", metavar="PATH", help="With --tensor: write the picture, .png or .svg."
+            "--image",
+            metavar="PATH",
+            readable=False,
+            help="With --tensor: write the picture, .png or .svg.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another image.")] = False,
