@@ -1,5 +1,6 @@
 """Files that grow, shrink, are written to or replaced while a command reads them."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from tests.stored_files import save
 from zeroinit_cli import inspecting
 from zeroinit_cli.checkpoint import compare, differences, index
 from zeroinit_cli.errors import InputError
-from zeroinit_cli.files import reading
 from zeroinit_cli.files.reading import opened
 
 CHANGED = "the file changed while it was read in {}"
@@ -72,7 +72,7 @@ def test_verify_gives_no_answer_of_a_file_that_changes(
 ) -> None:
     path = made / "init.safetensors"
     if arguments:
-        when(monkeypatch, reading.hashlib, "sha256", lambda: change(path))
+        when(monkeypatch, hashlib, "sha256", lambda: change(path))
     else:
         when(monkeypatch, compare, "_compare_block", lambda: change(path))
     result = zeroinit("verify", *arguments)
