@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format bench bench-full bench-setup evidence clean
+.PHONY: setup demo test test-torch-free format fuzz bench bench-full bench-setup evidence clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,18 @@ test-torch-free:
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Attacks on whatever reads a stranger's file; docs/reliability.md says what longer runs gave.
+# Led by coverage where atheris installs: make fuzz EXECUTIONS=1000000 ENGINE=guided
+EXECUTIONS ?= 20000
+ENGINE ?= blind
+fuzz: setup
+ifeq ($(ENGINE),guided)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+endif
+	for reader in header index lock spec; do \
+		$(BIN)/python -m tests.fuzz $$reader --executions $(EXECUTIONS) --engine $(ENGINE) || exit 1; \
+	done
 
 bench: bench-setup
 	$(BIN)/python -m benchmarks.run

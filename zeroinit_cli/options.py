@@ -23,6 +23,11 @@ PRESETS: dict[str, dict[str, str]] = {
 OVERRIDE_RULES = ("algorithm-1", "algorithm-2", "kept", "ones", "patch", "position", "zeros")
 """The rules that an override can name."""
 
+MOST_OVERRIDES = 1000
+MOST_PATTERN = 1000
+"""Overrides, and characters of a pattern: each is held against every name of a state dict, so that
+a lock of one megabyte could otherwise take an hour."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Override:
@@ -83,13 +88,22 @@ class Options:
         Raises:
             UsageError: a word is not one of its choices.
         """
+        asked = tuple(overrides)
+        if len(asked) > MOST_OVERRIDES:
+            raise UsageError(
+                "too many overrides",
+                where="--override",
+                expected=f"at most {MOST_OVERRIDES}",
+                found=str(len(asked)),
+                hint="a glob can mean many tensors: '*.bias=zeros'",
+            )
         chosen = dict(defaults or {})
         chosen |= PRESETS[_choice("--preset", preset, PRESETS)] if preset else {}
         chosen |= {option: word for option, word in words.items() if word is not None}
         for option, word in sorted(chosen.items()):
             _choice(f"--{option}", word, CHOICES[option])
         dtype = BY_NAME[chosen.pop("dtype", F32.name)]
-        return cls(dtype=dtype, overrides=tuple(map(parse_override, overrides)), **chosen)
+        return cls(dtype=dtype, overrides=tuple(map(parse_override, asked)), **chosen)
 
     def to_words(self) -> dict[str, str]:
         """What `from_words` takes, sorted by option; overrides are apart."""
@@ -111,6 +125,13 @@ def parse_override(text: str) -> Override:
             where="--override",
             expected="PATTERN=RULE, such as '*.head.weight=zeros'",
             found=repr(text),
+        )
+    if len(pattern) > MOST_PATTERN:
+        raise UsageError(
+            "a pattern too long for an override",
+            where="--override",
+            expected=f"at most {MOST_PATTERN} characters",
+            found=f"{len(pattern)} characters",
         )
     return Override(pattern=pattern, rule=_choice("--override", rule, OVERRIDE_RULES))
 

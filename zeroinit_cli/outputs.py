@@ -28,6 +28,18 @@ def check_output(output: Path) -> None:
     _check_place(sidecar_path(output), "remove it")
 
 
+def check_image(image: Path) -> None:
+    """Refuse what cannot become a picture.
+
+    Raises:
+        UsageError: the name is kept for another use.
+        OutputError: it cannot be written.
+    """
+    _check_reserved(image, "--image")
+    _check_place(image, "give the path that it points to, or remove it")
+    _check_folder(image)
+
+
 def check_source(source: Source, output: Path, lock: Path | None) -> None:
     """Refuse to replace the spec that the checkpoint is made from.
 

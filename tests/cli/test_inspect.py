@@ -257,7 +257,7 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("x.safetensors", "--tensor", "eye", "--image", "no/a.png"),
-        "error: no such folder in no\n",
+        "error: no such folder in no\n\nhint: mkdir -p no\n",
     ),
     (
         ("x.safetensors", "--tensor", "eye", "--header"),

@@ -23,6 +23,7 @@ from zeroinit_cli.cli.arguments import (
 from zeroinit_cli.cli.console import out_json, shown_progress
 from zeroinit_cli.cli.reports.github import annotated
 from zeroinit_cli.errors import InputError, UsageError
+from zeroinit_cli.files.reading import is_there
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.contents import Contents
@@ -81,12 +82,12 @@ def is_path(text: str) -> bool:
     """Whether A or B means files: something of that name is there, or it looks like a path.
 
     Raises:
-        InputError: it can only be a path, and nothing is there.
+        InputError: it can only be a path, and nothing is there, or it cannot be told.
     """
     path = Path(text)
     if text.lower().endswith((".yaml", ".yml")):
         return False
-    if path.exists():
+    if is_there(path):
         return True
     if any(mark in text for mark in ("/", "\\", ".safetensors", ".json")):
         raise InputError("no such file or folder", where=text)

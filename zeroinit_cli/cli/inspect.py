@@ -23,6 +23,7 @@ def command(
         typer.Argument(
             metavar="FILE",
             show_default=False,
+            readable=False,  # what cannot be read is said in our words
             help="A safetensors file, a folder with one, or an index of shards.",
         ),
     ],
@@ -33,7 +34,10 @@ def command(
     image: Annotated[
         Path | None,
         typer.Option(
-            "--image", metavar="PATH", help="With --tensor: write the picture, .png or .svg."
+            "--image",
+            metavar="PATH",
+            readable=False,
+            help="With --tensor: write the picture, .png or .svg.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another image.")] = False,
@@ -74,10 +78,9 @@ def _check_options(tensor: str | None, image: Path | None, *, header: bool, forc
             expected=" or ".join(_IMAGES),
             found=repr(image.name),
         )
-    if image.is_dir():
-        raise OutputError("a folder of this name is there", where=str(image))
-    if not image.parent.is_dir():
-        raise OutputError("no such folder", where=str(image.parent))
+    from zeroinit_cli.outputs import check_image
+
+    check_image(image)
     if image.exists() and not force:
         raise OutputError("a file is there", where=str(image), hint="--force replaces it")
 

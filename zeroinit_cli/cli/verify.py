@@ -38,6 +38,7 @@ def command(
         typer.Argument(
             metavar="[PATH...]",
             show_default=False,
+            readable=False,  # what cannot be read is said in our words
             help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
         ),
     ] = None,

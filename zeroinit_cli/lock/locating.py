@@ -64,7 +64,7 @@ def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
 
 
 def _meant_by(path: Path) -> list[Locked]:
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         return _all_of(_lock_in(path))
     if path.name == LOCK_NAME:
         return _all_of(_lock_in(path.parent))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zeroinit_cli.errors import LockError, printable, shown
+from zeroinit_cli.errors import LockError, printable, reason_of_unreadable, shown
 from zeroinit_cli.files.reading import opened, read_exactly
 from zeroinit_cli.lock.entries import VERSION, Lock, LockEntry
 from zeroinit_cli.lock.toml import parse_toml, table_lines
@@ -101,7 +101,9 @@ def _unparsed(data: bytes, where: str, error: ValueError) -> LockError:
                 hint="keep the entries of both sides and remove the marks; of two for the same "
                 "path keep one; then run zeroinit verify",
             )
-    return LockError("not a TOML file", where=where, found=_cut(str(error)), hint=MEND)
+    return LockError(
+        "not a TOML file", where=where, found=_cut(reason_of_unreadable(error)), hint=MEND
+    )
 
 
 def _check_version(table: Mapping[str, Any], where: str) -> None:
