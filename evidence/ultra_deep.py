@@ -1,7 +1,8 @@
 """Very deep nets without any norm: which starts train, and at which learning rate?
 
 Convolutions of width 8 on digits, in pairs, with a shortcut around each pair (residual) or without
-(plain). A run trains if its test error comes below half of what guessing gives.
+(plain). A run trains if its test error comes below two thirds of what guessing gives: the runs are
+short, three to five epochs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +31,8 @@ _RATES: Mapping[int, tuple[float, ...]] = {  # of a depth up to this; deeper net
     1000: (0.0003, 0.001, 0.003),
 }
 _STEPS = {20: 100, 110: 100, 500: 60, 1000: 40}
-_SEEDS = {20: 3, 110: 2, 500: 1, 1000: 1}
-_TRAINS = 45.0  # percent of test error; guessing has 90
+_SEEDS = {20: 3, 110: 1, 500: 1, 1000: 1}
+_TRAINS = 60.0  # percent of test error; guessing has 90
 
 
 def cells(effort: Effort) -> Mapping[str, Callable[[], Json]]:
