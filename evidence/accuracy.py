@@ -103,7 +103,7 @@ def _measure(task: _Task, begin: str, effort: Effort) -> Json:
 def figure(results: Cells) -> Figure:
     """A panel for each net: one dot a seed, a bar at the mean, the rate below."""
     drawn, axes = panels(
-        2, 3, "Accuracy: ZerO against random starts, each at its own tuned learning rate"
+        2, 3, "Accuracy: ZerO against random starts, each at its own tuned learning rate", width=12
     )
     for panel, (name, task) in zip(axes, _TASKS.items(), strict=True):
         labels = []

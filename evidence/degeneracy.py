@@ -78,7 +78,7 @@ def figure(results: Cells) -> Figure:
         _through_training(panel, results, inputs)
     for panel, inputs in zip(axes[2:], _INPUTS, strict=False):
         _over_rates(panel, results, inputs)
-    axes[1].legend(loc="center right", fontsize=8)
+    axes[1].legend(loc="center right", bbox_to_anchor=(1, 0.67), fontsize=8)
     return drawn
 
 
@@ -109,14 +109,12 @@ def _over_rates(panel: object, results: Cells, inputs: int) -> None:
 
 
 def _bound(axes: Json, inputs: int) -> None:
-    axes.axhline(inputs, color="black", linewidth=0.8, linestyle="--")
-    axes.annotate(
-        f"{inputs} inputs: Theorem 1's bound for the partial identity",
-        (0.02, inputs),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        fontsize=7,
+    axes.axhline(
+        inputs,
+        color="black",
+        linewidth=0.9,
+        linestyle="--",
+        label="the width of the input: Theorem 1's bound\nfor the partial identity",
     )
     axes.set_yscale("log", base=2)
     axes.set_ylim(4, 400)

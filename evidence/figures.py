@@ -1,7 +1,7 @@
 """How all figures look, and how they are written: the same bytes from the same numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,16 @@ def panels(
     rows: int, columns: int, title: str, *, width: float = 9.0, height: float = 3.4
 ) -> tuple[Figure, list[Any]]:
     """An empty figure with a title, and its axes in reading order; height is of one row."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-        figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
     return figure, [each for row in axes for each in row]
 
 
-def write_svg(figure: Figure, path: Path) -> None:
-    """Write a figure, without the date and the version that matplotlib adds."""
+def write_svg(draw: Callable[[], Figure], path: Path) -> None:
+    """Draw a figure and write it, without the date and the version that matplotlib adds."""
     with mpl.rc_context(_STYLE):
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        draw().savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def dots(axes: Any, at: float, values: Sequence[float], colour: str) -> None:

@@ -189,7 +189,10 @@ def _measure(choice: _Choice, way: str, effort: Effort) -> Json:
 def figure(results: Cells) -> Figure:
     """A panel for each choice, the policy's way first and in blue."""
     drawn, axes = panels(
-        2, 4, "The policy's choices: its own way first (blue), then what it was chosen over"
+        2,
+        4,
+        "The policy's choices: its own way first (blue), then what it was chosen over",
+        width=12,
     )
     for panel, (name, choice) in zip(axes, _CHOICES.items(), strict=True):
         labels = []

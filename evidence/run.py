@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from evidence.experiment import EFFORTS, Effort, Experiment, Json, rounded
@@ -140,7 +141,7 @@ def _publish(request: _Request, name: str) -> None:
     if not request.redraw:
         _gather(request, experiment, path)
     results = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    write_svg(experiment.figure(results), path.with_suffix(".svg"))
+    write_svg(partial(experiment.figure, results), path.with_suffix(".svg"))
     print(table(experiment, results))
 
 
