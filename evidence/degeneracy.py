@@ -122,12 +122,12 @@ def _bound(axes: Json, inputs: int) -> None:
     axes.set_ylabel("rank(W3 - I)")
 
 
-def rows(results: Cells) -> Sequence[Row]:
+def rows(results: Cells, effort: Effort) -> Sequence[Row]:
     """The bound, and whether ZerO passes it, for each input width; and the sweep."""
-    return [*(_bound_row(results, inputs) for inputs in _INPUTS), _sweep_row(results)]
+    return [*(_bound_row(results, inputs, effort) for inputs in _INPUTS), _sweep_row(results)]
 
 
-def _bound_row(results: Cells, inputs: int) -> Row:
+def _bound_row(results: Cells, inputs: int, effort: Effort) -> Row:
     ends = {begin: results[f"{inputs}/{begin}/{PINNED:g}"]["final_rank"] for begin in _STARTS}
     bounded = max(ends["partial-identity"]) <= inputs
     passed = min(ends["zero"]) > inputs
@@ -138,8 +138,8 @@ def _bound_row(results: Cells, inputs: int) -> Row:
     words = ", ".join(f"{STARTS[begin].label} {spread(ends[begin], 1)}" for begin in _STARTS)
     return Row(
         claim=f"from a partial identity rank(W3 - I) stays at most {inputs}, ZerO's passes it",
-        run=f"MLP {inputs}-64-256-256-10 on digits, SGD at {PINNED:g}, {_STEPS} steps, "
-        f"{len(ends['zero'])} seeds of order",
+        run=f"MLP {inputs}-64-256-256-10 on digits, SGD at {PINNED:g}, "
+        f"{effort.steps(_STEPS)} steps, {len(ends['zero'])} seeds of order",
         result=f"rank at the end: {words}",
         verdict=verdict,
     )

@@ -20,7 +20,7 @@ from evidence.training import Recipe, train
 
 _STARTS = ("zero", "zero-layer", "kaiming")
 _LAYER = "stages.7.conv1.weight"  # 64 x 576, in the middle of the last stage
-_LOOKS = (1, 2, 5, 10, 20, 50, 100, 150, 264)
+_LOOKS = (1, 2, 5, 10, 20, 50, 100, 150, 264, 500, 792)
 _STEPS = 264
 
 
@@ -99,13 +99,14 @@ def figure(results: Cells) -> Figure:
     return drawn
 
 
-def rows(results: Cells) -> Sequence[Row]:
+def rows(results: Cells, effort: Effort) -> Sequence[Row]:
     """Rank early and late, stable rank, sparsity."""
-    return [_rank_row(results), _stable_row(results), _sparse_row(results)]
+    run = _run_words(results, effort)
+    return [_rank_row(results, run), _stable_row(results, run), _sparse_row(results, run)]
 
 
 def _at(results: Cells, key: str) -> str:
-    looks = [i for i, step in enumerate(results["zero"]["steps"]) if step in (5, 50, 264)]
+    looks = _looks(results)
     places = 0 if key == "ranks" else 1
     return ", ".join(
         f"{STARTS[begin].label} "
@@ -114,17 +115,27 @@ def _at(results: Cells, key: str) -> str:
     )
 
 
-def _run_words(results: Cells) -> str:
+def _looks(results: Cells) -> list[int]:
+    """Where in the lists an early, a middle and the last look are, of those that there were."""
+    steps = results["zero"]["steps"]
+    return sorted({min(2, len(steps) - 1), min(5, len(steps) - 1), len(steps) - 1})
+
+
+def _steps(results: Cells) -> str:
+    return " / ".join(str(results["zero"]["steps"][i]) for i in _looks(results))
+
+
+def _run_words(results: Cells, effort: Effort) -> str:
     return (
         f"ResNet-20 on digits, SGD at 0.1, momentum 0.9, weight decay 0, "
-        f"{len(results['zero']['ranks'])} seeds"
+        f"{effort.steps(_STEPS)} steps, {len(results['zero']['ranks'])} seeds"
     )
 
 
-def _rank_row(results: Cells) -> Row:
+def _rank_row(results: Cells, run: str) -> Row:
     ends = {begin: mean([run[-1] for run in results[begin]["ranks"]]) for begin in _STARTS}
     early = {
-        begin: mean([run[2 if len(run) > 2 else -1] for run in results[begin]["ranks"]])
+        begin: mean([run[_looks(results)[0]] for run in results[begin]["ranks"]])
         for begin in _STARTS
     }
     verdict: Verdict = "does not hold"
@@ -132,24 +143,24 @@ def _rank_row(results: Cells) -> Row:
         verdict = "holds" if ends["zero"] < 0.75 * ends["kaiming"] else "holds partly"
     return Row(
         claim="training from ZerO moves through low ranks (rank of W_t - W_0)",
-        run=_run_words(results),
-        result=f"rank at steps 5 / 50 / 264: {_at(results, 'ranks')}",
+        run=run,
+        result=f"rank at steps {_steps(results)}: {_at(results, 'ranks')}",
         verdict=verdict,
     )
 
 
-def _stable_row(results: Cells) -> Row:
+def _stable_row(results: Cells, run: str) -> Row:
     ends = {begin: mean([run[-1] for run in results[begin]["stable_ranks"]]) for begin in _STARTS}
     lower = ends["zero"] < 0.75 * ends["kaiming"]
     return Row(
         claim="few directions carry the update (stable rank of W_t - W_0)",
-        run=_run_words(results),
-        result=f"stable rank at steps 5 / 50 / 264: {_at(results, 'stable_ranks')}",
+        run=run,
+        result=f"stable rank at steps {_steps(results)}: {_at(results, 'stable_ranks')}",
         verdict="holds" if lower else "does not hold",
     )
 
 
-def _sparse_row(results: Cells) -> Row:
+def _sparse_row(results: Cells, run: str) -> Row:
     shares = {begin: results[begin]["near_zero"] for begin in _STARTS}
     errors = ", ".join(
         f"{STARTS[begin].label} {spread(results[begin]['test_error'])}" for begin in _STARTS
@@ -158,7 +169,7 @@ def _sparse_row(results: Cells) -> Row:
     words = ", ".join(f"{STARTS[begin].label} {spread(shares[begin], 1)}" for begin in _STARTS)
     return Row(
         claim="solutions are sparser",
-        run=_run_words(results),
+        run=run,
         result=f"% of weights below 1 % of their layer's largest: {words} (test error: {errors})",
         verdict="holds" if sparser else "does not hold",
     )

@@ -216,12 +216,12 @@ def _broken(way: str) -> str:
     )
 
 
-def rows(results: Cells) -> Sequence[Row]:
+def rows(results: Cells, effort: Effort) -> Sequence[Row]:
     """One for each choice."""
-    return [_row(name, choice, results) for name, choice in _CHOICES.items()]
+    return [_row(name, choice, results, effort) for name, choice in _CHOICES.items()]
 
 
-def _row(name: str, choice: _Choice, results: Cells) -> Row:
+def _row(name: str, choice: _Choice, results: Cells, effort: Effort) -> Row:
     values = {way: results[f"{name}/{way}"][choice.measure] for way in choice.ways}
     error = choice.measure == "test_error"
     words = ", ".join(f"{way} {spread(each, 2 if error else 3)}" for way, each in values.items())
@@ -231,7 +231,7 @@ def _row(name: str, choice: _Choice, results: Cells) -> Row:
         gradients = f"; largest gradient at step 0: {', '.join(found)}"
     return Row(
         claim=f"{choice.title}: {choice.claim}",
-        run=f"{choice.data().name}, {choice.recipe.steps} steps, "
+        run=f"{choice.data().name}, {effort.steps(choice.recipe.steps)} steps, "
         f"{len(next(iter(values.values())))} seeds, rate tuned for each",
         result=f"{'test error, %' if error else 'test loss, nats a byte'}: {words}{gradients}",
         verdict=_verdict(list(values.values())),

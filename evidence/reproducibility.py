@@ -121,15 +121,15 @@ def figure(results: Cells) -> Figure:
     return drawn
 
 
-def rows(results: Cells) -> Sequence[Row]:
+def rows(results: Cells, effort: Effort) -> Sequence[Row]:
     """Spread, equal bits with one thread, and with more."""
     return [
-        *(_spread_row(results, net) for net in _NETS),
+        *(_spread_row(results, net, effort) for net in _NETS),
         *(_bits_row(results, net) for net in _NETS),
     ]
 
 
-def _spread_row(results: Cells, net: str) -> Row:
+def _spread_row(results: Cells, net: str, effort: Effort) -> Row:
     losses = {varied: results[f"{net}/{varied}"]["test_loss"] for varied in _VARIED}
     words = ", ".join(
         f"{_LABELS[varied].replace(chr(10), ' ')} {spread(values, 3)}"
@@ -141,10 +141,10 @@ def _spread_row(results: Cells, net: str) -> Row:
     verdict: Verdict = "does not hold"
     if own < other:
         verdict = "holds" if relative[0] < relative[1] else "holds partly"
-    title, steps = _NETS[net]
+    title = _NETS[net][0]
     return Row(
         claim=f"{title}: the test loss varies less from ZerO",
-        run=f"digits, SGD at 0.1, momentum 0.9, {steps} steps, "
+        run=f"digits, SGD at 0.1, momentum 0.9, {_recipe(net, effort).steps} steps, "
         f"{len(losses['zero/order'])} seeds of each kind",
         result=f"test loss: {words}",
         verdict=verdict,

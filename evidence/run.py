@@ -142,7 +142,7 @@ def _publish(request: _Request, name: str) -> None:
         _gather(request, experiment, path)
     results = json.loads(path.read_text(encoding="utf-8"))["cells"]
     write_svg(partial(experiment.figure, results), path.with_suffix(".svg"))
-    print(table(experiment, results))
+    print(table(experiment, results, request.effort))
 
 
 def _gather(request: _Request, experiment: Experiment, path: Path) -> None:

@@ -135,12 +135,12 @@ def _diverged(results: Cells, depth: int, way: Way, begin: str, rate: float) -> 
     return all(step is not None for step in _at(results, depth, way, begin, rate)["diverged"])
 
 
-def rows(results: Cells) -> Sequence[Row]:
+def rows(results: Cells, effort: Effort) -> Sequence[Row]:
     """One for each depth and way."""
-    return [_row(results, depth, way) for depth in _depths(results) for way in _STARTS]
+    return [_row(results, depth, way, effort) for depth in _depths(results) for way in _STARTS]
 
 
-def _row(results: Cells, depth: int, way: Way) -> Row:
+def _row(results: Cells, depth: int, way: Way, effort: Effort) -> Row:
     trains = {begin: _trains(results, depth, way, begin) for begin in _STARTS[way]}
     words = "; ".join(
         f"{STARTS[begin].label} {_in_words(results, depth, way, begin)}" for begin in _STARTS[way]
@@ -154,7 +154,7 @@ def _row(results: Cells, depth: int, way: Way) -> Row:
         verdict = "holds" if not trains["kaiming"] else "holds partly"
     return Row(
         claim=f"{depth} layers without norm, {way}: ZerO trains where Kaiming does not",
-        run=f"width 8 on digits, SGD with momentum 0.9, {_of(_STEPS, depth)} steps, "
+        run=f"width 8 on digits, SGD with momentum 0.9, {effort.steps(_of(_STEPS, depth))} steps, "
         f"{seeds} seed{'s' if seeds > 1 else ''}, rates {rates[0]:g} to {rates[-1]:g}",
         result=f"test error in % (at the rates that train): {words}{note}",
         verdict=verdict,
