@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from zeroinit_cli import __version__
-from zeroinit_cli.cli import diff, digest, generate, inspect, models, plan, spec, verify
+from zeroinit_cli.cli import diff, digest, generate, inspect, models, plan, probe, spec, verify
 from zeroinit_cli.cli.console import out
 
 app = typer.Typer(
@@ -44,5 +44,6 @@ app.command("digest")(digest.command)
 app.command("plan")(plan.command)
 app.command("inspect")(inspect.command)
 app.command("diff")(diff.command)
+app.command("probe")(probe.command)
 app.command("models")(models.command)
 app.add_typer(spec.app, name="spec")

@@ -1,7 +1,7 @@
 """What a model is fed: a batch that its forward takes, and the loss of what it gives."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -44,7 +44,7 @@ class Feed:
         """Of one forward pass."""
         transform = getattr(model, "transform", None)
         if self.pixels is not None and getattr(transform, "fixed_size", True) is None:
-            transform.min_size, transform.max_size = (self.pixels,), self.pixels  # type: ignore[union-attr,assignment]  # a detector's
+            transform.min_size, transform.max_size = (self.pixels,), self.pixels  # type: ignore[union-attr]  # a detector's
         output: Any = model(*self.arguments)
         return flow_loss(output) if self.flow else loss_of(output, self.arguments)
 
@@ -188,10 +188,8 @@ def _arrays(demand: Demand, setting: Setting, model: nn.Module) -> Iterator[Feed
             for ids, (name, shape) in zip(choice, shapes, strict=True)
         ]
         if any(choice):
-            try:
+            with suppress(Exception):  # the forward refuses it, which is told where it is tried
                 arrays = _with_tokens(model, arrays)
-            except Exception:  # noqa: BLE001 - the forward refuses it; so it is told below
-                pass
         yield _feed(arrays)
 
 

@@ -1,11 +1,184 @@
-"""A verdict."""
+"""From what was measured to a verdict in words. The thresholds, and where they are from.
 
-from collections.abc import Sequence
+They were chosen on the nets of `evidence.probe_cases.calibration` and tested on others; how often
+verdicts were right stands in evidence/probe_verdicts.md.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from zeroinit_cli.probing import words
+from zeroinit_cli.probing.reports import Layer, Probe, Run
 
 FACTORS = (0.1, 0.01)
+"""Of the learning rate, tried one after the other where the first does not go well."""
+
+THRESHOLDS: Mapping[str, float] = MappingProxyType(
+    {
+        "gradient_ratio_not": 1e5,
+        "gradient_ratio_uncertain": 1e2,
+        "moved_not": 1e2,
+        "loss_ratio": 1.1,
+        "never_share": 0.0,
+    }
+)
+"""What each means stands in docs/probe.md."""
+
+
+class Will(Enum):
+    """The four verdicts."""
+
+    TRAIN = "will-train"
+    SLOWER = "smaller-learning-rate"
+    UNCERTAIN = "uncertain"
+    NOT = "likely-not"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What is to be expected.
+
+    Attributes:
+        kind: one of four.
+        text: in words.
+        reasons: what it rests on, each with its numbers.
+        hints: what to type or change.
+        learning_rate: the largest of those tried that went well; None if none did.
+    """
+
+    kind: Will
+    text: str
+    reasons: tuple[str, ...]
+    hints: tuple[str, ...]
+    learning_rate: float | None
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.kind is Will.TRAIN
 
 
 def goes_well(losses: Sequence[float | None], not_finite: str | None) -> bool:
-    if not_finite is not None or losses[0] is None or losses[-1] is None:
+    """Whether the steps made the loss smaller, and none made it much larger on the way."""
+    first, last = losses[0], losses[-1]
+    if not_finite is not None or first is None or last is None:
         return False
-    return losses[-1] < losses[0]
+    most = max(each for each in losses if each is not None)
+    return last < first and most <= THRESHOLDS["loss_ratio"] * first
+
+
+def judge(probe: Probe) -> Verdict:
+    """The verdict on a probe."""
+    rate = _rate(probe)
+    against = list(_against(probe))
+    doubts = list(_doubts(probe))
+    if against or rate is None:
+        kind, text = Will.NOT, "likely not"
+    elif doubts:
+        kind, text = Will.UNCERTAIN, "uncertain"
+    elif rate < probe.conditions.learning_rate:
+        kind = Will.SLOWER
+        text = f"will train, with a learning rate of about {rate:g} or less"
+    else:
+        kind, text = Will.TRAIN, "will train"
+    reasons = [*against, *doubts, *_about_rate(probe, rate)]
+    if kind is Will.NOT and reasons:
+        text = f"likely not: {_short(probe) or reasons[0]}"
+    hints = [
+        each.hint for each in probe.cautions if each.hint and kind in (Will.NOT, Will.UNCERTAIN)
+    ]
+    return Verdict(
+        kind=kind,
+        text=text,
+        reasons=tuple(reasons),
+        hints=tuple(dict.fromkeys(hints)),
+        learning_rate=rate,
+    )
+
+
+def oddity(layer: Layer, own: Layer) -> float:
+    """How far a layer is from torch's own start, for the order of a short table."""
+    far = [
+        abs(math.log10(max(one, 1e-30) / max(other, 1e-30)))
+        for one, other in ((layer.activation, own.activation), (layer.gradient, own.gradient))
+        if one is not None and other is not None and one > 0 and other > 0
+    ]
+    lost = layer.gradient is None or (layer.activation is None and own.activation is not None)
+    flat = layer.flat / layer.channels if layer.channels else 0.0
+    return (math.inf if lost else 0.0) + max(far, default=0.0) + flat
+
+
+def _rate(probe: Probe) -> float | None:
+    """The largest learning rate that went well."""
+    if goes_well(probe.run.losses, probe.run.not_finite):
+        return probe.conditions.learning_rate
+    for rung in probe.rungs:
+        if goes_well(rung.losses, rung.not_finite):
+            return rung.learning_rate
+    return None
+
+
+def _against(probe: Probe) -> Iterator[str]:
+    run, own = probe.run, probe.torch
+    if run.losses[0] is None:
+        yield f"{run.not_finite}: not finite"
+        return
+    ratio = gradient_ratio(run, own)
+    if ratio is not None and ratio >= THRESHOLDS["gradient_ratio_not"]:
+        yield _gradients(run, own)
+
+
+def _doubts(probe: Probe) -> Iterator[str]:
+    run, own = probe.run, probe.torch
+    ratio = gradient_ratio(run, own)
+    low, high = THRESHOLDS["gradient_ratio_uncertain"], THRESHOLDS["gradient_ratio_not"]
+    if ratio is not None and low <= ratio < high:
+        yield _gradients(run, own)
+    if run.never:
+        yield f"{words.count(len(run.never), 'parameter')} got no gradient in {words.count(probe.conditions.steps, 'step')}"
+
+
+def gradient_ratio(run: Run, own: Run) -> float | None:
+    """The largest gradient, times that of torch's own start; None if one of them is none."""
+    if run.largest_gradient is None or not own.largest_gradient:
+        return None
+    return run.largest_gradient / own.largest_gradient
+
+
+def _gradients(run: Run, own: Run) -> str:
+    where = run.largest.name if run.largest is not None else ""
+    return (
+        f"largest gradient {words.number(run.largest_gradient)} against "
+        f"{words.number(own.largest_gradient)} of torch's own start, in {where or 'the model'}"
+    )
+
+
+def _short(probe: Probe) -> str:
+    run, own = probe.run, probe.torch
+    parts = []
+    if run.flat_norms > own.flat_norms:
+        parts.append(f"{words.count(run.flat_norms, 'norm')} see channels without variance")
+    ratio = gradient_ratio(run, own)
+    if ratio is not None and ratio >= THRESHOLDS["gradient_ratio_not"]:
+        parts.append(
+            f"largest gradient {words.number(run.largest_gradient)} against "
+            f"{words.number(own.largest_gradient)}"
+        )
+    return ", ".join(parts) if len(parts) > 1 else ""
+
+
+def _about_rate(probe: Probe, rate: float | None) -> Iterator[str]:
+    told = probe.conditions
+    if rate == told.learning_rate:
+        return
+    tried = f"{words.count(told.steps, 'step')} at learning rate {told.learning_rate:g}"
+    path = " -> ".join(words.loss(each) for each in probe.run.losses)
+    yield f"{tried} take the loss {path}"
+    if rate is None:
+        yield f"nor does it fall at {' or '.join(f'{rung.learning_rate:g}' for rung in probe.rungs)}"
+    else:
+        rung = next(each for each in probe.rungs if each.learning_rate == rate)
+        yield f"at {rate:g} they take it {' -> '.join(words.loss(each) for each in rung.losses)}"

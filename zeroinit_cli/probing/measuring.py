@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from zeroinit_cli.architectures.planning import plan_source
+from zeroinit_cli.architectures.building import Factory
+from zeroinit_cli.architectures.planning import plan_factory, plan_source
 from zeroinit_cli.architectures.registry import source_factory, versions
 from zeroinit_cli.checkpoint.index import read_checkpoint
 from zeroinit_cli.errors import UsageError, printable
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Plan
-from zeroinit_cli.probing.demands import demand_of
+from zeroinit_cli.probing.demands import Demand, demand_of
 from zeroinit_cli.probing.feeding import Feed, find_feed
 from zeroinit_cli.probing.judging import FACTORS, goes_well
 from zeroinit_cli.probing.reports import Conditions, Probe, Run, Rung, middle
@@ -34,7 +35,26 @@ from zeroinit_cli.source import Source
 _CHEAP = 30_000_000  # parameters: torch's own start is run under several seeds
 
 
-def probe(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What is probed.
+
+    Attributes:
+        factory: builds it; may be called often.
+        plan: of it.
+        demand: what it is to be fed.
+        start: builds it with the values that are asked about.
+        words: what these values are.
+    """
+
+    factory: Factory
+    plan: Plan
+    demand: Demand
+    start: Start
+    words: str
+
+
+def probe_source(
     source: Source,
     options: Options,
     setting: Setting,
@@ -56,31 +76,62 @@ def probe(
             is not one of its checkpoints.
     """
     check_setting(setting)
-    factory = source_factory(source)
-    device = _device(setting.device)
     checkpoint = None if file is None else read_checkpoint(file)
-    plan = plan_source(source, options)
-    with repeatable(device):
-        if checkpoint is None:
-            start, words = planned_start(factory, plan, str(source)), _in_words(options)
-        else:
-            start, words = stored_start(factory, checkpoint, str(source)), str(file)
-        first = own_start(factory, 0)
-        with started(first) as model:
-            feed = find_feed(demand_of(source), setting, model).to(device)
+    factory, where = source_factory(source), str(source)
+    if checkpoint is None:
+        subject = subject_of(factory, options, demand_of(source))
+    else:
+        subject = Subject(
+            factory=factory,
+            plan=plan_source(source, options),  # it says how fused projections are split
+            demand=demand_of(source),
+            start=stored_start(factory, checkpoint, where),
+            words=str(file),
+        )
+    found = probe_subject(subject, setting, progress=progress)
+    return found if checkpoint is None else _without_plan(found)
+
+
+def subject_of(factory: Factory, options: Options, demand: Demand) -> Subject:
+    """ZerO's start of whatever a factory builds.
+
+    Raises:
+        ZeroinitError: it cannot be planned.
+    """
+    _, plan = plan_factory(factory, options, demand.where)
+    return Subject(
+        factory=factory,
+        plan=plan,
+        demand=demand,
+        start=planned_start(factory, plan, demand.where),
+        words=f"ZerO: {_in_words(options)}",
+    )
+
+
+def probe_subject(subject: Subject, setting: Setting, *, progress: Progress = no_progress) -> Probe:
+    """Likewise, of what is built by any factory.
+
+    Raises:
+        ProbeError: its model cannot be run.
+        UsageError: a setting does not fit it.
+        InputError: an array cannot be read.
+    """
+    device = checked_device(setting.device)
+    with repeatable():
+        with started(own_start(subject.factory, 0)) as model:
+            feed = find_feed(subject.demand, setting, model).to(device)
             parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
         seeds = tuple(range(setting.seeds or (SEEDS if parameters <= _CHEAP else 1)))
-        work = _Work(plan, feed, setting, device, progress, len(seeds) + 1)
-        run = work.run(start)
-        own = [work.run(own_start(factory, seed)) for seed in seeds]
-        own_run = middle(own)
-        rungs = tuple(work.rungs(start, run, own_run))
-    unused = set(run.never) & set(own_run.never)
+        work = _Work(subject, feed, setting, device, progress, len(seeds) + 1)
+        run = work.run(subject.start)
+        own = middle([work.run(own_start(subject.factory, seed)) for seed in seeds])
+        rungs = tuple(work.rungs(run))
+    unused = set(run.never) & set(own.never)
     return Probe(
         conditions=Conditions(
-            source=str(source),
-            start=words,
-            plan=None if checkpoint is not None else plan.digest(),
+            source=subject.demand.where,
+            start=subject.words,
+            plan=subject.plan.digest(),
             inputs=feed.words,
             given=bool(setting.inputs),
             steps=setting.steps,
@@ -91,10 +142,16 @@ def probe(
             parameters=parameters,
         ),
         run=replace(run, never=tuple(name for name in run.never if name not in unused)),
-        torch=replace(own_run, never=tuple(name for name in own_run.never if name not in unused)),
+        torch=replace(own, never=tuple(name for name in own.never if name not in unused)),
         rungs=rungs,
-        used_nowhere=tuple(name for name in own_run.never if name in unused),
+        cautions=subject.plan.cautions,
+        used_nowhere=tuple(name for name in own.never if name in unused),
     )
+
+
+def _without_plan(found: Probe) -> Probe:
+    """Of a file nothing is known by the plan of its source."""
+    return replace(found, conditions=replace(found.conditions, plan=None), cautions=())
 
 
 class _Work:
@@ -102,14 +159,14 @@ class _Work:
 
     def __init__(
         self,
-        plan: Plan,
+        subject: Subject,
         feed: Feed,
         setting: Setting,
         device: str,
         progress: Progress,
         runs: int,
     ):
-        self._plan, self._feed, self._setting, self._device = plan, feed, setting, device
+        self._subject, self._feed, self._setting, self._device = subject, feed, setting, device
         self._progress = progress
         self._advance = progress("probing", runs * (setting.steps + 1))
 
@@ -117,21 +174,21 @@ class _Work:
         with self._fresh(start) as model:
             return run_steps(
                 model,
-                self._plan,
+                self._subject.plan,
                 self._feed,
                 steps=self._setting.steps,
                 learning_rate=self._setting.learning_rate,
                 tick=lambda: self._advance(1),
             )
 
-    def rungs(self, start: Start, run: Run, own: Run) -> Iterator[Rung]:
+    def rungs(self, run: Run) -> Iterator[Rung]:
         """Smaller learning rates, until one goes well; none where the first does."""
         if goes_well(run.losses, run.not_finite):
             return
         for factor in FACTORS:
             rate = self._setting.learning_rate * factor
             advance = self._progress(f"learning rate {rate:g}", self._setting.steps + 1)
-            with self._fresh(start) as model:
+            with self._fresh(self._subject.start) as model:
                 rung = run_losses(
                     model,
                     self._feed,
@@ -156,7 +213,7 @@ def _in_words(options: Options) -> str:
     return ", ".join([*words, *overrides])
 
 
-def _device(name: str) -> str:
+def checked_device(name: str) -> str:
     """A device that is there.
 
     Raises:

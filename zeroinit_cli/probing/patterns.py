@@ -41,7 +41,8 @@ def _signal(number: int, channels: int, sizes: tuple[int, ...]) -> NDArray[np.fl
     edges = np.clip(_SHARPNESS * (first - 0.2 * next(phase)), -1, 1)
     edges = edges + 0.5 * (1 + _COLOUR * tint) * np.clip(_SHARPNESS * (second - 0.1), -1, 1)
     grain = _wave(fine * (3 + number % 4) + 0.1 * tint)
-    return (1 + _COLOUR * tint) * ramp + edges + _GRAIN * grain + 0.5 * tint
+    signal: NDArray[np.float64] = (1 + _COLOUR * tint) * ramp + edges + _GRAIN * grain + 0.5 * tint
+    return signal
 
 
 def _slanted(places: list[NDArray[np.float64]], phase: Any) -> NDArray[np.float64]:

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median_low
 from typing import Any
+
+from zeroinit_cli.plans import Caution
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +156,7 @@ class Probe:
         run: from the start that is asked about.
         torch: from torch's own, the middle of several seeds.
         rungs: the start under smaller learning rates, tried where it did not go well.
+        cautions: what the plan warns of; nothing of a file.
         used_nowhere: parameters that got no gradient from torch's start either.
     """
 
@@ -161,7 +164,8 @@ class Probe:
     run: Run
     torch: Run
     rungs: tuple[Rung, ...] = ()
-    used_nowhere: tuple[str, ...] = field(default=())
+    cautions: tuple[Caution, ...] = ()
+    used_nowhere: tuple[str, ...] = ()
 
 
 def middle(runs: Sequence[Run]) -> Run:

@@ -90,7 +90,7 @@ def without_chance(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def repeatable(device: str) -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """One thread, fixed seeds, deterministic kernels where there are any; all put back after it.
 
     The order of a sum, and so its rounding, depends on the number of threads.
