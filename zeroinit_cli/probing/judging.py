@@ -138,7 +138,8 @@ def _doubts(probe: Probe) -> Iterator[str]:
     if ratio is not None and low <= ratio < high:
         yield _gradients(run, own)
     if run.never:
-        yield f"{words.count(len(run.never), 'parameter')} got no gradient in {words.count(probe.conditions.steps, 'step')}"
+        steps = words.count(probe.conditions.steps, "step")
+        yield f"{words.count(len(run.never), 'parameter')} got no gradient in {steps}"
 
 
 def gradient_ratio(run: Run, own: Run) -> float | None:
@@ -178,7 +179,8 @@ def _about_rate(probe: Probe, rate: float | None) -> Iterator[str]:
     path = " -> ".join(words.loss(each) for each in probe.run.losses)
     yield f"{tried} take the loss {path}"
     if rate is None:
-        yield f"nor does it fall at {' or '.join(f'{rung.learning_rate:g}' for rung in probe.rungs)}"
+        rates = " or ".join(f"{rung.learning_rate:g}" for rung in probe.rungs)
+        yield f"nor does it fall at {rates}"
     else:
         rung = next(each for each in probe.rungs if each.learning_rate == rate)
         yield f"at {rate:g} they take it {' -> '.join(words.loss(each) for each in rung.losses)}"

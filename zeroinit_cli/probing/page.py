@@ -1,4 +1,4 @@
-"""The report as one page: no network, no script, its pictures inside it, dark where that is asked."""
+"""The report as one page: no network, no script, its pictures inside it; dark for whom asks."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -47,13 +47,13 @@ th,td{padding:6px 10px;text-align:right;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}tbody tr:last-child>*{border-bottom:0}
 thead th{font-weight:600;color:var(--quiet);white-space:nowrap}
 tbody th{font-weight:400}
-.layers td,.layers tbody th{white-space:nowrap}
+.layers td,.layers tbody th{white-space:nowrap}.sides thead th{white-space:normal}
 summary{cursor:pointer;margin:8px 0;padding:4px 0}
 code{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.9em}
 :focus-visible{outline:2px solid var(--own);outline-offset:2px}
 @media(max-width:700px){svg.w1040{display:none}svg.w336{display:block;margin:0 auto}
 .verdict{font-size:1.35rem}main{padding:16px 12px 32px}figure{padding:10px 6px 2px}
-figcaption{padding:0 6px}.sides th,.sides td{padding:6px}}
+figcaption{padding:0 6px}.sides th,.sides td{padding:6px;overflow-wrap:normal}}
 """
 
 
@@ -77,8 +77,9 @@ def page_of(probe: Probe, verdict: Verdict) -> str:
         else "",
         "".join(f"<p>Hint: {_text(each)}</p>" for each in verdict.hints),
         "</div>",
-        f'<p class="quiet">{_text(_capital(told.start))}. {_text(_capital(words.conditions(probe)))};'
-        f" beside it {_text(words.compared(probe))}.</p>",
+        f'<p class="quiet">{_text(_capital(told.start))}. '
+        f"{_text(_capital(words.conditions(probe)))}; beside it "
+        f"{_text(words.compared(probe))}.</p>",
         *_sides(probe),
         *_figures(probe),
         *_table(probe),
@@ -128,16 +129,10 @@ def _figures(probe: Probe) -> Iterator[str]:
 
 
 def _plot(what: str, names: Sequence[str], run: Run, own: Run) -> Plot:
-    called = [
-        place
-        for place, each in enumerate(run.layers)
-        if what != "activation" or each.units or each.channels or each.activation is not None
-    ]
+    called = [place for place, each in enumerate(run.layers) if what == "gradient" or _gives(each)]
     sides = [[getattr(side.layers[place], what) for place in called] for side in (run, own)]
-    spans = [
-        f"{label} {_span(values)}"
-        for label, values in zip(("this start", "torch's own"), sides, strict=True)
-    ]
+    labels = ("this start", "torch's own")
+    spans = [f"{label} {_span(each)}" for label, each in zip(labels, sides, strict=True)]
     return Plot(
         id=what,
         title=f"{what.capitalize()} of each layer, of both starts",
@@ -148,6 +143,11 @@ def _plot(what: str, names: Sequence[str], run: Run, own: Run) -> Plot:
         start=sides[0],
         own=sides[1],
     )
+
+
+def _gives(layer: Layer) -> bool:
+    """Whether it was called."""
+    return layer.activation is not None or bool(layer.units or layer.channels)
 
 
 def _span(values: Sequence[float | None]) -> str:
@@ -179,7 +179,8 @@ def _sides(probe: Probe) -> Iterator[str]:
     yield '<thead><tr><th scope="col">Before the first step</th><th scope="col">This start</th>'
     yield '<th scope="col">Torch\'s own</th></tr></thead><tbody>'
     for label, here, there in words.sides(probe):
-        yield f'<tr><th scope="row">{_text(_capital(label))}</th><td>{here}</td><td>{there}</td></tr>'
+        yield f'<tr><th scope="row">{_text(_capital(label))}</th>'
+        yield f"<td>{here}</td><td>{there}</td></tr>"
     yield "</tbody></table></div>"
 
 

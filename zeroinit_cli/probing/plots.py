@@ -11,6 +11,7 @@ Values = Sequence[float | None]
 """One number a layer; None where it is not finite."""
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 14, 34, 52, 12
+_APART = 24  # pixels between the decades and what has no place on them
 _LEAST_DECADES, _MOST_TICKS = 2, 7
 _MARKS = 60  # more points than these have no marks of their own, but what stands out
 
@@ -91,7 +92,7 @@ class _Scale:
         return _LEFT + (self.width - _LEFT - _RIGHT) * place / self._count
 
     def y(self, value: float | None) -> float:
-        top, bottom = _TOP + 14 * self.infinite, self.height - _BOTTOM - 14 * self.zero
+        top, bottom = _TOP + _APART * self.infinite, self.height - _BOTTOM - _APART * self.zero
         if value is None:
             return float(_TOP)
         if self.logarithmic:
@@ -101,20 +102,24 @@ class _Scale:
         share = (value - self.low) / (self.high - self.low)
         return bottom - (bottom - top) * min(max(share, 0.0), 1.0)
 
-    def ticks(self) -> list[float]:
+    def ticks(self) -> list[int]:
+        """From the top down, so that the largest has its line."""
         step = max(1, math.ceil((self.high - self.low) / (_MOST_TICKS - 1)))
-        return list(range(self.low, self.high + 1, step))
+        return list(range(self.high, self.low - 1, -step))
 
 
 def _axes(plot: Plot, scale: _Scale) -> Iterator[str]:
     right = scale.width - _RIGHT
     for tick in scale.ticks():
-        value = 10.0**tick if plot.logarithmic else tick
-        y = scale.y(value)
+        y = scale.y(10.0**tick if plot.logarithmic else tick)
         yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">'
-        yield f"{_tick(tick) if plot.logarithmic else number(tick)}</text>"
-    for shown, value, word in ((scale.zero, 0.0, "0"), (scale.infinite, None, "not finite")):
+        yield f"{_tick(tick) if plot.logarithmic else tick}</text>"
+    apart: list[tuple[bool, float | None, str]] = [
+        (scale.zero, 0.0, "0"),
+        (scale.infinite, None, "not finite"),
+    ]
+    for shown, value, word in apart:
         if shown:
             y = scale.y(value)
             x, anchor = (_LEFT - 8, "end") if value == 0 else (_LEFT, "start")
@@ -126,7 +131,8 @@ def _axes(plot: Plot, scale: _Scale) -> Iterator[str]:
     last = len(plot.labels) - 1
     yield f'<text class="tick" x="{_LEFT}" y="{bottom}">{escape(plot.across)}</text>'
     if last > 0:
-        yield f'<text class="tick" x="{right}" y="{bottom}" text-anchor="end">{last + 1 if plot.logarithmic else last}</text>'
+        end = last + 1 if plot.logarithmic else last
+        yield f'<text class="tick" x="{right}" y="{bottom}" text-anchor="end">{end}</text>'
 
 
 def _tick(power: int) -> str:

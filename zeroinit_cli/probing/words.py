@@ -1,4 +1,4 @@
-"""Numbers as people read them: two digits, so that what a machine rounds otherwise does not show."""
+"""Numbers as people read them: two digits, so that what rounds otherwise elsewhere is hidden."""
 
 import math
 from collections.abc import Iterator
