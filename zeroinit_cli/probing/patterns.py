@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 _GOLDEN = 0.6180339887498949  # its multiples modulo 1 never bunch
 _PRIME, _STRIDE = 100_003, 61_803  # the same in integers, where rounding must not matter
-_COLOUR, _GRAIN, _SHARPNESS = 0.35, 0.35, 12.0
+_COLOUR, _GRAIN, _SHARPNESS = 0.35, 0.35, 40.0
+_BRIGHTNESS = 0.4  # how far the means of samples lie from each other, at most
 
 
 def pictures(batch: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -42,7 +43,9 @@ def _signal(number: int, channels: int, sizes: tuple[int, ...]) -> NDArray[np.fl
     edges = edges + 0.5 * (1 + _COLOUR * tint) * np.clip(_SHARPNESS * (second - 0.1), -1, 1)
     grain = _wave(fine * (3 + number % 4) + 0.1 * tint)
     signal: NDArray[np.float64] = (1 + _COLOUR * tint) * ramp + edges + _GRAIN * grain + 0.5 * tint
-    return signal
+    signal -= signal.mean()
+    signal /= max(float(np.sqrt(np.square(signal).mean())), 1e-12)
+    return signal + _BRIGHTNESS * next(phase)
 
 
 def _slanted(places: list[NDArray[np.float64]], phase: Any) -> NDArray[np.float64]:
