@@ -31,6 +31,7 @@ class Net:
         data: its task.
         steps: of training.
         batch: of one step.
+        optimizer: `sgd`, or `adamw`, which transformers are trained with.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Net:
     data: Callable[[], Data]
     steps: int = 80
     batch: int = 32
+    optimizer: str = "sgd"
 
 
 def calibration() -> list[Net]:
@@ -59,18 +61,20 @@ def calibration() -> list[Net]:
             name=f"{kind}, {channels} channel{'s' * (channels > 1)}",
             factory=image_net(kind, channels),
             data=partial(digits, channels),
+            optimizer="adamw" if kind == "vit" else "sgd",
         )
         for kind, each in kinds.items()
         for channels in each
     ]
-    nets.append(Net(name="gpt", factory=GPT, data=text, batch=16))
-    nets.append(_deep(60, residual=True))
-    nets.append(_deep(60, residual=False))
+    nets.append(Net(name="gpt", factory=GPT, data=text, batch=16, optimizer="adamw"))
+    nets.append(_deep(40, residual=True))
+    nets.append(_deep(40, residual=False))
     nets.append(_spec("perceptron of 10 layers", _mlp(10, "none"), 1))
     nets.append(_spec("chain of 4 convolutions, no norm", _cnn([[16, 16], [32, 32]], "none"), 1))
     nets.append(
         _spec("chain of 4 convolutions, norm", _cnn([[16, 16], [32, 32]], "BatchNorm2d"), 3)
     )
+    nets.append(_torchvision("squeezenet1_1", steps=40, pixels=32))
     return nets
 
 
@@ -84,15 +88,21 @@ def held_out() -> list[Net]:
         _net("DenseNet-like, growth 12", partial(DenseNet, 3, 10, growth=12, layers=2), 3),
         _net("ResNet-14, width 12", partial(ResNet, 3, 10, blocks=2, width=12), 3),
         _net("ResNet-8, one channel", partial(ResNet, 1, 10, blocks=1, width=20), 1),
-        _net("residual without norm, depth 40", partial(Deep, 40, 1, 10, width=12), 1),
+        _net("residual without norm, depth 30", partial(Deep, 30, 1, 10, width=12), 1),
         _net("plain without norm, depth 12", partial(Deep, 12, 1, 10, width=24, residual=False), 1),
         _net("perceptron 64-96-192-10", partial(MLP, (64, 96, 192, 10), bias=True), 1),
-        _net("ViT, patch 4, 6 blocks", partial(ViT, 1, 10, patch=4, dim=32, layers=6), 1),
+        Net(
+            name="ViT, patch 4, 6 blocks",
+            factory=partial(ViT, 1, 10, patch=4, dim=32, layers=6),
+            data=partial(digits, 1),
+            optimizer="adamw",
+        ),
         Net(
             name="GPT, 6 blocks of width 48",
             factory=partial(GPT, 128, 32, dim=48, layers=6),
             data=partial(text, 32),
             batch=16,
+            optimizer="adamw",
         ),
         _spec("LeNet-like, no norm", _cnn([[6], [16]], "none", [120, 84]), 1),
         _spec("perceptron of 6 layers, BatchNorm1d", _mlp(6, "BatchNorm1d"), 1),
@@ -102,7 +112,6 @@ def held_out() -> list[Net]:
         _torchvision("resnet18", steps=40),
         _torchvision("mobilenet_v2", steps=40),
         _torchvision("shufflenet_v2_x0_5", steps=40),
-        _torchvision("squeezenet1_1", steps=40, pixels=32),
     ]
 
 

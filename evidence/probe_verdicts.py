@@ -1,18 +1,20 @@
 """What probe says beside what then trained: python -m evidence.probe_verdicts [--set SET].
 
 SET is `held-out`, nets that no threshold was chosen by, or `calibration`, those that were. Each net
-is trained from torch's own start and from three of ZerO's, at three learning rates; each of ZerO's
-is probed as `zeroinit probe` does. The results go to evidence/probe_verdicts.json, and the tables
-into evidence/probe_verdicts.md.
+is trained from torch's own start and from three of ZerO's, at three learning rates or four; each of
+ZerO's is probed as `zeroinit probe` does. The results go to evidence/probe_verdicts.json, and the
+tables into evidence/probe_verdicts.md.
 """
 
 import argparse
 import json
 import math
+import multiprocessing
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ from zeroinit_cli.probing.judging import Will, gradient_ratio, judge
 from zeroinit_cli.probing.measuring import probe_subject, subject_of
 from zeroinit_cli.probing.settings import Setting
 
-RATES = (0.01, 0.05, 0.2)
+RATES = {"sgd": (0.01, 0.05, 0.2), "adamw": (0.001, 0.003, 0.01)}
+_SMALLER = 5  # times: the rate that is tried, too, where the smallest was the best
 ENOUGH = 0.9  # of torch's own progress: then it trained
 _LEAST = 0.1  # of the loss of guessing: less than this is no progress, whoever's it is
 _STARTS = {
@@ -99,15 +102,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="evidence.probe_verdicts", description=__doc__)
     parser.add_argument("--set", choices=sorted(_SETS), default="held-out")
     parser.add_argument("--net", help="only those whose name contains this; nothing is written")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, one thread each")
     arguments = parser.parse_args()
     began = time.perf_counter()
-    nets = [each for each in _SETS[arguments.set]() if (arguments.net or "") in each.name]
-    cases = [case for net in nets for case in measured(net)]
+    nets = [each.name for each in _SETS[arguments.set]() if (arguments.net or "") in each.name]
+    cases = _measure_all(arguments.set, nets, arguments.jobs)
     seconds = time.perf_counter() - began
     print("\n".join(_tables(cases)))
     if arguments.net is None:
         _write(arguments.set, cases, seconds)
     return 0
+
+
+def _measure_all(which: str, nets: Sequence[str], jobs: int) -> list[Case]:
+    """In processes of their own; the order is that of the set."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        found = pool.map(_measure_one, [which] * len(nets), nets)
+        return [case for cases in found for case in cases]
+
+
+def _measure_one(which: str, name: str) -> list[Case]:
+    [net] = [each for each in _SETS[which]() if each.name == name]
+    return list(measured(net))
 
 
 def measured(net: Net) -> Iterator[Case]:
@@ -147,11 +164,18 @@ def _best(net: Net, name: str, data: Any) -> tuple[float, float]:
     """The most progress of the training loss, and the rate that made it."""
 
     def progress(rate: float) -> float:
-        recipe = Recipe(learning_rate=rate, steps=net.steps, batch=net.batch)
+        recipe = Recipe(
+            optimizer=net.optimizer, learning_rate=rate, steps=net.steps, batch=net.batch
+        )
         outcome: Outcome = train(start(net.factory, name), data, recipe, seed=0)
         return math.log(data.classes) - outcome.train_loss
 
-    return max((progress(rate), rate) for rate in RATES)
+    rates = RATES[net.optimizer]
+    best = max((progress(rate), rate) for rate in rates)
+    if best[1] == min(rates):
+        smaller = min(rates) / _SMALLER
+        best = max(best, (progress(smaller), smaller))
+    return best
 
 
 def _write(which: str, cases: Sequence[Case], seconds: float) -> None:
@@ -182,7 +206,7 @@ def update_document(path: Path, which: str, cases: Sequence[Case], seconds: floa
         raise ValueError(f"{path.name} has no {first.strip()} and {last}")
     head, tail = text.partition(first)[0], text.partition(last)[2]
     nets = len({case.net for case in cases})
-    took = f"{len(cases)} starts of {nets} nets, {seconds / 60:.0f} minutes on one core."
+    took = f"{len(cases)} starts of {nets} nets, {seconds / 60:.0f} minutes."
     body = "\n".join([took, "", *_tables(cases)])
     path.write_text(f"{head}{first}{body}\n{last}{tail}", encoding="utf-8")
 

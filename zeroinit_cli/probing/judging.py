@@ -18,11 +18,11 @@ FACTORS = (0.1, 0.01)
 
 THRESHOLDS: Mapping[str, float] = MappingProxyType(
     {
-        "gradient_ratio_not": 1e5,
-        "gradient_ratio_uncertain": 1e2,
-        "moved_not": 1e2,
-        "loss_ratio": 1.1,
-        "never_share": 0.0,
+        "different_units": 1 / 3,
+        "gradient_ratio": 1e3,
+        "gradient_ratio_not": 1e6,
+        "gradient_ratio_small": 0.1,
+        "loss_rise": 1.1,
     }
 )
 """What each means stands in docs/probe.md."""
@@ -67,7 +67,7 @@ def goes_well(losses: Sequence[float | None], not_finite: str | None) -> bool:
     if not_finite is not None or first is None or last is None:
         return False
     most = max(each for each in losses if each is not None)
-    return last < first and most <= THRESHOLDS["loss_ratio"] * first
+    return last < first and most <= THRESHOLDS["loss_rise"] * first
 
 
 def judge(probe: Probe) -> Verdict:
@@ -134,11 +134,19 @@ def _against(probe: Probe) -> Iterator[str]:
 def _doubts(probe: Probe) -> Iterator[str]:
     run, own = probe.run, probe.torch
     ratio = gradient_ratio(run, own)
-    low, high = THRESHOLDS["gradient_ratio_uncertain"], THRESHOLDS["gradient_ratio_not"]
-    if ratio is not None and low <= ratio < high:
+    if ratio is not None and (
+        THRESHOLDS["gradient_ratio"] <= ratio < THRESHOLDS["gradient_ratio_not"]
+        or ratio < THRESHOLDS["gradient_ratio_small"]
+    ):
         yield _gradients(run, own)
+    steps = words.count(probe.conditions.steps, "step")
+    share = THRESHOLDS["different_units"]
+    if run.distinct_after < share * run.units and own.distinct_after >= share * own.units:
+        yield (
+            f"{run.distinct_after:,} of {run.units:,} units differ after {steps}, against "
+            f"{own.distinct_after:,}: equal units learn the same until something parts them"
+        )
     if run.never:
-        steps = words.count(probe.conditions.steps, "step")
         yield f"{words.count(len(run.never), 'parameter')} got no gradient in {steps}"
 
 

@@ -45,7 +45,8 @@ def _signal(number: int, channels: int, sizes: tuple[int, ...]) -> NDArray[np.fl
     signal: NDArray[np.float64] = (1 + _COLOUR * tint) * ramp + edges + _GRAIN * grain + 0.5 * tint
     signal -= signal.mean()
     signal /= max(float(np.sqrt(np.square(signal).mean())), 1e-12)
-    return signal + _BRIGHTNESS * next(phase)
+    signal += _BRIGHTNESS * next(phase)
+    return signal
 
 
 def _slanted(places: list[NDArray[np.float64]], phase: Any) -> NDArray[np.float64]:
