@@ -73,10 +73,10 @@ def goes_well(losses: Sequence[float | None], not_finite: str | None) -> bool:
 def judge(probe: Probe) -> Verdict:
     """The verdict on a probe."""
     rate = _rate(probe)
-    against = list(_against(probe))
-    doubts = list(_doubts(probe))
+    against, doubts = list(_against(probe)), list(_doubts(probe))
+    reasons = (*against, *doubts, *_about_rate(probe, rate))
     if against or rate is None:
-        kind, text = Will.NOT, "likely not"
+        kind, text = Will.NOT, f"likely not: {_short(probe)}"
     elif doubts:
         kind, text = Will.UNCERTAIN, "uncertain"
     elif rate < probe.conditions.learning_rate:
@@ -84,16 +84,12 @@ def judge(probe: Probe) -> Verdict:
         text = f"will train, with a learning rate of about {rate:g} or less"
     else:
         kind, text = Will.TRAIN, "will train"
-    reasons = [*against, *doubts, *_about_rate(probe, rate)]
-    if kind is Will.NOT and reasons:
-        text = f"likely not: {_short(probe) or reasons[0]}"
-    hints = [
-        each.hint for each in probe.cautions if each.hint and kind in (Will.NOT, Will.UNCERTAIN)
-    ]
+    doubted = kind in (Will.NOT, Will.UNCERTAIN)
+    hints = [each.hint for each in probe.cautions if each.hint and doubted]
     return Verdict(
         kind=kind,
         text=text,
-        reasons=tuple(reasons),
+        reasons=reasons,
         hints=tuple(dict.fromkeys(hints)),
         learning_rate=rate,
     )
@@ -123,9 +119,6 @@ def _rate(probe: Probe) -> float | None:
 
 def _against(probe: Probe) -> Iterator[str]:
     run, own = probe.run, probe.torch
-    if run.losses[0] is None:
-        yield f"{run.not_finite}: not finite"
-        return
     ratio = gradient_ratio(run, own)
     if ratio is not None and ratio >= THRESHOLDS["gradient_ratio_not"]:
         yield _gradients(run, own)
@@ -166,22 +159,26 @@ def _gradients(run: Run, own: Run) -> str:
 
 
 def _short(probe: Probe) -> str:
+    """What speaks most against it, for the verdict itself."""
     run, own = probe.run, probe.torch
-    parts = []
-    if run.flat_norms > own.flat_norms:
-        parts.append(f"{words.count(run.flat_norms, 'norm')} see channels without variance")
+    if run.losses[0] is None:
+        return f"not finite: {run.not_finite}"
     ratio = gradient_ratio(run, own)
-    if ratio is not None and ratio >= THRESHOLDS["gradient_ratio_not"]:
-        parts.append(
-            f"largest gradient {words.number(run.largest_gradient)} against "
-            f"{words.number(own.largest_gradient)}"
-        )
-    return ", ".join(parts) if len(parts) > 1 else ""
+    if ratio is None or ratio < THRESHOLDS["gradient_ratio_not"]:
+        return "the loss falls at no learning rate that was tried"
+    gradients = (
+        f"largest gradient {words.number(run.largest_gradient)} against "
+        f"{words.number(own.largest_gradient)}"
+    )
+    if run.flat_norms <= own.flat_norms:
+        return gradients
+    norms = words.count(run.flat_norms, "norm sees", "norms see")
+    return f"{norms} channels without variance, {gradients}"
 
 
 def _about_rate(probe: Probe, rate: float | None) -> Iterator[str]:
     told = probe.conditions
-    if rate == told.learning_rate:
+    if rate == told.learning_rate or probe.run.losses[0] is None:
         return
     tried = f"{words.count(told.steps, 'step')} at learning rate {told.learning_rate:g}"
     path = " -> ".join(words.loss(each) for each in probe.run.losses)

@@ -241,4 +241,4 @@ def _thresholds() -> Iterator[str]:
 
 
 def _layer_name(layer: Layer) -> str:
-    return layer.name or "(the model itself)"
+    return printable(layer.name) or "(the model itself)"
