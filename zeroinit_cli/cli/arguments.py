@@ -75,6 +75,24 @@ Overrides = Annotated[
         f"{', '.join(OVERRIDE_RULES)}. Repeatable.",
     ),
 ]
+ShardSize = Annotated[
+    str | None,
+    typer.Option(
+        "--max-shard-size",
+        metavar="SIZE",
+        help="Split the checkpoint into files of at most so many bytes of tensors, such as 5GB "
+        "(units of 1000). [default: one file]",
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        help="Processes that work on shards at a time; the bytes are the same for any.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Format = Annotated[
     str,
@@ -98,6 +116,21 @@ def wants_json(format_: str, json: bool) -> bool:
             hint=near(format_, _FORMATS),
         )
     return json or format_ == "json"
+
+
+def check_jobs(jobs: int) -> None:
+    """Refuse a number of processes that could do no work.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if jobs < 1:
+        raise UsageError(
+            "too few processes",
+            where="--jobs",
+            expected="a whole number, at least 1",
+            found=str(jobs),
+        )
 
 
 def read_request(

@@ -14,6 +14,7 @@ from zeroinit_cli.cli.arguments import (
     ResidualName,
     ScaleName,
     Settings,
+    ShardSize,
     SourceText,
     read_request,
 )
@@ -38,6 +39,7 @@ def command(
     scale: ScaleName = None,
     preset: PresetName = None,
     override: Overrides = None,
+    max_shard_size: ShardSize = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if there is anything to warn about.")
     ] = False,
@@ -45,7 +47,13 @@ def command(
     json: Json = False,
 ) -> None:
     """Print every tensor, its rule, and why; make no weights."""
-    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
+    words = {
+        "dtype": dtype,
+        "expansion": expansion,
+        "max-shard-size": max_shard_size,
+        "residual": residual,
+        "scale": scale,
+    }
     what, options = read_request(source, settings, words, preset, override)
 
     from zeroinit_cli.architectures import plan_source
@@ -69,7 +77,12 @@ def command(
 def _plan_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
     """The canonical form, and beside it what explains it and what its kept values are."""
     tensors = [
-        {**tensor.to_json(), "module_type": tensor.module_type, "reason": tensor.reason}
+        {
+            **tensor.to_json(),
+            "module_type": tensor.module_type,
+            "position": tensor.position,
+            "reason": tensor.reason,
+        }
         for tensor in plan.tensors
     ]
     return {
