@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format bench evidence clean
+.PHONY: setup demo test test-torch-free format fuzz bench bench-full bench-setup clean \
+	evidence evidence-quick evidence-full evidence-first-steps evidence-setup
 
 setup: $(STAMP)
 
@@ -40,14 +41,45 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
+# Attacks on whatever reads a stranger's file; docs/reliability.md says what longer runs gave.
+# Led by coverage where atheris installs: make fuzz EXECUTIONS=1000000 ENGINE=guided
+EXECUTIONS ?= 20000
+ENGINE ?= blind
+fuzz: setup
+ifeq ($(ENGINE),guided)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+endif
+	for reader in header index lock spec; do \
+		$(BIN)/python -m tests.fuzz $$reader --executions $(EXECUTIONS) --engine $(ENGINE) || exit 1; \
+	done
+
+bench: bench-setup
 	$(BIN)/python -m benchmarks.run
 
-# Hours on two cores; it goes on where it stopped.
-evidence: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evidence]'
+bench-full: bench-setup
+	$(BIN)/python -m benchmarks.run --full
+
+bench-setup: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
+
+# What ZerO does to training: minutes on two cores; an interrupted run goes on where it stopped.
+evidence: evidence-setup
+	$(BIN)/python -m evidence.run
+
+evidence-quick: evidence-setup
+	$(BIN)/python -m evidence.run --effort quick
+
+# Three times the steps, and nets of 1000 layers.
+evidence-full: evidence-setup
+	$(BIN)/python -m evidence.run --effort full
+
+# The first steps of all classification models: an hour on two cores; it goes on where it stopped.
+evidence-first-steps: evidence-setup
 	$(BIN)/python -m evidence.first_steps
+
+evidence-setup: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evidence]'
 
 clean:
 	rm -rf $(VENV) init.safetensors init.safetensors.sha256 zeroinit.lock

@@ -235,3 +235,17 @@ def reason_of(error: OSError) -> str:
     # os.strerror speaks C-locale English under Python's default locale handling; the message of a
     # hand-made OSError without errno is its own text.
     return os.strerror(error.errno) if error.errno is not None else str(error)
+
+
+def reason_of_unreadable(error: Exception) -> str:
+    """Why a text could not be parsed, in one line that no version of Python words otherwise."""
+    match error:
+        case RecursionError():
+            return "nested too deeply"
+        case UnicodeDecodeError():
+            return f"not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}"
+        case UnicodeEncodeError():
+            return "a lone surrogate, which is no text"
+        case _ if str(error).startswith("Exceeds the limit"):
+            return "a number of more than 4300 digits"
+    return " ".join(str(error).split())

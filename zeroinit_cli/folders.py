@@ -4,16 +4,14 @@ Every file is written and flushed to disk in a hidden stage before any takes its
 index goes first and comes last: while files are exchanged, no loader takes a mixture for a whole.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from zeroinit_cli.checkpoint.shards import Shard, index_bytes
+from zeroinit_cli.checkpoint.shards import FileDigest, Placed, Shard, index_bytes, with_index
 from zeroinit_cli.checkpoint.writer import plan_size, write_checkpoint
 from zeroinit_cli.errors import InputError, OutputError
-from zeroinit_cli.files.naming import INDEX, MODEL, SUMS, is_of_family, sums, sums_sha256
+from zeroinit_cli.files.naming import INDEX, MODEL, SUMS, is_of_family, sums
 from zeroinit_cli.files.reading import opened, read_exactly
 from zeroinit_cli.files.replacing import (
     flush_folder,
@@ -26,43 +24,9 @@ from zeroinit_cli.files.replacing import (
 )
 from zeroinit_cli.jobs import in_order
 from zeroinit_cli.outputs import check_place
-from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Advance, Progress, no_progress
 
 _MOST_NAMED = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileDigest:
-    """One file of a checkpoint: its name, the SHA-256 of its bytes, and how many they are."""
-
-    name: str
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Placed:
-    """A plan, and the file that it is or is to be."""
-
-    path: Path
-    plan: Plan
-
-
-def overall(files: Sequence[FileDigest]) -> tuple[str, int]:
-    """The SHA-256 and the size of a checkpoint: its file's, or those of all its files."""
-    if len(files) == 1:
-        return files[0].sha256, files[0].size
-    digest = sums_sha256((file.name, file.sha256) for file in files)
-    return digest, sum(file.size for file in files)
-
-
-def digest_shards(
-    shards: Sequence[Shard], *, jobs: int = 1, advance: Advance
-) -> tuple[FileDigest, ...]:
-    """The files that the shards would be, the index last; none is written."""
-    digests = in_order(_digest, [shard.plan for shard in shards], jobs=jobs, advance=advance)
-    return with_index(shards, dict(zip((shard.name for shard in shards), digests, strict=True)))
 
 
 @contextmanager
@@ -135,12 +99,6 @@ def write_folder(
     return files, len(standing) == len(names) and not stale
 
 
-def _digest(plan: Plan, advance: Advance) -> str:
-    from zeroinit_cli.checkpoint.stream import plan_sha256
-
-    return plan_sha256(plan, advance=advance)
-
-
 def _write(task: Placed, advance: Advance) -> str:
     try:
         return write_checkpoint(task.plan, task.path, advance)
@@ -158,19 +116,6 @@ def _same(task: Placed, advance: Advance) -> str | InputError | None:
     except InputError as error:
         return error
     return comparison.plan_sha256 if comparison.same else None
-
-
-def with_index(shards: Sequence[Shard], digests: dict[str, str]) -> tuple[FileDigest, ...]:
-    """The files of these shards, by their digests, and the index that belongs to several."""
-    files = [
-        FileDigest(name=shard.name, sha256=digests[shard.name], size=plan_size(shard.plan))
-        for shard in shards
-    ]
-    if len(shards) > 1:
-        data = index_bytes(shards)
-        sha256 = hashlib.sha256(data).hexdigest()
-        files.append(FileDigest(name=INDEX, sha256=sha256, size=len(data)))
-    return tuple(files)
 
 
 def _stale(

@@ -25,7 +25,7 @@ from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
 
 if TYPE_CHECKING:
-    from zeroinit_cli.folders import FileDigest
+    from zeroinit_cli.checkpoint.shards import FileDigest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +129,7 @@ def generate_folder(
         ZeroinitError: any of its kinds; then no file of the folder was touched, or a message says
             which could not be written, and the next run mends the rest.
     """
-    from zeroinit_cli.folders import made_folder, overall, write_folder
+    from zeroinit_cli.folders import made_folder, write_folder
     from zeroinit_cli.recording import FolderPlace
 
     check_folder(folder)
@@ -142,7 +142,7 @@ def generate_folder(
             source.recorded_in(lock.parent)
 
         from zeroinit_cli.architectures import plan_source, versions
-        from zeroinit_cli.checkpoint.shards import split
+        from zeroinit_cli.checkpoint.shards import overall, split
 
         plan = plan_source(source, options)
         shards = split(plan, options.max_shard_size)

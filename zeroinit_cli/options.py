@@ -27,6 +27,11 @@ OVERRIDE_RULES = ("algorithm-1", "algorithm-2", "kept", "ones", "patch", "positi
 SHARD_SIZE = "max-shard-size"
 """The one option whose word is a size."""
 
+MOST_OVERRIDES = 1000
+MOST_PATTERN = 1000
+"""Overrides, and characters of a pattern: each is held against every name of a state dict, so that
+a lock of one megabyte could otherwise take an hour."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Override:
@@ -89,6 +94,15 @@ class Options:
         Raises:
             UsageError: a word is not one of its choices.
         """
+        asked = tuple(overrides)
+        if len(asked) > MOST_OVERRIDES:
+            raise UsageError(
+                "too many overrides",
+                where="--override",
+                expected=f"at most {MOST_OVERRIDES}",
+                found=str(len(asked)),
+                hint="a glob can mean many tensors: '*.bias=zeros'",
+            )
         chosen = dict(defaults or {})
         chosen |= PRESETS[_choice("--preset", preset, PRESETS)] if preset else {}
         chosen |= {option: word for option, word in words.items() if word is not None}
@@ -98,7 +112,7 @@ class Options:
         dtype = BY_NAME[chosen.pop("dtype", F32.name)]
         return cls(
             dtype=dtype,
-            overrides=tuple(map(parse_override, overrides)),
+            overrides=tuple(map(parse_override, asked)),
             max_shard_size=None if size is None else parse_size(size, f"--{SHARD_SIZE}"),
             **chosen,
         )
@@ -127,6 +141,13 @@ def parse_override(text: str) -> Override:
             where="--override",
             expected="PATTERN=RULE, such as '*.head.weight=zeros'",
             found=repr(text),
+        )
+    if len(pattern) > MOST_PATTERN:
+        raise UsageError(
+            "a pattern too long for an override",
+            where="--override",
+            expected=f"at most {MOST_PATTERN} characters",
+            found=f"{len(pattern)} characters",
         )
     return Override(pattern=pattern, rule=_choice("--override", rule, OVERRIDE_RULES))
 

@@ -49,6 +49,18 @@ def check_folder(folder: Path) -> None:
         check_place(folder / name, "give the folder that it points into, or remove it")
 
 
+def check_image(image: Path) -> None:
+    """Refuse what cannot become a picture.
+
+    Raises:
+        UsageError: the name is kept for another use.
+        OutputError: it cannot be written.
+    """
+    _check_reserved(image, "--image")
+    check_place(image, "give the path that it points to, or remove it")
+    _check_folder(image)
+
+
 def check_source(source: Source, output: Path, lock: Path | None) -> None:
     """Refuse to replace the spec that the checkpoint is made from.
 

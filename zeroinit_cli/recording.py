@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeroinit_cli.checkpoint.shards import Shard
+from zeroinit_cli.checkpoint.shards import FileDigest, Shard, overall, with_index
 from zeroinit_cli.files.naming import MODEL
-from zeroinit_cli.folders import FileDigest, overall, with_index
 from zeroinit_cli.lock import (
     OWN_FOLDER,
     LockedShard,

@@ -257,7 +257,7 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("x.safetensors", "--tensor", "eye", "--image", "no/a.png"),
-        "error: no such folder in no\n",
+        "error: no such folder in no\n\nhint: mkdir -p no\n",
     ),
     (
         ("x.safetensors", "--tensor", "eye", "--header"),
@@ -265,7 +265,7 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("x.safetensors", "--format", "jsn"),
-        "error: unknown choice in --format\n  expected: human, json\n  found: 'jsn'\n"
+        "error: unknown choice in --format\n  expected: human, json, github\n  found: 'jsn'\n"
         "\nhint: did you mean json?\n",
     ),
     (

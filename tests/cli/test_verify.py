@@ -49,7 +49,9 @@ def test_one_flipped_bit_names_the_tensor_and_the_element(zeroinit: Command, mad
         1,
         "changed: init.safetensors\n"
         "  changed: tensor 'fc.weight': 1 of 1024000 elements differ, first at [1, 1]: "
-        "expected 1.0, found -1.0\n",
+        "expected 1.0, found -1.0\n"
+        "  probably: bit rot: 1 bit of the file is flipped, in tensor 'fc.weight'\n"
+        "    hint: copy the file again; if it happens again, check the disk and the memory\n",
     )
     assert zeroinit("verify", "-q").code == 1
     assert zeroinit("verify", "--hash-only").code == 1
@@ -239,12 +241,16 @@ def test_json_says_the_same_with_the_same_code(zeroinit: Command, made: Path) ->
         {
             "checkpoints": [
                 {
+                    "causes": [],
                     "checked": [
                         "the source gives the locked plan",
                         "the plan gives the locked bytes",
                         "the file has them",
                     ],
+                    "error": None,
                     "findings": [],
+                    "line": 4,
+                    "lock": "zeroinit.lock",
                     "path": "init.safetensors",
                     "status": "ok",
                 }
@@ -255,7 +261,7 @@ def test_json_says_the_same_with_the_same_code(zeroinit: Command, made: Path) ->
     missing = zeroinit("verify", "--json")
     assert missing.code == 1
     assert missing.json["checkpoints"][0]["findings"] == [
-        {"lines": ["no such file"], "outcome": "missing"}
+        {"differing": [], "lines": ["no such file"], "outcome": "missing"}
     ]
 
 

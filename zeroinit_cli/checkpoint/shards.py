@@ -4,12 +4,17 @@ The cut is that of `huggingface_hub.split_torch_state_dict_into_shards` over the
 tensors, each of which has bytes of its own; the index is written as transformers writes it.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from zeroinit_cli.files.naming import file_names
+from zeroinit_cli.checkpoint.writer import plan_size
+from zeroinit_cli.files.naming import INDEX, file_names, sums_sha256
+from zeroinit_cli.jobs import in_order
 from zeroinit_cli.plans import Kept, Plan, PlannedTensor, Rule, nested
+from zeroinit_cli.progress import Advance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +27,23 @@ class Shard:
     """
 
     name: str
+    plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileDigest:
+    """One file of a checkpoint: its name, the SHA-256 of its bytes, and how many they are."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """A plan, and the file that it is or is to be."""
+
+    path: Path
     plan: Plan
 
 
@@ -47,6 +69,35 @@ def index_bytes(shards: Iterable[Shard]) -> bytes:
     total = sum(shard.plan.nbytes for shard in shards)
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     return json.dumps(index, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def with_index(shards: Sequence[Shard], digests: dict[str, str]) -> tuple[FileDigest, ...]:
+    """The files of these shards, by their digests, and the index that belongs to several."""
+    files = [
+        FileDigest(name=shard.name, sha256=digests[shard.name], size=plan_size(shard.plan))
+        for shard in shards
+    ]
+    if len(shards) > 1:
+        data = index_bytes(shards)
+        sha256 = hashlib.sha256(data).hexdigest()
+        files.append(FileDigest(name=INDEX, sha256=sha256, size=len(data)))
+    return tuple(files)
+
+
+def overall(files: Sequence[FileDigest]) -> tuple[str, int]:
+    """The SHA-256 and the size of a checkpoint: its file's, or those of all its files."""
+    if len(files) == 1:
+        return files[0].sha256, files[0].size
+    digest = sums_sha256((file.name, file.sha256) for file in files)
+    return digest, sum(file.size for file in files)
+
+
+def digest_shards(
+    shards: Sequence[Shard], *, jobs: int = 1, advance: Advance
+) -> tuple[FileDigest, ...]:
+    """The files that the shards would be, the index last; none is written."""
+    digests = in_order(_digest, [shard.plan for shard in shards], jobs=jobs, advance=advance)
+    return with_index(shards, dict(zip((shard.name for shard in shards), digests, strict=True)))
 
 
 def _fill(tensors: Sequence[PlannedTensor], most_bytes: int) -> list[list[PlannedTensor]]:
@@ -77,3 +128,9 @@ def _part(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
 
 def _kept(rule: Rule) -> Iterable[str]:
     return (each.sha256 for each in nested(rule) if isinstance(each, Kept))
+
+
+def _digest(plan: Plan, advance: Advance) -> str:
+    from zeroinit_cli.checkpoint.stream import plan_sha256
+
+    return plan_sha256(plan, advance=advance)

@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, and what they mean together."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,8 +14,15 @@ SOURCE_HELP = (
     "A torchvision model name, such as resnet18 (zeroinit models lists them), "
     "or a YAML spec, such as nets/small.yaml."
 )
-_FORMATS = ("human", "json")
 _DEFAULTS = Options().to_words()
+
+
+class Format(StrEnum):
+    """How a command prints its answer; the exit code is the same in each."""
+
+    HUMAN = "human"
+    JSON = "json"
+    GITHUB = "github"
 
 
 def _choices(option: str) -> str:
@@ -94,28 +102,36 @@ Jobs = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Format = Annotated[
-    str,
-    typer.Option("--format", metavar="FORMAT", help="How to print: human, json."),
+FormatName = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help=f"How to print: {', '.join(Format)}. [default: {Format.HUMAN}]",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 
-def wants_json(format_: str, json: bool) -> bool:
-    """Whether `--format` or `--json` asks for JSON.
+def chosen_format(name: str | None, json: bool) -> Format:
+    """The format that `--format` names, or that `--json` is short for.
 
     Raises:
-        UsageError: no such format.
+        UsageError: no such format, or two of them.
     """
-    if format_ not in _FORMATS:
+    if name is None:
+        return Format.JSON if json else Format.HUMAN
+    if name not in list(Format):
         raise UsageError(
             "unknown choice",
             where="--format",
-            expected=", ".join(_FORMATS),
-            found=repr(format_),
-            hint=near(format_, _FORMATS),
+            expected=", ".join(Format),
+            found=repr(name),
+            hint=near(name, Format),
         )
-    return json or format_ == "json"
+    if json and name != Format.JSON:
+        raise UsageError(f"--json and --format {name} exclude each other", where="the options")
+    return Format(name)
 
 
 def check_jobs(jobs: int) -> None:

@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from zeroinit_cli.errors import printable
+from zeroinit_cli.errors import OutputError, printable, reason_of
 from zeroinit_cli.progress import Advance, Progress, no_progress
 
 _PATIENCE = 1.0  # seconds before a bar appears
@@ -31,6 +32,19 @@ def say(text: str) -> None:
 def out_json(data: Any) -> None:
     """Data as JSON, keys sorted, so that the same answer is the same text."""
     out(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def append(path: Path, text: str) -> None:
+    """Text to the end of a file, which is made if it is not there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError("cannot write", where=str(path), found=reason_of(error)) from error
 
 
 def _write(stream: Any, text: str) -> None:

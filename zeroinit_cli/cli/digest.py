@@ -46,8 +46,7 @@ def command(
     what, options = read_request(source, settings, words, preset, override)
 
     from zeroinit_cli.architectures import plan_source
-    from zeroinit_cli.checkpoint.shards import split
-    from zeroinit_cli.folders import digest_shards, overall
+    from zeroinit_cli.checkpoint.shards import digest_shards, overall, split
 
     plan = plan_source(what, options)
     shards = split(plan, options.max_shard_size)

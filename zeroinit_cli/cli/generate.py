@@ -55,6 +55,7 @@ def command(
         typer.Option(
             "--lock",
             metavar="PATH",
+            readable=False,  # what cannot be read is said in our words
             help="The lock to record it in. [default: zeroinit.lock beside the checkpoint]",
         ),
     ] = None,

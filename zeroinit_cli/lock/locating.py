@@ -9,7 +9,7 @@ from pathlib import Path
 from zeroinit_cli.errors import InputError, LockError, pasted
 from zeroinit_cli.files.reading import is_there, opened, read_exactly
 from zeroinit_cli.lock.entries import LOCK_NAME, LockEntry
-from zeroinit_cli.lock.reading import read_lock
+from zeroinit_cli.lock.reading import read_entries
 from zeroinit_cli.lock.writing import OPENING
 
 _SUFFIX = Path(LOCK_NAME).suffix
@@ -24,10 +24,12 @@ class Locked:
     Attributes:
         lock: the lock's path.
         entry: what it says.
+        line: where in the lock the entry begins; None if it has no line of its own.
     """
 
     lock: Path
     entry: LockEntry
+    line: int | None = None
 
     @property
     def path(self) -> Path:
@@ -62,16 +64,16 @@ def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
 
 
 def _meant_by(path: Path) -> list[Locked]:
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         return _all_of(_lock_in(path))
     if path.name == LOCK_NAME:
         return _all_of(_lock_in(path.parent))
     if path.suffix == _SUFFIX or _starts_as_lock(path):
         return _all_of(path)
     lock = _lock_in(path.parent)
-    for entry in read_lock(lock).checkpoint:
+    for entry, line in read_entries(lock):
         if entry.path == path.name:
-            return [Locked(lock=lock, entry=entry)]
+            return [Locked(lock=lock, entry=entry, line=line)]
     raise LockError(
         f"no entry for {path.name!r}",
         where=str(lock),
@@ -80,10 +82,10 @@ def _meant_by(path: Path) -> list[Locked]:
 
 
 def _all_of(lock: Path) -> list[Locked]:
-    entries = read_lock(lock).checkpoint
+    entries = read_entries(lock)
     if not entries:
         raise LockError("no checkpoint is locked", where=str(lock))
-    return [Locked(lock=lock, entry=entry) for entry in entries]
+    return [Locked(lock=lock, entry=entry, line=line) for entry, line in entries]
 
 
 def _starts_as_lock(path: Path) -> bool:

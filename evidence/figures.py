@@ -1,0 +1,68 @@
+"""How all figures look, and how they are written: the same bytes from the same numbers."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+COLOURS = {  # of Okabe and Ito's palette, told apart by every eye
+    "zero": "#0072b2",
+    "zero-layer": "#56b4e9",
+    "zero-none": "#cc79a7",
+    "zero-paley": "#009e73",
+    "zero-paper": "#56b4e9",
+    "kaiming": "#d55e00",
+    "torch": "#e69f00",
+    "gpt2": "#d55e00",
+    "fixup": "#e69f00",
+    "partial-identity": "#009e73",
+}
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "zeroinit",  # otherwise ids are random
+    "font.family": "DejaVu Sans",  # matplotlib's own, on every machine
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+}
+
+
+def panels(
+    rows: int, columns: int, title: str, *, width: float = 9.0, height: float = 3.4
+) -> tuple[Figure, list[Any]]:
+    """An empty figure with a title, and its axes in reading order; height is of one row."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    return figure, [each for row in axes for each in row]
+
+
+def write_svg(draw: Callable[[], Figure], path: Path) -> None:
+    """Draw a figure and write it, without the date and the version that matplotlib adds."""
+    with mpl.rc_context(_STYLE):
+        draw().savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def dots(axes: Any, at: float, values: Sequence[float], colour: str) -> None:
+    """One dot a seed, beside each other, and a bar at their mean."""
+    count = len(values)
+    offsets = [(i - (count - 1) / 2) * 0.09 for i in range(count)]
+    axes.plot(
+        [at + offset for offset in offsets],
+        values,
+        "o",
+        markersize=4,
+        color=colour,
+        alpha=0.75,
+        markeredgewidth=0,
+    )
+    axes.plot([at - 0.3, at + 0.3], [math.fsum(values) / count] * 2, color=colour, linewidth=2)

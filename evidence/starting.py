@@ -1,0 +1,133 @@
+"""Every start that is compared, by name: ZerO's from zeroinit itself, and what others do.
+
+A random start is made by a seed of its own and touches no other random state.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+import zeroinit_cli
+from zeroinit_cli.plans import Zeros
+
+Build = Callable[[], nn.Module]
+
+
+class Start(NamedTuple):
+    """A way to begin, and what figures call it."""
+
+    label: str
+    fill: Callable[[nn.Module, Build], None]
+    random: bool
+
+
+def start(build: Build, name: str, seed: int = 0) -> nn.Module:
+    """A net at its start.
+
+    Args:
+        build: makes the net.
+        name: of `STARTS`.
+        seed: of a random start; ZerO's do not depend on it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build()
+        STARTS[name].fill(model, build)
+    return model
+
+
+def _zero(**options: Any) -> Callable[[nn.Module, Build], None]:
+    """What `zeroinit generate` writes under these options, by its Python interface."""
+
+    def fill(model: nn.Module, build: Build) -> None:
+        zeroinit_cli.init_(model, build=build, **options)
+
+    return fill
+
+
+def zero_with(build: Build, *overrides: str, **options: Any) -> nn.Module:
+    """ZerO's start with `--override`s, such as 'stem.weight=algorithm-2'."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build()
+    return zeroinit_cli.init_(model, build=build, overrides=overrides, **options)
+
+
+def _as_constructed(model: nn.Module, build: Build) -> None:
+    """Torch's own start."""
+
+
+def _kaiming(model: nn.Module, build: Build) -> None:
+    """He's normal, by fan_in and for ReLU, in every Linear and convolution; biases 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            _no_bias(module)
+
+
+def _fixup(model: nn.Module, build: Build) -> None:
+    """Kaiming, but the last layer of each residual branch and the classifier 0, as Fixup has it.
+
+    Which layers end a branch is what zeroinit's own plan says. The layers before them are scaled by
+    blocks ** (-1 / 2), Fixup's factor for branches of two layers.
+    """
+    _kaiming(model, build)
+    plan = zeroinit_cli.plan(build, residual="layer")
+    ends = [
+        each.info.name.removesuffix(".weight")
+        for each in plan.tensors
+        if isinstance(each.rule, Zeros) and each.info.name.endswith(".weight")
+    ]
+    with torch.no_grad():
+        for name in ends:
+            end = model.get_submodule(name)
+            end.weight.zero_()  # type: ignore[operator]  # a layer's
+            for sibling in model.get_submodule(name.rpartition(".")[0]).children():
+                if isinstance(sibling, nn.Linear | nn.Conv2d) and sibling is not end:
+                    sibling.weight.mul_(len(ends) ** -0.5)
+        last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+        last.weight.zero_()
+
+
+def _gpt2(model: nn.Module, build: Build) -> None:
+    """GPT-2's: normals of deviation 0.02, those that end a branch smaller by sqrt(branches)."""
+    ends = [name for name, _ in model.named_modules() if name.endswith((".proj", ".fc2"))]
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding | nn.Conv2d):
+            deviation = 0.02 / math.sqrt(len(ends)) if name in ends else 0.02
+            nn.init.normal_(module.weight, std=deviation)
+            _no_bias(module)
+
+
+def _partial_identity(model: nn.Module, build: Build) -> None:
+    """Ones on the diagonal of every weight, also where Algorithm 1 has a Hadamard matrix."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.eye_(module.weight)
+            _no_bias(module)
+
+
+def _no_bias(module: nn.Module) -> None:
+    bias = getattr(module, "bias", None)
+    if bias is not None:
+        nn.init.zeros_(bias)
+
+
+STARTS: Mapping[str, Start] = MappingProxyType(
+    {
+        "fixup": Start("Kaiming, last layer 0 (Fixup)", _fixup, random=True),
+        "gpt2": Start("GPT-2's", _gpt2, random=True),
+        "kaiming": Start("Kaiming", _kaiming, random=True),
+        "partial-identity": Start("partial identity", _partial_identity, random=False),
+        "torch": Start("torch's default", _as_constructed, random=True),
+        "zero": Start("ZerO", _zero(), random=False),
+        "zero-layer": Start("ZerO, --residual layer", _zero(residual="layer"), random=False),
+        "zero-none": Start("ZerO, --residual none", _zero(residual="none"), random=False),
+        "zero-paley": Start("ZerO, --expansion paley", _zero(expansion="paley"), random=False),
+        "zero-paper": Start("ZerO, --preset paper", _zero(preset="paper"), random=False),
+    }
+)
