@@ -7,6 +7,7 @@ from typing import IO
 from zeroinit_cli.checkpoint.hashing import BackgroundSha256, Block, block_nbytes
 from zeroinit_cli.checkpoint.stream import data_blocks, plan_header
 from zeroinit_cli.files.flushing import EarlyFlush
+from zeroinit_cli.files.naming import sum_line
 from zeroinit_cli.files.replacing import guarded, replacing, write_all
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Advance, no_advance
@@ -46,20 +47,12 @@ def write_sidecar(path: Path, sha256: str) -> None:
     """
     sidecar = sidecar_path(path)
     with guarded(sidecar), replacing(sidecar) as file:
-        write_all(file, sidecar_line(path, sha256))
+        write_all(file, sum_line(path.name, sha256))
 
 
 def sidecar_path(path: Path) -> Path:
     """The checksum file that belongs to a checkpoint."""
     return path.with_name(f"{path.name}.sha256")
-
-
-def sidecar_line(path: Path, sha256: str) -> bytes:
-    r"""`<hex>  <name>\n`; a name with \, LF or CR is escaped as GNU sha256sum does."""
-    name = os.fsencode(path.name)
-    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
-    mark = b"\\" if escaped != name else b""
-    return mark + sha256.encode() + b"  " + escaped + b"\n"
 
 
 def _write_block(file: IO[bytes], block: Block) -> int:

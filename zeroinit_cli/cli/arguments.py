@@ -83,6 +83,24 @@ Overrides = Annotated[
         f"{', '.join(OVERRIDE_RULES)}. Repeatable.",
     ),
 ]
+ShardSize = Annotated[
+    str | None,
+    typer.Option(
+        "--max-shard-size",
+        metavar="SIZE",
+        help="Split the checkpoint into files of at most so many bytes of tensors, such as 5GB "
+        "(units of 1000). [default: one file]",
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        help="Processes that work on shards at a time; the bytes are the same for any.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 FormatName = Annotated[
     str | None,
@@ -114,6 +132,21 @@ def chosen_format(name: str | None, json: bool) -> Format:
     if json and name != Format.JSON:
         raise UsageError(f"--json and --format {name} exclude each other", where="the options")
     return Format(name)
+
+
+def check_jobs(jobs: int) -> None:
+    """Refuse a number of processes that could do no work.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if jobs < 1:
+        raise UsageError(
+            "too few processes",
+            where="--jobs",
+            expected="a whole number, at least 1",
+            found=str(jobs),
+        )
 
 
 def read_request(

@@ -15,6 +15,7 @@ from zeroinit_cli.cli.arguments import (
     ResidualName,
     ScaleName,
     Settings,
+    ShardSize,
     SourceText,
     chosen_format,
     read_request,
@@ -34,6 +35,7 @@ def command(
     scale: ScaleName = None,
     preset: PresetName = None,
     override: Overrides = None,
+    max_shard_size: ShardSize = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if there is anything to warn about.")
     ] = False,
@@ -42,7 +44,13 @@ def command(
     json: Json = False,
 ) -> None:
     """Print every tensor, its rule, and why; make no weights."""
-    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
+    words = {
+        "dtype": dtype,
+        "expansion": expansion,
+        "max-shard-size": max_shard_size,
+        "residual": residual,
+        "scale": scale,
+    }
     form = chosen_format(format_, json)
     with annotated("zeroinit plan", form is Format.GITHUB):
         what, options = read_request(source, settings, words, preset, override)

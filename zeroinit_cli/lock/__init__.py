@@ -5,16 +5,26 @@ order of runs. Version policy: a `version` other than ours is refused whole; wit
 unknown key is refused, so that nothing is ignored that another release meant.
 """
 
-from zeroinit_cli.lock.entries import LOCK_NAME, Lock, LockEntry, make_entry
+from zeroinit_cli.lock.entries import (
+    LOCK_NAME,
+    OWN_FOLDER,
+    Lock,
+    LockedShard,
+    LockEntry,
+    make_entry,
+)
 from zeroinit_cli.lock.locating import Locked, locked_checkpoints
 from zeroinit_cli.lock.reading import parse_lock, read_lock
-from zeroinit_cli.lock.writing import render_lock, update_lock
+from zeroinit_cli.lock.writing import check_room, render_lock, update_lock
 
 __all__ = [
     "LOCK_NAME",
+    "OWN_FOLDER",
     "Lock",
     "LockEntry",
     "Locked",
+    "LockedShard",
+    "check_room",
     "locked_checkpoints",
     "make_entry",
     "parse_lock",

@@ -51,7 +51,12 @@ def print_github(plan: Plan, source: Source) -> None:
 def to_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
     """The canonical form, and beside it what explains it and what its kept values are."""
     tensors = [
-        {**tensor.to_json(), "module_type": tensor.module_type, "reason": tensor.reason}
+        {
+            **tensor.to_json(),
+            "module_type": tensor.module_type,
+            "position": tensor.position,
+            "reason": tensor.reason,
+        }
         for tensor in plan.tensors
     ]
     return {
