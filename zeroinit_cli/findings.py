@@ -157,11 +157,20 @@ def changed_lines(
 
 def hash_lines(locked: Locked) -> tuple[str, ...]:
     """The locked facts that the file does not have."""
-    entry, size = locked.entry, size_of(locked.path)
-    facts: list[tuple[str, object, object]] = [("size", entry.size, size)]
-    if size <= entry.size:  # else it has other bytes for certain, and may be endlessly many
-        sha256, size = sha256_of(locked.path)
-        facts = [("sha256", entry.sha256, sha256), ("size", entry.size, size)]
+    return digest_lines(locked.path, locked.entry.sha256, locked.entry.size)
+
+
+def digest_lines(path: Path, expected: str, expected_size: int) -> tuple[str, ...]:
+    """The locked facts that a file does not have.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    size = size_of(path)
+    facts: list[tuple[str, object, object]] = [("size", expected_size, size)]
+    if size <= expected_size:  # else it has other bytes for certain, and may be endlessly many
+        sha256, size = sha256_of(path)
+        facts = [("sha256", expected, sha256), ("size", expected_size, size)]
     return tuple(
         f"{name}: locked {recorded}, found {found}"
         for name, recorded, found in facts

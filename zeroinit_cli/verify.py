@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroinit_cli.causes.openings import opening_causes
-from zeroinit_cli.errors import ZeroinitError
+from zeroinit_cli.errors import UsageError, ZeroinitError
 from zeroinit_cli.files.reading import is_there
 from zeroinit_cli.findings import (
     Finding,
@@ -26,6 +26,7 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
+from zeroinit_cli.verify_shards import hash_shards, source_shards, verify_shards
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.compare import Comparison
@@ -36,6 +37,7 @@ def verify_locked(
     *,
     ignore_missing: bool = False,
     hash_only: bool = False,
+    jobs: int = 1,
     progress: Progress = no_progress,
 ) -> list[Verified | Unanswered]:
     """Every checkpoint that is asked for, in the order of the locks; none stops the others.
@@ -44,6 +46,7 @@ def verify_locked(
         paths: folders with a lock, locks, or locked files; the current folder if there are none.
         ignore_missing: a file that is not there fails nothing.
         hash_only: hold the files against the locked digests alone, without torch.
+        jobs: processes that check shards at a time.
         progress: shown while bytes are computed.
 
     Raises:
@@ -58,7 +61,9 @@ def verify_locked(
             result = (
                 verify_hash(locked, ignore_missing=ignore_missing)
                 if hash_only
-                else verify_entry(locked, ignore_missing=ignore_missing, progress=progress)
+                else verify_entry(
+                    locked, ignore_missing=ignore_missing, jobs=jobs, progress=progress
+                )
             )
         except ZeroinitError as error:
             result = Unanswered(path=locked.path, error=error)
@@ -70,7 +75,7 @@ def verify_locked(
 
 
 def verify_entry(
-    locked: Locked, *, ignore_missing: bool = False, progress: Progress = no_progress
+    locked: Locked, *, ignore_missing: bool = False, jobs: int = 1, progress: Progress = no_progress
 ) -> Verified:
     """All three steps for one checkpoint.
 
@@ -78,6 +83,9 @@ def verify_entry(
         SourceError: the source is not known here or cannot be built.
         InputError: the file is there but cannot be read.
     """
+    if locked.entry.shard:
+        return verify_shards(locked, ignore_missing=ignore_missing, jobs=jobs, progress=progress)
+
     from zeroinit_cli.architectures import plan_source
 
     entry = locked.entry
@@ -116,6 +124,8 @@ def verify_hash(locked: Locked, *, ignore_missing: bool = False) -> Verified:
     Raises:
         InputError: the file is there but cannot be read.
     """
+    if locked.entry.shard:
+        return hash_shards(locked, ignore_missing=ignore_missing)
     if not is_there(locked.path):
         missing = Finding(outcome=Outcome.MISSING, lines=("no such file",))
         findings = () if ignore_missing else (missing,)
@@ -128,14 +138,30 @@ def verify_hash(locked: Locked, *, ignore_missing: bool = False) -> Verified:
 
 
 def verify_source(
-    path: Path, source: Source, options: Options, *, progress: Progress = no_progress
+    path: Path,
+    source: Source,
+    options: Options,
+    *,
+    jobs: int = 1,
+    progress: Progress = no_progress,
 ) -> Verified:
-    """A file against a source that the caller names, without a lock.
+    """A file, or a folder with shards, against a source that the caller names, without a lock.
 
     Raises:
         SourceError: the source is not known here or cannot be built.
         InputError: the file cannot be read.
+        UsageError: there are options for shards, and no folder that holds them.
     """
+    if is_there(path) and path.is_dir():
+        return source_shards(path, source, options, jobs=jobs, progress=progress)
+    if options.max_shard_size is not None:
+        raise UsageError(
+            "shards are in a folder",
+            where="--max-shard-size",
+            expected="the folder that holds them",
+            found=str(path),
+        )
+
     from zeroinit_cli.architectures import plan_source
 
     plan = plan_source(source, options)

@@ -301,7 +301,7 @@ def test_a_source_goes_with_one_file_alone(zeroinit: Command, arguments: tuple[s
     assert (result.code, result.out, result.err) == (
         2,
         "",
-        "error: --source takes one file, and neither --ignore-missing nor --hash-only "
+        "error: --source takes one file or folder, and neither --ignore-missing nor --hash-only "
         "in the options\n",
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from zeroinit_cli.causes import changes, damage
 from zeroinit_cli.causes.evidence import Evidence
@@ -61,6 +62,18 @@ def probable_causes(case: Case) -> tuple[Cause, ...]:
     except ZeroinitError:
         return ()
     return tuple(cause for cause in guesses if cause is not None)
+
+
+def cause_of_shard(plan: Plan, path: Path, comparison: Comparison) -> Cause | None:
+    """What has certainly happened to a shard; what is only likely needs the whole checkpoint.
+
+    A guess that fails, as on a file that changes under our eyes, is none.
+    """
+    try:
+        evidence = Evidence(plan=plan, path=path, comparison=comparison)
+        return foreign(path, comparison.plan_sha256) or _first(_CERTAIN, evidence)
+    except ZeroinitError:
+        return None
 
 
 def _cause_of_file(case: Case) -> Cause | None:

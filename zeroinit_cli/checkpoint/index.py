@@ -58,7 +58,7 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _sharded(path: Path) -> StoredCheckpoint:
-    table = _parse(path)
+    table = parse_index(path)
     weight_map, metadata = table["weight_map"], table.get("metadata", {})
     names = sorted(set(weight_map.values()))
     for name in names:
@@ -79,7 +79,13 @@ def _sharded(path: Path) -> StoredCheckpoint:
     )
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse_index(path: Path) -> dict[str, Any]:
+    """An index as JSON: `weight_map` has names, `metadata` is an object if it is there.
+
+    Raises:
+        InputError: it cannot be read.
+        CheckpointError: it is no such index.
+    """
     with opened(path) as (file, size):
         if size > MOST_HEADER_BYTES:
             raise _malformed(path, f"at most {MOST_HEADER_BYTES} bytes", f"{size} bytes")

@@ -13,6 +13,7 @@ from zeroinit_cli.cli.arguments import (
     ExpansionName,
     Format,
     FormatName,
+    Jobs,
     Json,
     Overrides,
     PresetName,
@@ -20,6 +21,8 @@ from zeroinit_cli.cli.arguments import (
     ResidualName,
     ScaleName,
     Settings,
+    ShardSize,
+    check_jobs,
     chosen_format,
     read_request,
 )
@@ -44,7 +47,11 @@ def command(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="SOURCE", help=f"Hold one file against it. {SOURCE_HELP}"),
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help=f"Hold one file, or a folder with shards, against it. {SOURCE_HELP}",
+        ),
     ] = None,
     settings: Settings = None,
     dtype: DTypeName = None,
@@ -53,6 +60,8 @@ def command(
     scale: ScaleName = None,
     preset: PresetName = None,
     override: Overrides = None,
+    max_shard_size: ShardSize = None,
+    jobs: Jobs = 1,
     ignore_missing: Annotated[
         bool,
         typer.Option("--ignore-missing", help="A file that is not there is no failure."),
@@ -74,7 +83,14 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Re-derive every locked checkpoint and compare, byte for byte."""
-    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
+    check_jobs(jobs)
+    words = {
+        "dtype": dtype,
+        "expansion": expansion,
+        "max-shard-size": max_shard_size,
+        "residual": residual,
+        "scale": scale,
+    }
     form = chosen_format(format_, json)
     if summary is not None:
         append(summary, "")  # what cannot be written is said before anything is computed
@@ -89,6 +105,7 @@ def command(
                     paths or [],
                     ignore_missing=ignore_missing,
                     hash_only=hash_only,
+                    jobs=jobs,
                     progress=progress,
                 )
             else:
@@ -97,7 +114,7 @@ def command(
 
                 from zeroinit_cli.verify import verify_source
 
-                results = [verify_source(path, what, options, progress=progress)]
+                results = [verify_source(path, what, options, jobs=jobs, progress=progress)]
         _print(results, form, quiet=quiet)
         if summary is not None:
             _append_results(summary, results)
@@ -118,7 +135,7 @@ def _check_bare(options: object) -> None:
 def _one_file(paths: list[Path] | None, modes: bool) -> Path:
     if modes or paths is None or len(paths) != 1:
         raise UsageError(
-            "--source takes one file, and neither --ignore-missing nor --hash-only",
+            "--source takes one file or folder, and neither --ignore-missing nor --hash-only",
             where="the options",
         )
     return paths[0]

@@ -183,6 +183,13 @@ class LockEntry(_Strict):
         """The paths of all that the checkpoint consists of."""
         return tuple(shard.path for shard in self.shard) or (self.path,)
 
+    def named_shards(self) -> tuple[LockedShard, ...]:
+        """The files of a sharded checkpoint by their names in its folder."""
+        return tuple(
+            shard.model_copy(update={"path": shard.path.removeprefix(self.prefix)})
+            for shard in self.shard
+        )
+
     def read_source(self, folder: Path | None = None) -> Source:
         """The source and its arguments, as `generate` was given them; a spec is read anew.
 

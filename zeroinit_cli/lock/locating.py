@@ -33,7 +33,7 @@ class Locked:
 
     @property
     def path(self) -> Path:
-        """Where the file is, or should be."""
+        """Where the file is, or should be; of a sharded checkpoint, its folder."""
         return self.lock.parent / self.entry.path
 
     def check_place(self) -> None:
@@ -43,14 +43,16 @@ class Locked:
             LockError: it does.
         """
         # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
-        folder, path = os.path.realpath(self.lock.parent), os.path.realpath(self.path)
-        if not Path(path).is_relative_to(folder):
-            raise LockError(
-                "a checkpoint's path leaves the lock's folder",
-                where=str(self.lock),
-                expected=f"a file within {folder}",
-                found=f"{self.entry.path}, which is {path}",
-            )
+        folder = os.path.realpath(self.lock.parent)
+        for file in self.entry.files:
+            path = os.path.realpath(self.lock.parent / file)
+            if not Path(path).is_relative_to(folder):
+                raise LockError(
+                    "a checkpoint's path leaves the lock's folder",
+                    where=str(self.lock),
+                    expected=f"a file within {folder}",
+                    found=f"{file}, which is {path}",
+                )
 
 
 def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
@@ -65,20 +67,32 @@ def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
 
 def _meant_by(path: Path) -> list[Locked]:
     if is_there(path) and path.is_dir():
-        return _all_of(_lock_in(path))
+        return _recorded_beside(path) or _all_of(_lock_in(path))
     if path.name == LOCK_NAME:
         return _all_of(_lock_in(path.parent))
     if path.suffix == _SUFFIX or _starts_as_lock(path):
         return _all_of(path)
     lock = _lock_in(path.parent)
     for entry, line in read_entries(lock):
-        if entry.path == path.name:
+        if path.name in (entry.path, *entry.files):
             return [Locked(lock=lock, entry=entry, line=line)]
     raise LockError(
         f"no entry for {path.name!r}",
         where=str(lock),
         hint="lock it with zeroinit generate, or give --source",
     )
+
+
+def _recorded_beside(folder: Path) -> list[Locked]:
+    """The sharded checkpoint that a folder without a lock of its own is, by the lock beside it."""
+    name, lock = folder.name, folder.parent / LOCK_NAME
+    if not name or is_there(folder / LOCK_NAME) or not is_there(lock):
+        return []
+    return [
+        Locked(lock=lock, entry=entry, line=line)
+        for entry, line in read_entries(lock)
+        if entry.path == f"{name}/"
+    ]
 
 
 def _all_of(lock: Path) -> list[Locked]:
