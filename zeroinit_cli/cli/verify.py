@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.cli.arguments import (
     SOURCE_HELP,
     DTypeName,
@@ -43,7 +44,12 @@ def command(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="SOURCE", help=f"Hold one file against it. {SOURCE_HELP}"),
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help=f"Hold one file against it. {SOURCE_HELP}",
+            autocompletion=completion.source,
+        ),
     ] = None,
     settings: Settings = None,
     dtype: DTypeName = None,
