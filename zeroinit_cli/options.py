@@ -24,7 +24,7 @@ OVERRIDE_RULES = ("algorithm-1", "algorithm-2", "kept", "ones", "patch", "positi
 """The rules that an override can name."""
 
 MOST_OVERRIDES = 1000
-MOST_PATTERN = 1000
+MOST_PATTERN = 500
 """Overrides, and characters of a pattern: each is held against every name of a state dict, so that
 a lock of one megabyte could otherwise take an hour."""
 
