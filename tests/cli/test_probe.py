@@ -14,11 +14,15 @@ MLP = """zeroinit: 1
 input: 6
 layers: [Linear: 5, ReLU, Linear: 8, ReLU, Linear: 3]
 """
-# Its expansions cancel: eight equal channels, and the next Hadamard matrix sums their differences.
+# Its expansions cancel: equal channels, and the next Hadamard matrix sums their differences.
 CHAIN = """zeroinit: 1
 input: [1, 8, 8]
 model:
-  cnn: {stages: [[16, 16], [32, 32, 32], [64, 64, 64]], norm: BatchNorm2d, num_classes: 4, global_pool: true}
+  cnn:
+    stages: [[16, 16], [32, 32, 32], [64, 64, 64]]
+    norm: BatchNorm2d
+    num_classes: 4
+    global_pool: true
 """
 
 
