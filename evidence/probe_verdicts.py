@@ -32,12 +32,14 @@ from zeroinit_cli.probing.settings import Setting
 RATES = {"sgd": (0.01, 0.05, 0.2), "adamw": (0.001, 0.003, 0.01)}
 _SMALLER = 5  # times: the rate that is tried, too, where the smallest was the best
 ENOUGH = 0.9  # of torch's own progress: then it trained
+HALF = 0.5  # of it: then it trains, if slowly
 _LEAST = 0.1  # of the loss of guessing: less than this is no progress, whoever's it is
 _STARTS = {
     "zero": Options(),
     "zero-paley": Options(expansion="paley"),
     "zero-paper": Options.from_words({}, preset="paper"),
 }
+_NONE = 0.05  # of progress from torch's own start: a share of less would mean nothing
 _LABELS = {"zero": "default", "zero-paley": "paley", "zero-paper": "paper"}
 _HEADINGS = (
     "net",
@@ -90,6 +92,11 @@ class Case:
     trained: bool
 
     @property
+    def at_all(self) -> bool:
+        """Whether the loss fell half as far as from torch's own start."""
+        return self.trained or self.progress >= HALF * self.torchs > 0
+
+    @property
     def right(self) -> bool | None:
         """Whether the verdict was; None where it is none."""
         if self.verdict == Will.UNCERTAIN.value:
@@ -102,8 +109,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="evidence.probe_verdicts", description=__doc__)
     parser.add_argument("--set", choices=sorted(_SETS), default="held-out")
     parser.add_argument("--net", help="only those whose name contains this; nothing is written")
+    parser.add_argument("--tables", action="store_true", help="write them again; measure nothing")
     parser.add_argument("--jobs", type=int, default=1, help="processes, one thread each")
     arguments = parser.parse_args()
+    if arguments.tables:
+        for which, found in json.loads(_RESULTS.read_text(encoding="utf-8")).items():
+            cases = [Case(**each) for each in found["cases"]]
+            update_document(_DOCUMENT, which, cases, found["seconds"])
+        return 0
     began = time.perf_counter()
     nets = [each.name for each in _SETS[arguments.set]() if (arguments.net or "") in each.name]
     cases = _measure_all(arguments.set, nets, arguments.jobs)
@@ -212,26 +225,30 @@ def update_document(path: Path, which: str, cases: Sequence[Case], seconds: floa
 
 
 def _tables(cases: Sequence[Case]) -> Iterator[str]:
-    yield "| probe says | trained | did not |"
-    yield "| --- | ---: | ---: |"
-    counts = Counter((case.verdict, case.trained) for case in cases)
+    yield "| probe says | trained | half as far | did not |"
+    yield "| --- | ---: | ---: | ---: |"
+    counts = Counter((case.verdict, case.trained, case.at_all) for case in cases)
     for will in Will:
-        row = [counts[will.value, trained] for trained in (True, False)]
-        yield f"| {_said(will.value)} | {row[0]} | {row[1]} |"
+        outcomes = ((True, True), (False, True), (False, False))
+        row = " | ".join(str(counts[will.value, *outcome]) for outcome in outcomes)
+        yield f"| {_said(will.value)} | {row} |"
     told = [case for case in cases if case.right is not None]
     right = sum(bool(case.right) for case in told)
     yield ""
-    yield f"Of {len(told)} verdicts {right} were right; {len(cases) - len(told)} were uncertain."
+    yield (
+        f"Of {len(told)} verdicts {right} were right; {len(cases) - len(told)} of {len(cases)} "
+        "starts were uncertain."
+    )
     yield ""
     yield f"| {' | '.join(_HEADINGS)} |"
     yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |"
     for case in cases:
-        share = 100 * case.progress / case.torchs if case.torchs > 0 else math.inf
+        share = f"{100 * case.progress / case.torchs:.0f}" if case.torchs > _NONE else "-"
         mark = {True: "", False: "**wrong**", None: "-"}[case.right]
         yield (
             f"| {case.net} | {case.start} | {_said(case.verdict)} | {_number(case.ratio)} | "
             f"{_number(case.moved)} | {100 * case.flat:.0f} | {_number(case.suggested)} | "
-            f"{share:.0f} | {case.rate:g} | "
+            f"{share} | {case.rate:g} | "
             f"{'yes' if case.trained else 'no'} | {mark} |"
         )
 

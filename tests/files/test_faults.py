@@ -66,10 +66,11 @@ def test_any_step_can_fail_and_the_old_file_stays(
     update_lock(lock, entry("a"))
     text = lock.read_bytes()
     break_at(monkeypatch, step, code)
-    for target, write in (
+    writes: tuple[tuple[Path, Callable[[], object]], ...] = (
         (path, lambda: put(path, b"new")),
         (lock, lambda: update_lock(lock, entry("b"))),
-    ):
+    )
+    for target, write in writes:
         with pytest.raises(OutputError) as caught:
             write()
         assert str(caught.value) == message(target, code)

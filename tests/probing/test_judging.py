@@ -1,5 +1,7 @@
 """Verdicts in whole sentences, and the thresholds from both sides."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.probing.probes import (
@@ -112,6 +114,11 @@ def test_the_loss_may_rise_a_little_on_the_way() -> None:
     assert not goes_well((2.0, 1.9, 1.8), "the loss, after 2 steps")
     assert not goes_well((None, None, None), None)
     assert THRESHOLDS["loss_rise"] == 1.1
+
+
+def test_fewer_than_three_steps_do_not_reach_what_a_closed_branch_hides() -> None:
+    two = replace(SILENT, conditions=replace(SILENT.conditions, steps=2))
+    assert judge(two).kind is Will.TRAIN
 
 
 def test_the_learning_rate_is_the_largest_that_went_well() -> None:

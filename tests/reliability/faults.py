@@ -13,7 +13,8 @@ from tests.entries import entry
 from tests.plans import plan, tensor
 from tests.reliability.small import SPEC, answered, command
 from zeroinit_cli.checkpoint.stream import plan_sha256
-from zeroinit_cli.checkpoint.writer import sidecar_line, sidecar_path
+from zeroinit_cli.checkpoint.writer import sidecar_path
+from zeroinit_cli.files.naming import sum_line
 from zeroinit_cli.files.reading import sha256_of
 from zeroinit_cli.generate import write_files
 from zeroinit_cli.lock import read_lock, update_lock
@@ -125,10 +126,10 @@ def _look(seen: Seen, known: dict[Path, set[str]]) -> None:
         digest, _ = sha256_of(path)
         assert digest in digests, f"{path} is neither the old file nor the new one"
         sidecar = sidecar_path(path).read_bytes()
-        assert sidecar in {sidecar_line(path, each) for each in digests}, "half a sidecar"
+        assert sidecar in {sum_line(path.name, each) for each in digests}, "half a sidecar"
         seen.new += seen.whole.get(path) not in (None, digest)
         seen.whole[path] = digest
-        seen.behind += sidecar != sidecar_line(path, digest)
+        seen.behind += sidecar != sum_line(path.name, digest)
     entries = {each.path: each for each in read_lock(LOCK).checkpoint}
     assert set(KEPT) <= entries.keys(), "an entry was lost"
     assert entries[str(LARGE)].sha256 in known[LARGE]

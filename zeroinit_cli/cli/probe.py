@@ -121,7 +121,10 @@ def command(
         )
         check_setting(setting)
         if html is not None:
-            _check_page(html, [*setting.inputs.values(), *([file] if file else [])], force=force)
+            from zeroinit_cli.outputs import check_document
+
+            read = [*setting.inputs.values(), Path(subject), Path(source or subject)]
+            check_document(html, "--html", read, force=force)
         what, options = read_request(source or subject, settings, words, preset, override)
 
         from zeroinit_cli.probing.judging import judge
@@ -179,13 +182,6 @@ def _inputs(texts: list[str]) -> dict[str, Path]:
             raise UsageError(f"{name or 'an input without a name'} is given twice", where="--input")
         found[name] = Path(path)
     return found
-
-
-def _check_page(page: Path, read: list[Path], *, force: bool) -> None:
-    """Refuse what cannot become a page before anything is run."""
-    from zeroinit_cli.outputs import check_document
-
-    check_document(page, "--html", read, force=force)
 
 
 def _write_page(page: Path, found: "Probe", verdict: "Verdict", *, quiet: bool) -> None:
