@@ -23,7 +23,7 @@ MEASURED = {  # cells that take a second or two; one of each kind
     "accuracy": ("vgg_bn/kaiming",),
     "degeneracy": ("16/zero/0.1", "64/partial-identity/0.3"),
     "low_rank": ("zero",),
-    "policy_choices": ("groups/one block", "residual/layer"),
+    "policy_choices": ("separable/one-block", "resnet20/layer"),
     "reproducibility": ("mlp/kaiming/both", "mlp/bits/2 threads"),
     "ultra_deep": ("6/residual/fixup", "6/residual/zero-layer"),
 }
