@@ -48,7 +48,7 @@ class _Net:
     build: Build
     ways: Mapping[str, Make]
     recipe: Recipe = _ADAM
-    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
     data: Callable[[], Data] = digits
     measure: str = "test_error"
 
