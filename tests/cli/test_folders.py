@@ -14,6 +14,7 @@ from huggingface_hub import load_torch_model
 import zeroinit_cli
 from tests.cli.command import Command
 from zeroinit_cli import folders
+from zeroinit_cli.files import replacing
 from zeroinit_cli.lock import read_lock
 
 SUMS = "model.safetensors.sha256"
@@ -321,7 +322,7 @@ def test_stopped_between_any_two_moves_the_next_run_mends_it(
         other = ("generate", "net.yaml", "-o", "net/", "--max-shard-size", size, "--force")
         assert zeroinit(*other, *options).code == 0
     before = contents(net) if net.exists() else {}
-    real, count = folders.move, iter(range(100))
+    real, count = replacing.move, iter(range(100))
 
     def move(source: Path, target: Path) -> None:
         if next(count) == at:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.cli.command import Command, child
@@ -44,14 +43,31 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def below(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def below(process: subprocess.Popen[str]) -> list[int]:
     """The processes that it has started."""
-    return psutil.Process(process.pid).children(recursive=True)
+    command = ["ps", "-o", "pid=", "--ppid", str(process.pid)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return [int(number) for number in listed.split()]
 
 
-def all_gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=20)
-    return not alive
+def is_alive(number: int) -> bool:
+    """Whether a process runs; one that has ended may still have a number."""
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def all_gone(processes: list[int]) -> bool:
+    deadline = time.monotonic() + 20
+    while any(map(is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(is_alive, processes))
+
+
+def is_worker(number: int) -> bool:
+    return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -94,6 +110,7 @@ def test_killed_outright_its_processes_end_and_the_next_run_clears_what_is_left(
     running: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     processes = below(running)
+    assert len(processes) >= 2
     running.kill()
     running.communicate()
     assert all_gone(processes)
@@ -111,8 +128,9 @@ def test_killed_outright_its_processes_end_and_the_next_run_clears_what_is_left(
 def test_a_process_that_is_killed_ends_the_command_in_words(
     running: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    workers = [each for each in below(running) if "spawn_main" in " ".join(each.cmdline())]
-    workers[0].kill()
+    workers = list(filter(is_worker, below(running)))
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
     out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (2, "")
     assert err == (

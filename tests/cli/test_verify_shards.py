@@ -40,8 +40,8 @@ def drop(table: dict[str, dict[str, object]]) -> None:
     table["weight_map"]["more"] = ONE
 
 
-def copied(name: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes((folder / THREE).read_bytes()) and None
+def copied(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes((folder / THREE).read_bytes())
 
 
 CASES: list[tuple[str, Callable[[Path], object], str, list[str]]] = [
