@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 from zeroinit_cli.errors import ZeroinitError
@@ -31,3 +32,12 @@ def slow_first(task: int, advance: Advance) -> int:
 
 def refuse(task: int, advance: Advance) -> int:
     raise ZeroinitError("no", where="x", expected="y", found="z", hint="h")
+
+
+def modules(task: int, advance: Advance) -> list[str]:
+    """Packages that a process has imported when it has written a shard's bytes."""
+    from tests.plans import plan, tensor
+    from zeroinit_cli.checkpoint.shards import digest_shards, split
+
+    digest_shards(split(plan(tensor("a", (2,))), None), advance=advance)
+    return sorted({name.partition(".")[0] for name in sys.modules})

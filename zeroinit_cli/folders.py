@@ -201,13 +201,13 @@ def _exchange(stage: Path, folder: Path, names: Sequence[str], stale: Sequence[s
     """Move the new files in and remove what is stale, so that no mixture has an index."""
     there = [name for name in names if (folder / name).exists()]
     if there or stale:
-        kept = folder / INDEX
-        if INDEX not in names and kept.exists():  # right as it is, but not while others are moved
-            move(kept, stage / INDEX)
+        index = folder / INDEX
+        if INDEX in names:
+            index.unlink(missing_ok=True)
+        elif index.exists() and INDEX not in stale:  # right, but not while others are moved
+            move(index, stage / INDEX)
             names = [*names, INDEX]
-        elif kept.exists():
-            kept.unlink()
-        for name in stale:
+        for name in sorted(stale, key=lambda name: name != INDEX):
             (folder / name).unlink(missing_ok=True)
         flush_folder(folder)
     for name in names:  # the index is the last
