@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format fuzz bench evidence clean
+.PHONY: setup demo test test-torch-free format fuzz reliability bench evidence clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,11 @@ endif
 	for reader in header index lock spec; do \
 		$(BIN)/python -m tests.fuzz $$reader --executions $(EXECUTIONS) --engine $(ENGINE) || exit 1; \
 	done
+
+# Changes of every kind to a checkpoint, its lock and its sidecar, and 200 kills.
+reliability: setup
+	$(BIN)/python -m tests.reliability
+	$(BIN)/python -m tests.reliability --faults 210
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
