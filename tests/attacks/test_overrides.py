@@ -106,7 +106,7 @@ MODULES = st.one_of(
 )
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     module=MODULES,
     rule=st.sampled_from([name for name in OVERRIDE_RULES if name != "kept"]),

@@ -81,7 +81,7 @@ def test_a_lock_that_does_not_fit_behind_its_checkpoint_is_recorded_by_the_next_
     again = child("generate", "net.yaml", "-o", "a", cwd=small_disk)
     assert again.returncode == 0
     assert "a was there already with these bytes: 2 tensors" in again.stderr
-    assert child("verify", cwd=small_disk).returncode == 0
+    assert child("verify", "--hash-only", cwd=small_disk).returncode == 0
 
 
 def test_a_disk_that_can_only_be_read_is_said_before_the_work(small_disk: Path) -> None:

@@ -22,7 +22,7 @@ from zeroinit_cli.errors import LockError
 from zeroinit_cli.lock import parse_lock
 
 Change = TypeVar("Change")
-_FEW = 40
+_FEW = 25
 
 
 @dataclass(kw_only=True)
