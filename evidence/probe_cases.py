@@ -67,8 +67,8 @@ def calibration() -> list[Net]:
         for channels in each
     ]
     nets.append(Net(name="gpt", factory=GPT, data=text, batch=16, optimizer="adamw"))
-    nets.append(_deep(40, residual=True))
-    nets.append(_deep(40, residual=False))
+    nets.append(_deep(60, residual=True))
+    nets.append(_deep(60, residual=False))
     nets.append(_spec("perceptron of 10 layers", _mlp(10, "none"), 1))
     nets.append(_spec("chain of 4 convolutions, no norm", _cnn([[16, 16], [32, 32]], "none"), 1))
     nets.append(

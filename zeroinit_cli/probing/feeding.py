@@ -22,6 +22,7 @@ _LARGE, _HUGE = 50_000_000, 250_000_000  # parameters
 _LARGE_IMAGE = 200  # pixels
 _BATCH_OF_CLIPS = 2
 _ONLY = ""
+_MOST_WORDS = 200  # characters of another's message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,12 +96,14 @@ def _told(words: Mapping[str, str]) -> str:
 def _hint(demand: Demand) -> str:
     if demand.kind in (Kind.ARRAYS, Kind.CLIP):
         return "--input FILE.npy gives it another batch"
+    if demand.kind in (Kind.FLOW, Kind.DETECTION):
+        return "--image-size gives another size, --batch another number"
     return "--image-size gives another size, --input FILE.npy another batch"
 
 
 def _first_line(error: Exception) -> str:
     line = next(iter(str(error).splitlines()), "no message")
-    return f"{type(error).__name__}: {line}"
+    return f"{type(error).__name__}: {line[:_MOST_WORDS]}{'...' * (len(line) > _MOST_WORDS)}"
 
 
 def _given(demand: Demand, setting: Setting) -> Feed:

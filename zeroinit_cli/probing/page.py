@@ -47,7 +47,8 @@ th,td{padding:6px 10px;text-align:right;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}tbody tr:last-child>*{border-bottom:0}
 thead th{font-weight:600;color:var(--quiet);white-space:nowrap}
 tbody th{font-weight:400}
-.layers td,.layers tbody th{white-space:nowrap}.sides thead th{white-space:normal}
+.layers td,.layers tbody th{white-space:nowrap}.layers td,.layers th{padding:5px 7px}
+.sides thead th{white-space:normal}
 summary{cursor:pointer;margin:8px 0;padding:4px 0}
 code{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.9em}
 :focus-visible{outline:2px solid var(--own);outline-offset:2px}

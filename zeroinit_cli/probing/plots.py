@@ -103,9 +103,11 @@ class _Scale:
         return bottom - (bottom - top) * min(max(share, 0.0), 1.0)
 
     def ticks(self) -> list[int]:
-        """From the top down, so that the largest has its line."""
+        """Of decades from the top down, so that the largest has its line; else from below."""
         step = max(1, math.ceil((self.high - self.low) / (_MOST_TICKS - 1)))
-        return list(range(self.high, self.low - 1, -step))
+        if self.logarithmic:
+            return list(range(self.high, self.low - 1, -step))
+        return list(range(self.low, self.high + 1, step))
 
 
 def _axes(plot: Plot, scale: _Scale) -> Iterator[str]:
