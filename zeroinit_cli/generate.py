@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from zeroinit_cli.errors import InputError, OutputError, UsageError
 from zeroinit_cli.files.naming import MODEL
 from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.lock import LOCK_NAME, make_entry, update_lock
+from zeroinit_cli.lock import LOCK_NAME, make_entry
+from zeroinit_cli.lock.writing import update_lock
 from zeroinit_cli.options import Options
 from zeroinit_cli.outputs import (
     check_folder,

@@ -6,14 +6,8 @@ from pathlib import Path
 
 from zeroinit_cli.checkpoint.shards import FileDigest, Shard, overall, with_index
 from zeroinit_cli.files.naming import MODEL
-from zeroinit_cli.lock import (
-    OWN_FOLDER,
-    LockedShard,
-    LockEntry,
-    check_room,
-    make_entry,
-    read_lock,
-)
+from zeroinit_cli.lock import OWN_FOLDER, LockedShard, LockEntry, make_entry, read_lock
+from zeroinit_cli.lock.writing import check_room
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.source import Source

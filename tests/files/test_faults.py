@@ -17,7 +17,8 @@ from tests.files.test_replacing import ROOT, put, start
 from zeroinit_cli.errors import OutputError
 from zeroinit_cli.files.reading import sha256_of
 from zeroinit_cli.files.replacing import guarded, replacing
-from zeroinit_cli.lock import read_lock, update_lock
+from zeroinit_cli.lock import read_lock
+from zeroinit_cli.lock.writing import update_lock
 
 SAME_FILE = """
 import sys
@@ -37,7 +38,7 @@ from tests.entries import entry
 from tests.plans import plan, tensor
 from zeroinit_cli.errors import ZeroinitError
 from zeroinit_cli.generate import write_files
-from zeroinit_cli.lock import update_lock
+from zeroinit_cli.lock.writing import update_lock
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 for write in (

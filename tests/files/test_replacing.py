@@ -33,7 +33,7 @@ LOCKER = """
 import sys
 from pathlib import Path
 from tests.entries import entry
-from zeroinit_cli.lock import update_lock
+from zeroinit_cli.lock.writing import update_lock
 
 for number in range(5):
     update_lock(Path(sys.argv[1]), entry(f"{sys.argv[2]}-{number}"))

@@ -17,7 +17,8 @@ from zeroinit_cli.checkpoint.writer import sidecar_path
 from zeroinit_cli.files.naming import sum_line
 from zeroinit_cli.files.reading import sha256_of
 from zeroinit_cli.generate import write_files
-from zeroinit_cli.lock import read_lock, update_lock
+from zeroinit_cli.lock import read_lock
+from zeroinit_cli.lock.writing import update_lock
 from zeroinit_cli.plans import Hadamard
 
 LARGE, SMALL, LOCK = Path("large.safetensors"), Path("small.safetensors"), Path("zeroinit.lock")

@@ -3,6 +3,8 @@
 The file is written anew from its entries, so that the same entries give the same bytes in any
 order of runs. Version policy: a `version` other than ours is refused whole; within a version, an
 unknown key is refused, so that nothing is ignored that another release meant.
+
+What only reads locks needs none of the libraries that `lock.writing` imports.
 """
 
 from zeroinit_cli.lock.entries import (
@@ -15,7 +17,6 @@ from zeroinit_cli.lock.entries import (
 )
 from zeroinit_cli.lock.locating import Locked, locked_checkpoints
 from zeroinit_cli.lock.reading import parse_lock, read_lock
-from zeroinit_cli.lock.writing import check_room, render_lock, update_lock
 
 __all__ = [
     "LOCK_NAME",
@@ -24,11 +25,8 @@ __all__ = [
     "LockEntry",
     "Locked",
     "LockedShard",
-    "check_room",
     "locked_checkpoints",
     "make_entry",
     "parse_lock",
     "read_lock",
-    "render_lock",
-    "update_lock",
 ]

@@ -24,6 +24,8 @@ from zeroinit_cli.plans import SCHEME
 from zeroinit_cli.source import Scalar, Source, Value, check_value, is_spec_path, parse_source
 
 LOCK_NAME = "zeroinit.lock"
+OPENING = b"# Written by zeroinit"
+"""What the first line of every lock begins with, in this version and in later ones."""
 VERSION = 1
 OWN_FOLDER = "./"
 """The path of a sharded checkpoint that lies in the lock's own folder."""

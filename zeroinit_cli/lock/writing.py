@@ -13,8 +13,6 @@ from zeroinit_cli.options import SHARD_SIZE
 
 _HEADER = "Written by zeroinit; check with: zeroinit verify"
 _FULL = "record it in another lock with --lock, or remove entries from this one"
-OPENING = b"# Written by zeroinit"
-"""What the first line of every lock begins with, in this version and in later ones."""
 
 
 def render_lock(entries: Iterable[LockEntry]) -> str:
