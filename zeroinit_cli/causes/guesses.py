@@ -59,7 +59,7 @@ def probable_causes(case: Case) -> tuple[Cause, ...]:
     """
     try:
         guesses = (_cause_of_lock(case), _cause_of_file(case))
-    except ZeroinitError:
+    except (ZeroinitError, MemoryError):  # what was found counts, whatever becomes of the guesses
         return ()
     return tuple(cause for cause in guesses if cause is not None)
 

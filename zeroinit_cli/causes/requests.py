@@ -18,6 +18,7 @@ from zeroinit_cli.source import Source
 _MOST_PLANS = 8  # each takes as long as the first one
 _MOST_VALUES = 4  # of a tensor by a rule: 0 and c, and of blocks of other rules 1 and another c
 _SAMPLE = 10_000  # elements
+_MOST_CLASSES = 1_000_000  # a stranger's file shall not decide how much is built
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +103,7 @@ def _other_classes(evidence: Evidence, request: Request) -> Iterator[Other]:
             for name, found in evidence.infos.items()
             if found.shape[1:] == evidence.planned[name].shape[1:]
             and found.shape[:1] != evidence.planned[name].shape[:1]
+            and found.shape[0] <= _MOST_CLASSES
         }
     )
     for size in sizes if len(sizes) == 1 else ():
