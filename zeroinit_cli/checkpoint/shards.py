@@ -24,10 +24,12 @@ class Shard:
     Attributes:
         name: of the file.
         plan: of the tensors that it holds.
+        size: bytes of the file.
     """
 
     name: str
     plan: Plan
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +60,12 @@ def split(plan: Plan, most_bytes: int | None) -> tuple[Shard, ...]:
     groups = [plan.tensors] if most_bytes is None else _fill(plan.tensors, most_bytes)
     names = file_names(len(groups))
     if len(groups) == 1:
-        return (Shard(name=names[0], plan=plan),)
+        return (Shard(name=names[0], plan=plan, size=plan_size(plan)),)
     parts = (_part(plan, group) for group in groups)
-    return tuple(Shard(name=name, plan=part) for name, part in zip(names, parts, strict=False))
+    return tuple(
+        Shard(name=name, plan=part, size=plan_size(part))  # the header is encoded for it, once
+        for name, part in zip(names, parts, strict=False)
+    )
 
 
 def index_bytes(shards: Iterable[Shard]) -> bytes:
@@ -74,8 +79,7 @@ def index_bytes(shards: Iterable[Shard]) -> bytes:
 def with_index(shards: Sequence[Shard], digests: dict[str, str]) -> tuple[FileDigest, ...]:
     """The files of these shards, by their digests, and the index that belongs to several."""
     files = [
-        FileDigest(name=shard.name, sha256=digests[shard.name], size=plan_size(shard.plan))
-        for shard in shards
+        FileDigest(name=shard.name, sha256=digests[shard.name], size=shard.size) for shard in shards
     ]
     if len(shards) > 1:
         data = index_bytes(shards)
