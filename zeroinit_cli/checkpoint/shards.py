@@ -72,8 +72,12 @@ def index_bytes(shards: Iterable[Shard]) -> bytes:
     """`model.safetensors.index.json`: where each tensor is, and the bytes of all."""
     weight_map = {each.info.name: shard.name for shard in shards for each in shard.plan.tensors}
     total = sum(shard.plan.nbytes for shard in shards)
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    return json.dumps(index, indent=2, sort_keys=True).encode() + b"\n"
+    # json.dumps with an indentation is ten times slower: it leaves the encoder written in C
+    entries = (
+        f"    {json.dumps(name)}: {json.dumps(weight_map[name])}" for name in sorted(weight_map)
+    )
+    head = f'{{\n  "metadata": {{\n    "total_size": {total}\n  }},\n  "weight_map": {{\n'
+    return (head + ",\n".join(entries) + "\n  }\n}\n").encode()
 
 
 def with_index(shards: Sequence[Shard], digests: dict[str, str]) -> tuple[FileDigest, ...]:
