@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format fuzz bench bench-full bench-setup clean \
+.PHONY: setup demo test test-torch-free format fuzz reliability bench bench-full bench-setup clean \
 	evidence evidence-quick evidence-full evidence-first-steps evidence-setup
 
 setup: $(STAMP)
@@ -52,6 +52,11 @@ endif
 	for reader in header index lock spec; do \
 		$(BIN)/python -m tests.fuzz $$reader --executions $(EXECUTIONS) --engine $(ENGINE) || exit 1; \
 	done
+
+# Changes of every kind to a checkpoint, its lock and its sidecar, and 200 kills.
+reliability: setup
+	$(BIN)/python -m tests.reliability
+	$(BIN)/python -m tests.reliability --faults 210
 
 bench: bench-setup
 	$(BIN)/python -m benchmarks.run

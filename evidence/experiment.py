@@ -39,8 +39,8 @@ EFFORTS = {
     effort.name: effort
     for effort in (
         Effort(name="full", seeds=5, fraction=3.0, depths=(20, 110, 500, 1000)),
-        Effort(name="published", seeds=5, fraction=1.0, depths=(20, 110, 500, 1000)),
-        Effort(name="quick", seeds=1, fraction=0.1, depths=(20, 110)),
+        Effort(name="published", seeds=5, fraction=1.0, depths=(20, 110, 500)),
+        Effort(name="quick", seeds=1, fraction=0.1, depths=(20,)),
         Effort(name="tiny", seeds=1, fraction=0.0, depths=(6,)),  # for tests
     )
 }

@@ -1,7 +1,8 @@
 """How all figures look, and how they are written: the same bytes from the same numbers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,26 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+def styled() -> AbstractContextManager[None]:
+    """The look of all figures, for what is drawn meanwhile."""
+    return mpl.rc_context(_STYLE)
+
+
 def panels(
     rows: int, columns: int, title: str, *, width: float = 9.0, height: float = 3.4
 ) -> tuple[Figure, list[Any]]:
     """An empty figure with a title, and its axes in reading order; height is of one row."""
-    figure = Figure(figsize=(width, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    with styled():
+        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+        figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
     return figure, [each for row in axes for each in row]
 
 
-def write_svg(draw: Callable[[], Figure], path: Path) -> None:
-    """Draw a figure and write it, without the date and the version that matplotlib adds."""
-    with mpl.rc_context(_STYLE):
-        draw().savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+def write_svg(figure: Figure, path: Path) -> None:
+    """Write a figure, without the date and the version that matplotlib adds."""
+    with styled():
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def dots(axes: Any, at: float, values: Sequence[float], colour: str) -> None:

@@ -66,7 +66,7 @@ def _run(begin: str, seed: int, steps: int) -> dict[str, Json]:
 def figure(results: Cells) -> Figure:
     """Rank, stable rank, and the share of weights near zero."""
     title = "Low rank and sparsity: one 64 x 576 layer of a ResNet-20, no weight decay"
-    drawn, axes = panels(1, 3, title)
+    drawn, axes = panels(1, 3, title, width=11)
     for begin in _STARTS:
         result = results[begin]
         for key, panel in zip(("ranks", "stable_ranks"), axes, strict=False):
@@ -80,21 +80,21 @@ def figure(results: Cells) -> Figure:
                     alpha=0.7,
                     label=label,
                 )
-    for panel, name in zip(
-        axes, ("rank of W - W at start", "stable rank of W - W at start"), strict=False
-    ):
+    for panel, name in zip(axes, ("rank of W_t - W_0", "stable rank of W_t - W_0"), strict=False):
         panel.set_xscale("log")
+        panel.set_xticks([1, 5, 20, 50, 264], ["1", "5", "20", "50", "264"])
+        panel.minorticks_off()
         panel.set_xlabel("training step")
         panel.set_title(name)
         panel.set_ylim(bottom=0)
     axes[0].axhline(64, color="black", linewidth=0.8, linestyle="--")
-    axes[0].text(1, 65, "64 is the most there can be", fontsize=7)
+    axes[0].text(1, 59.5, "64 is the most there can be", fontsize=8)
     axes[0].legend(fontsize=7, loc="lower right")
     shares = [mean(results[begin]["near_zero"]) for begin in _STARTS]
     labels = [STARTS[begin].label.replace(", ", "\n") for begin in _STARTS]
     axes[2].bar(labels, shares, color=[COLOURS[begin] for begin in _STARTS])
-    axes[2].set_title("weights near zero at the end, all layers")
-    axes[2].set_ylabel("% below 1 % of their layer's largest")
+    axes[2].set_title("weights near zero at the end")
+    axes[2].set_ylabel("% of all, below 1 % of the largest of their layer")
     axes[2].tick_params(axis="x", labelsize=7)
     return drawn
 

@@ -37,21 +37,30 @@ _ADAM = Recipe(optimizer="adamw", weight_decay=0.01, warmup=10, steps=120, batch
 _TEXT = Recipe(optimizer="adamw", weight_decay=0.01, warmup=10, steps=100, batch=16)
 _CONTEXT = 32
 _SEEDS = 3
+_UNITS = {"test_error": "test error, %", "test_loss": "test loss, nats a byte"}
 Make = Callable[[Build, int], nn.Module]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Choice:
-    """One rule of the policy. Of `ways` the first is the policy's."""
+class _Net:
+    """A net, how it is trained, and the ways to start it; `default` is the policy's."""
 
-    title: str
-    claim: str
     build: Build
     ways: Mapping[str, Make]
     recipe: Recipe = _ADAM
-    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
     data: Callable[[], Data] = digits
     measure: str = "test_error"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Choice:
+    """One rule of the policy. `ways`: of the net's, the policy's first, and what each is called."""
+
+    title: str
+    claim: str
+    net: str
+    ways: Mapping[str, str]
 
 
 def _zero(*overrides: str, **options: str) -> Make:
@@ -90,150 +99,179 @@ def _attention_like_others(build: Build, seed: int) -> nn.Module:
     return model
 
 
-_GPT = partial(GPT, context=_CONTEXT)
-_CHOICES: Mapping[str, _Choice] = MappingProxyType(
+_NETS: Mapping[str, _Net] = MappingProxyType(
     {
-        "patch-2": _Choice(
-            title="ViT's stem, patches of 2 x 2",
-            claim="a patch convolution by Algorithm 1 on the flattened patch",
-            build=ViT,
-            ways={"flattened patch": _zero(), "centre tap": _zero("stem.weight=algorithm-2")},
-        ),
-        "patch-4": _Choice(
-            title="ViT's stem, patches of 4 x 4",
-            claim="the same with larger patches",
-            build=partial(ViT, patch=4),
-            ways={"flattened patch": _zero(), "centre tap": _zero("stem.weight=algorithm-2")},
-        ),
-        "positions": _Choice(
-            title="ViT's positions",
-            claim="a position table by the mirrored partial identity",
+        "vit": _Net(
             build=ViT,
             ways={
-                "mirrored": _zero(),
-                "unmirrored": _zero("positions.weight=algorithm-1"),
-                "zeros": _zero("positions.weight=zeros"),
+                "default": _zero(),
+                "centre-tap": _zero("stem.weight=algorithm-2"),
+                "positions-unmirrored": _zero("positions.weight=algorithm-1"),
+                "positions-zero": _zero("positions.weight=zeros"),
+                "attention-like-others": _attention_like_others,
             },
         ),
-        "gpt-positions": _Choice(
-            title="GPT's positions",
-            claim="the same in a small GPT",
-            build=_GPT,
+        "vit-patch-4": _Net(
+            build=partial(ViT, patch=4),
+            ways={"default": _zero(), "centre-tap": _zero("stem.weight=algorithm-2")},
+        ),
+        "gpt": _Net(
+            build=partial(GPT, context=_CONTEXT),
             ways={
-                "mirrored": _zero(),
-                "unmirrored": _zero("positions.weight=algorithm-1"),
-                "zeros": _zero("positions.weight=zeros"),
+                "default": _zero(),
+                "positions-unmirrored": _zero("positions.weight=algorithm-1"),
+                "positions-zero": _zero("positions.weight=zeros"),
+                "head-zero": _zero("head.weight=zeros"),
             },
             recipe=_TEXT,
             data=partial(text, _CONTEXT),
             measure="test_loss",
         ),
-        "groups": _Choice(
-            title="depthwise, without norm",
-            claim="Algorithm 2 inside each group, so that depthwise is a Dirac",
+        "separable": _Net(
             build=Separable,
-            ways={"inside groups": _zero(), "one block": _one_block},
+            ways={"default": _zero(), "one-block": _one_block},
             recipe=_SGD,
             rates=(0.01, 0.03, 0.1),
         ),
-        "residual": _Choice(
-            title="ResNet-20's branch ends",
-            claim="a norm that ends a branch gets scale 0, the layer before keeps its rule",
+        "resnet20": _Net(
             build=image_net("resnet20"),
             ways={
-                "end": _zero(),
+                "default": _zero(),
                 "layer": _zero(residual="layer"),
                 "none": _zero(residual="none"),
-                "Kaiming": _named("kaiming"),
+                "kaiming": _named("kaiming"),
             },
             recipe=_SGD,
             rates=(0.03, 0.1, 0.3),
         ),
-        "attention": _Choice(
-            title="ViT's attention",
-            claim="W_Q = I, W_K = W_V = 0",
-            build=ViT,
-            ways={"Q = I, K = V = 0": _zero(), "all I, output 0": _attention_like_others},
-        ),
-        "head": _Choice(
-            title="GPT's head",
-            claim="the head by Algorithm 1, not 0",
-            build=_GPT,
-            ways={"Algorithm 1": _zero(), "zeros": _zero("head.weight=zeros")},
-            recipe=_TEXT,
-            data=partial(text, _CONTEXT),
-            measure="test_loss",
-        ),
     }
+)
+_PATCH = {"default": "flattened patch", "centre-tap": "centre tap"}
+_POSITIONS = {
+    "default": "mirrored",
+    "positions-unmirrored": "unmirrored",
+    "positions-zero": "zeros",
+}
+_CHOICES = (
+    _Choice(
+        title="ViT's stem, patches of 2 x 2",
+        claim="a patch convolution by Algorithm 1 on the flattened patch",
+        net="vit",
+        ways=_PATCH,
+    ),
+    _Choice(
+        title="ViT's stem, patches of 4 x 4",
+        claim="the same with larger patches",
+        net="vit-patch-4",
+        ways=_PATCH,
+    ),
+    _Choice(
+        title="ViT's positions",
+        claim="a position table by the mirrored partial identity",
+        net="vit",
+        ways=_POSITIONS,
+    ),
+    _Choice(
+        title="GPT's positions",
+        claim="the same in a small GPT",
+        net="gpt",
+        ways=_POSITIONS,
+    ),
+    _Choice(
+        title="depthwise, without norm",
+        claim="Algorithm 2 inside each group, so that depthwise is a Dirac",
+        net="separable",
+        ways={"default": "inside groups", "one-block": "one block"},
+    ),
+    _Choice(
+        title="ResNet-20's branch ends",
+        claim="a norm that ends a branch gets scale 0, the layer before keeps its rule",
+        net="resnet20",
+        ways={"default": "end", "layer": "layer", "none": "none", "kaiming": "Kaiming"},
+    ),
+    _Choice(
+        title="ViT's attention",
+        claim="W_Q = I, W_K = W_V = 0",
+        net="vit",
+        ways={"default": "Q = I, K = V = 0", "attention-like-others": "all I, output 0"},
+    ),
+    _Choice(
+        title="GPT's head",
+        claim="the head by Algorithm 1, not 0",
+        net="gpt",
+        ways={"default": "Algorithm 1", "head-zero": "zeros"},
+    ),
 )
 
 
 def cells(effort: Effort) -> Mapping[str, Callable[[], Json]]:
-    """One of each choice and way."""
+    """One of each net and way; a way that several choices compare is measured once."""
     return {
-        f"{name}/{way}": partial(_measure, choice, way, effort)
-        for name, choice in _CHOICES.items()
-        for way in choice.ways
+        f"{name}/{way}": partial(_measure, net, way, effort)
+        for name, net in _NETS.items()
+        for way in net.ways
     }
 
 
-def _measure(choice: _Choice, way: str, effort: Effort) -> Json:
-    recipe = replace(choice.recipe, steps=effort.steps(choice.recipe.steps))
-    make, data = partial(choice.ways[way], choice.build), choice.data()
+def _measure(net: _Net, way: str, effort: Effort) -> Json:
+    recipe = replace(net.recipe, steps=effort.steps(net.recipe.steps))
+    make, data = partial(net.ways[way], net.build), net.data()
     return {
         "largest_gradient": largest_gradient(make(0), data, recipe.batch),
-        **tuned_runs(make, data, recipe, choice.rates, effort.fewer(_SEEDS)),
+        **tuned_runs(make, data, recipe, net.rates, effort.fewer(_SEEDS)),
     }
 
 
 def figure(results: Cells) -> Figure:
     """A panel for each choice, the policy's way first and in blue."""
-    drawn, axes = panels(
-        2,
-        4,
-        "The policy's choices: its own way first (blue), then what it was chosen over",
-        width=12,
-    )
-    for panel, (name, choice) in zip(axes, _CHOICES.items(), strict=True):
-        labels = []
-        for at, way in enumerate(choice.ways):
-            result = results[f"{name}/{way}"]
-            dots(panel, at, result[choice.measure], "#0072b2" if at == 0 else "#d55e00")
-            labels.append(f"{_broken(way)}\nlr {result['rate']:g}")
-        error = choice.measure == "test_error"
-        panel.set_xticks(range(len(labels)), labels, fontsize=7)
-        panel.set_xlim(-0.6, len(labels) - 0.4)
-        panel.grid(visible=False, axis="x")
-        panel.set_ylabel("test error, %" if error else "test loss, nats a byte")
-        panel.set_ylim(bottom=0 if error else None)
-        panel.set_title(choice.title, fontsize=9)
+    title = "The policy's choices: its own way first (blue), then what it was chosen over"
+    drawn, axes = panels(2, 4, title, width=12)
+    for panel, choice in zip(axes, _CHOICES, strict=True):
+        _draw(panel, choice, results)
     return drawn
 
 
-def _broken(way: str) -> str:
-    return (
-        way.replace(", ", ",\n").replace("flattened ", "flattened\n").replace("centre ", "centre\n")
-    )
+def _draw(panel: Json, choice: _Choice, results: Cells) -> None:
+    measure = _NETS[choice.net].measure
+    labels = []
+    for at, (way, name) in enumerate(choice.ways.items()):
+        result = results[f"{choice.net}/{way}"]
+        dots(panel, at, result[measure], "#0072b2" if at == 0 else "#d55e00")
+        labels.append(f"{_broken(name)}\nlr {result['rate']:g}")
+    panel.set_xticks(range(len(labels)), labels, fontsize=7)
+    panel.set_xlim(-0.6, len(labels) - 0.4)
+    panel.grid(visible=False, axis="x")
+    panel.set_ylabel(_UNITS[measure])
+    panel.set_ylim(bottom=0 if measure == "test_error" else None)
+    panel.set_title(choice.title, fontsize=9)
+
+
+def _broken(name: str) -> str:
+    for word in (", ", "flattened ", "centre "):
+        name = name.replace(word, f"{word.rstrip()}\n")
+    return name
 
 
 def rows(results: Cells, effort: Effort) -> Sequence[Row]:
     """One for each choice."""
-    return [_row(name, choice, results, effort) for name, choice in _CHOICES.items()]
+    return [_row(choice, results, effort) for choice in _CHOICES]
 
 
-def _row(name: str, choice: _Choice, results: Cells, effort: Effort) -> Row:
-    values = {way: results[f"{name}/{way}"][choice.measure] for way in choice.ways}
-    error = choice.measure == "test_error"
-    words = ", ".join(f"{way} {spread(each, 2 if error else 3)}" for way, each in values.items())
+def _row(choice: _Choice, results: Cells, effort: Effort) -> Row:
+    net = _NETS[choice.net]
+    found = {name: results[f"{choice.net}/{way}"] for way, name in choice.ways.items()}
+    values = {name: each[net.measure] for name, each in found.items()}
+    digits_shown = 2 if net.measure == "test_error" else 3
+    words = ", ".join(f"{name} {spread(each, digits_shown)}" for name, each in values.items())
     gradients = ""
-    if name == "residual":
-        found = (f"{way} {results[f'{name}/{way}']['largest_gradient']:.2g}" for way in choice.ways)
-        gradients = f"; largest gradient at step 0: {', '.join(found)}"
+    if choice.net == "resnet20":
+        sizes = (f"{name} {each['largest_gradient']:.2g}" for name, each in found.items())
+        gradients = f"; largest gradient at step 0: {', '.join(sizes)}"
     return Row(
         claim=f"{choice.title}: {choice.claim}",
-        run=f"{choice.data().name}, {effort.steps(choice.recipe.steps)} steps, "
+        run=f"{net.data().name}, {effort.steps(net.recipe.steps)} steps, "
         f"{len(next(iter(values.values())))} seeds, rate tuned for each",
-        result=f"{'test error, %' if error else 'test loss, nats a byte'}: {words}{gradients}",
+        result=f"{_UNITS[net.measure]}: {words}{gradients}",
         verdict=_verdict(list(values.values())),
     )
 

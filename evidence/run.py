@@ -20,13 +20,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from evidence.data import text
 from evidence.experiment import EFFORTS, Effort, Experiment, Json, rounded
-from evidence.figures import write_svg
+from evidence.figures import styled, write_svg
 from evidence.report import table, update_readme, write_json
 
 NAMES = (
@@ -174,7 +174,8 @@ def _publish(request: _Request, name: str) -> None:
     if not request.redraw:
         _gather(request, experiment, path)
     results = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    write_svg(partial(experiment.figure, results), path.with_suffix(".svg"))
+    with styled():
+        write_svg(experiment.figure(results), path.with_suffix(".svg"))
     print(table(experiment, results, request.effort))
 
 

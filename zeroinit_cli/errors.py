@@ -10,6 +10,7 @@ ZeroinitError
 │   └── MistakeError       one of them, with its place; raised within a SpecError alone
 ├── PlanError              an architecture that cannot be planned
 │   └── NoRuleError        tensors that no rule covers
+├── ProbeError             a model that cannot be run for a few steps
 ├── OutputError            what was asked for cannot be written
 ├── CheckpointError        a file that is not a sound safetensors checkpoint
 ├── LockError              a lock that cannot be read, trusted or found
@@ -156,6 +157,10 @@ class PlanError(ZeroinitError):
 
 class NoRuleError(PlanError):
     """Tensors that no rule covers; none is guessed."""
+
+
+class ProbeError(ZeroinitError):
+    """A model that cannot be run for a few steps."""
 
 
 class OutputError(ZeroinitError):

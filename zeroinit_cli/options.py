@@ -28,7 +28,7 @@ SHARD_SIZE = "max-shard-size"
 """The one option whose word is a size."""
 
 MOST_OVERRIDES = 1000
-MOST_PATTERN = 1000
+MOST_PATTERN = 500
 """Overrides, and characters of a pattern: each is held against every name of a state dict, so that
 a lock of one megabyte could otherwise take an hour."""
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from zeroinit_cli.errors import OutputError, UsageError, pasted
@@ -49,16 +50,36 @@ def check_folder(folder: Path) -> None:
         check_place(folder / name, "give the folder that it points into, or remove it")
 
 
-def check_image(image: Path) -> None:
-    """Refuse what cannot become a picture.
+def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool) -> None:
+    """Refuse what cannot become a report or a picture.
+
+    Args:
+        path: where it is to be.
+        option: that named it.
+        read: files that are read for it, and may not be replaced by it.
+        force: replace another file.
 
     Raises:
-        UsageError: the name is kept for another use.
-        OutputError: it cannot be written.
+        UsageError: the path is no file's name, is kept for another use, or is one of those read.
+        OutputError: it cannot be written, or a file is there.
     """
-    _check_reserved(image, "--image")
-    check_place(image, "give the path that it points to, or remove it")
-    _check_folder(image)
+    if path.name in ("", ".", ".."):
+        raise UsageError("no file name", where=option, expected="a path such as report.html")
+    _check_reserved(path, option)
+    check_place(path, "give the path that it points to, or remove it")
+    _check_folder(path)
+    with reported_as_output(path):
+        if not path.exists():
+            return
+        if any(each.exists() and path.samefile(each) for each in read):
+            raise UsageError(
+                "what is read would be replaced",
+                where=option,
+                expected="a path of its own",
+                found=str(path),
+            )
+    if not force:
+        raise OutputError("a file is there", where=str(path), hint="--force replaces it")
 
 
 def check_source(source: Source, output: Path, lock: Path | None) -> None:

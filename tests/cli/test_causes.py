@@ -350,6 +350,20 @@ def test_a_trained_option_is_not_called_an_option(zeroinit: Command, locked: Pat
     assert [kind for kind, _ in causes(zeroinit)] == []
 
 
+@pytest.mark.parametrize("places", [{"4.weight": "0000803f"}, {"0.bias": "01", "4.bias": "01"}])
+def test_an_edit_is_not_called_rot(zeroinit: Command, locked: Path, places: dict[str, str]) -> None:
+    """Several bits of one element, or a bit of each of two tensors: no single accident."""
+    data, start = bytearray(PATH.read_bytes()), header_bytes()
+    table = json.loads(data[PREFIX_BYTES:start])
+    for name, written in places.items():
+        first, last = table[name]["data_offsets"]
+        element = start + first + (last - first) // 8 * 4
+        assert data[element : element + 4] in (bytes(4), b"\0\0\0\x3e")
+        data[element : element + len(written) // 2] = bytes.fromhex(written)
+    PATH.write_bytes(data)
+    assert causes(zeroinit) == []
+
+
 def test_ties_that_save_model_leaves_out_are_known(zeroinit: Command, tmp_path: Path) -> None:
     gpt = "vocab_size: 50, max_seq_len: 8, num_layers: 1, num_heads: 2, hidden_dim: 16"
     gpt = f"zeroinit: 1\nmodel:\n  gpt: {{{gpt}}}\n"

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import torch
 from evidence import run
 from evidence.accuracy import verdict
 from evidence.experiment import EFFORTS, Cells, deviation, rounded, spread
-from evidence.figures import write_svg
+from evidence.figures import styled, write_svg
 from evidence.ranks import near_zero, rank, stable_rank
 from evidence.report import table, update_readme
 
@@ -23,7 +22,7 @@ MEASURED = {  # cells that take a second or two; one of each kind
     "accuracy": ("vgg_bn/kaiming",),
     "degeneracy": ("16/zero/0.1", "64/partial-identity/0.3"),
     "low_rank": ("zero",),
-    "policy_choices": ("groups/one block", "residual/layer"),
+    "policy_choices": ("separable/one-block", "resnet20/layer"),
     "reproducibility": ("mlp/kaiming/both", "mlp/bits/2 threads"),
     "ultra_deep": ("6/residual/fixup", "6/residual/zero-layer"),
 }
@@ -68,7 +67,8 @@ def test_a_figure_has_the_same_bytes_each_time(name: str, tmp_path: Path) -> Non
     experiment, results = run.experiment_of(name), published(name)
     paths = [tmp_path / "one.svg", tmp_path / "other.svg"]
     for path in paths:
-        write_svg(partial(experiment.figure, results), path)
+        with styled():
+            write_svg(experiment.figure(results), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert b"<dc:date>" not in paths[0].read_bytes()
 

@@ -52,7 +52,8 @@ def place() -> Path:
     """A folder with two shards, a link out of it, a link to itself, a folder and a pipe."""
     import os
 
-    top = Path(tempfile.mkdtemp(prefix="zeroinit-index-")).resolve()
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk is under attack
+    top = Path(tempfile.mkdtemp(prefix="zeroinit-index-", dir=memory)).resolve()
     atexit.register(shutil.rmtree, top)
     folder = top / "inside"
     (folder / "sub").mkdir(parents=True)

@@ -1,122 +1,142 @@
 """Kill writers at random moments, and see that nothing is lost, half written or left behind."""
 
+import os
 import random
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.entries import entry
-from tests.reliability.small import SPEC
-from zeroinit_cli.files.reading import sha256_of
-from zeroinit_cli.lock import read_lock, update_lock
-
-ROOT = Path(__file__).parents[2]
-GENERATE = """
-import sys
-from pathlib import Path
 from tests.plans import plan, tensor
+from tests.reliability.small import SPEC, answered, command
+from zeroinit_cli.checkpoint.stream import plan_sha256
+from zeroinit_cli.checkpoint.writer import sidecar_path
+from zeroinit_cli.files.naming import sum_line
+from zeroinit_cli.files.reading import sha256_of
 from zeroinit_cli.generate import write_files
-from zeroinit_cli.lock import update_lock
-from tests.entries import entry
+from zeroinit_cli.lock import read_lock, update_lock
 from zeroinit_cli.plans import Hadamard
 
-plans = [plan(tensor("a", (rows, 1024), Hadamard(half_exponent=-10))) for rows in (1024, 1025)]
-path = Path(sys.argv[1])
-print("ready", flush=True)
-while True:
-    for made in plans:
-        result = write_files(made, path, force=True)
-        update_lock(path.with_name("zeroinit.lock"), entry(path.name, sha256=result.sha256))
-"""
-UPDATE = """
-import sys
-from pathlib import Path
-from tests.entries import entry
-from zeroinit_cli.lock import update_lock
-
-print("ready", flush=True)
-for number in range(1_000_000):
-    update_lock(Path(sys.argv[1]), entry(f"b/{number % 7}", sha256=f"{number:064x}"))
-"""
-COMMAND = "from zeroinit_cli.__main__ import main; print('ready', flush=True); main()"
+LARGE, SMALL, LOCK = Path("large.safetensors"), Path("small.safetensors"), Path("zeroinit.lock")
+KEPT = ("kept/0", "kept/1", "kept/2")
+PLANS = [plan(tensor("a", (rows, 1024), Hadamard(half_exponent=-10))) for rows in (1024, 1025)]
+SCALES = ("orthonormal", "paper")
 
 
-def start(script: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
-    """A child that has said that it is ready."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"ready\n"
-    return child
+@dataclass
+class Seen:
+    """What there was after the kills.
+
+    Attributes:
+        kills: how many.
+        litter: after how many a part or a guard was left.
+        new: after how many a file was another than before.
+        behind: after how many the sidecar was still that of the file before.
+    """
+
+    kills: int = 0
+    litter: int = 0
+    new: int = 0
+    behind: int = 0
+    whole: dict[Path, str] = field(default_factory=dict)
 
 
-def kill(child: subprocess.Popen[bytes], after: float) -> None:
-    """SIGKILL, which nothing can be done about."""
-    time.sleep(after)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
+def write_large() -> None:
+    """Two checkpoints of 4 MB in turn, each with its sidecar and its entry."""
+    for made in PLANS:
+        result = write_files(made, LARGE, force=True)
+        update_lock(LOCK, entry(LARGE.name, sha256=result.sha256))
 
 
-def killed(folder: Path, moments: int, seed: int) -> str:
-    """Kill `generate`'s writing, updates of a lock, and the whole command, in turn.
+def write_entries() -> None:
+    """Entries of a lock, one after another."""
+    for number in range(20):
+        update_lock(LOCK, entry(f"other/{number % 7}", sha256=f"{number:064x}"))
 
-    Returns:
-        what was seen, in a line.
+
+def run_commands() -> None:
+    """The command itself, with other bytes each time."""
+    for scale in SCALES:
+        code = command("generate", "net.yaml", "-o", str(SMALL), "--force", "--scale", scale)
+        if code:
+            raise RuntimeError(f"generate ended with {code}")
+
+
+WRITERS = (write_large, write_entries, run_commands)
+
+
+def killed(folder: Path, moments: int, seed: int = 0) -> Seen:
+    """Kill each of the writers in turn, as often as asked, at moments of a seed.
 
     Raises:
         AssertionError: something was lost, half written, or left after the next run.
     """
-    chance = random.Random(seed)
-    whole: set[tuple[str, int]] = set()
-    litter = 0
-    kept = [entry(f"kept/{number}") for number in range(3)]
-    lock = folder / "zeroinit.lock"
-    for each in kept:
-        update_lock(lock, each)
+    os.chdir(folder)
+    Path("net.yaml").write_text(SPEC)
+    for path in KEPT:
+        update_lock(LOCK, entry(path))
+    known = _known()
+    lasts = [_seconds(writer) for writer in WRITERS]
+    chance, seen = random.Random(seed), Seen()
     for number in range(moments):
-        _kill_one(folder, number, chance)
-        litter += len(_litter(folder))
-        if (folder / "a").exists():
-            whole.add(sha256_of(folder / "a"))
-        _check_lock(lock, [each.path for each in kept])
-    assert len(whole) <= 3, "a half written file was seen"
-    _finish(folder)
-    return (
-        f"{moments} kills: {len(whole)} different files seen, each whole; no entry lost; "
-        f"litter {litter} times, none after the next run"
-    )
+        which = number % len(WRITERS)
+        _kill(_forked(WRITERS[which]), chance.uniform(0, 1.2 * lasts[which]))
+        _look(seen, known)
+    return seen
 
 
-def _kill_one(folder: Path, number: int, chance: random.Random) -> None:
-    match number % 3:
-        case 0:
-            kill(start(GENERATE, folder / "a"), chance.uniform(0, 0.25))
-        case 1:
-            kill(start(UPDATE, folder / "zeroinit.lock"), chance.uniform(0, 0.1))
-        case _:
-            (folder / "net.yaml").write_text(SPEC)
-            words = ("generate", folder / "net.yaml", "-o", folder / "a", "--force")
-            kill(start(COMMAND, *words), chance.uniform(0, 2.5))
+def _known() -> dict[Path, set[str]]:
+    """The digests that each file may have: anything else is half of one."""
+    digests = {answered("digest", "net.yaml", "--scale", scale)[1].split()[0] for scale in SCALES}
+    return {LARGE: {plan_sha256(made) for made in PLANS}, SMALL: digests}
 
 
-def _check_lock(lock: Path, kept: Sequence[str]) -> None:
-    """What was in the lock before is in it still, and all of it can be read."""
-    paths = {each.path for each in read_lock(lock).checkpoint}
-    assert set(kept) <= paths, "an entry was lost"
+def _seconds(writer: Callable[[], None]) -> float:
+    writer()  # imports what it needs, which a moment should not fall into
+    began = time.monotonic()
+    writer()
+    return time.monotonic() - began
 
 
-def _litter(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+def _forked(writer: Callable[[], None]) -> int:
+    sys.stdout.flush()
+    number = os.fork()
+    if number == 0:
+        try:
+            while True:
+                writer()
+        finally:
+            os._exit(1)
+    return number
 
 
-def _finish(folder: Path) -> None:
-    """The next run, of whatever kind, leaves nothing but what it wrote."""
-    update_lock(folder / "zeroinit.lock", entry("last"))
-    assert _litter(folder) == [], "litter is left"
+def _kill(number: int, after: float) -> None:
+    time.sleep(after)
+    os.kill(number, signal.SIGKILL)
+    _, status = os.waitpid(number, 0)
+    assert os.WIFSIGNALED(status), "the writer ended by itself"
+
+
+def _look(seen: Seen, known: dict[Path, set[str]]) -> None:
+    seen.kills += 1
+    for path, digests in known.items():
+        digest, _ = sha256_of(path)
+        assert digest in digests, f"{path} is neither the old file nor the new one"
+        sidecar = sidecar_path(path).read_bytes()
+        assert sidecar in {sum_line(path.name, each) for each in digests}, "half a sidecar"
+        seen.new += seen.whole.get(path) not in (None, digest)
+        seen.whole[path] = digest
+        seen.behind += sidecar != sum_line(path.name, digest)
+    entries = {each.path: each for each in read_lock(LOCK).checkpoint}
+    assert set(KEPT) <= entries.keys(), "an entry was lost"
+    assert entries[str(LARGE)].sha256 in known[LARGE]
+    seen.litter += bool(_litter())
+    update_lock(LOCK, entry("next"))
+    assert not _litter(), "the next run left what the killed one did not clear"
+
+
+def _litter() -> list[str]:
+    return sorted(path.name for path in Path().iterdir() if path.name.startswith("."))

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import typer.main
+
 from zeroinit_cli import architectures
 from zeroinit_cli.__main__ import run
 from zeroinit_cli.options import Options
@@ -68,8 +70,11 @@ def small_checkpoint(folder: Path) -> Iterator[bytes]:
 
 @contextmanager
 def planned_once() -> Iterator[None]:
-    """While no source changes, each is planned once, so that thousands of files can be verified."""
-    plain = architectures.plan_source
+    """Plan each source once, so that thousands of files can be verified while none changes.
+
+    For the same reason the commands are put together from their options once.
+    """
+    plain, typer_command = architectures.plan_source, typer.main.get_command
 
     @lru_cache
     def planned(name: str, spec: str | None, options: Options) -> Plan:
@@ -83,10 +88,12 @@ def planned_once() -> Iterator[None]:
         return planned(*key, options)
 
     architectures.plan_source = plan_source
+    typer.main.get_command = lru_cache(typer_command)
     try:
         yield
     finally:
         architectures.plan_source = plain
+        typer.main.get_command = typer_command
 
 
 def judges() -> dict[str, Judge]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS, Options
 from zeroinit_cli.source import Source, parse_source, requested_options
@@ -29,7 +30,9 @@ def _choices(option: str) -> str:
     return f"{', '.join(CHOICES[option])}. [default: {_DEFAULTS[option]}]"
 
 
-SourceText = Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP)]
+SourceText = Annotated[
+    str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, autocompletion=completion.source)
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -41,7 +44,10 @@ Settings = Annotated[
 DTypeName = Annotated[
     str | None,
     typer.Option(
-        "--dtype", metavar="TYPE", help=f"Type of the floating tensors: {_choices('dtype')}"
+        "--dtype",
+        metavar="TYPE",
+        help=f"Type of the floating tensors: {_choices('dtype')}",
+        autocompletion=completion.among(CHOICES["dtype"]),
     ),
 ]
 ExpansionName = Annotated[
@@ -50,6 +56,7 @@ ExpansionName = Annotated[
         "--expansion",
         metavar="MATRIX",
         help=f"Matrix wherever fan_out > fan_in: {_choices('expansion')}",
+        autocompletion=completion.among(CHOICES["expansion"]),
     ),
 ]
 ResidualName = Annotated[
@@ -58,12 +65,16 @@ ResidualName = Annotated[
         "--residual",
         metavar="ENDING",
         help=f"What closes residual branches: {_choices('residual')}",
+        autocompletion=completion.among(CHOICES["residual"]),
     ),
 ]
 ScaleName = Annotated[
     str | None,
     typer.Option(
-        "--scale", metavar="SCALE", help=f"Constant of the expansions: {_choices('scale')}"
+        "--scale",
+        metavar="SCALE",
+        help=f"Constant of the expansions: {_choices('scale')}",
+        autocompletion=completion.among(CHOICES["scale"]),
     ),
 ]
 PresetName = Annotated[
@@ -72,6 +83,7 @@ PresetName = Annotated[
         "--preset",
         metavar="NAME",
         help=f"Several options at once: {', '.join(PRESETS)}. An option given beside it wins.",
+        autocompletion=completion.among(PRESETS),
     ),
 ]
 Overrides = Annotated[
@@ -108,6 +120,7 @@ FormatName = Annotated[
         "--format",
         metavar="FORMAT",
         help=f"How to print: {', '.join(Format)}. [default: {Format.HUMAN}]",
+        autocompletion=completion.among(Format),
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-_NAMES = ("generate", "verify", "digest", "plan", "inspect", "diff", "models", "spec")
+_NAMES = ("generate", "verify", "digest", "plan", "inspect", "diff", "probe", "models", "spec")
 """Modules of this folder, in the order in which help lists them."""
 
 

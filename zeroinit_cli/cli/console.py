@@ -53,12 +53,17 @@ def _write(stream: Any, text: str) -> None:
 
 
 @contextmanager
-def shown_progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar for what takes longer than a second, if standard error is a terminal."""
+def shown_progress(*, quiet: bool, unit: str = "bytes") -> Iterator[Progress]:
+    """A bar for what takes longer than a second, if standard error is a terminal.
+
+    Args:
+        quiet: nobody wants one.
+        unit: of what is counted.
+    """
     if quiet or not sys.stderr.isatty():
         yield no_progress
         return
-    bars = _Bars()
+    bars = _Bars(unit)
     try:
         yield bars.start
     finally:
@@ -66,7 +71,8 @@ def shown_progress(*, quiet: bool) -> Iterator[Progress]:
 
 
 class _Bars:
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
         self._progress: Any = None
 
     def start(self, label: str, nbytes: int) -> Advance:
@@ -90,17 +96,22 @@ class _Bars:
             from rich.progress import (
                 BarColumn,
                 DownloadColumn,
+                MofNCompleteColumn,
                 Progress,
                 TextColumn,
                 TimeRemainingColumn,
                 TransferSpeedColumn,
             )
 
+            counts = (
+                (DownloadColumn(), TransferSpeedColumn())
+                if self._unit == "bytes"
+                else (MofNCompleteColumn(), TextColumn(self._unit))
+            )
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
+                *counts,
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,

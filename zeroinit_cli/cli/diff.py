@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.cli.arguments import (
     DTypeName,
     ExpansionName,
@@ -33,8 +34,18 @@ _SIDE_HELP = "A safetensors file, a folder or index of shards, or a SOURCE such 
 
 
 def command(
-    a: Annotated[str, typer.Argument(metavar="A", show_default=False, help=_SIDE_HELP)],
-    b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="Likewise.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", show_default=False, help=_SIDE_HELP, autocompletion=completion.side
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", show_default=False, help="Likewise.", autocompletion=completion.side
+        ),
+    ],
     settings: Settings = None,
     dtype: DTypeName = None,
     expansion: ExpansionName = None,

@@ -8,7 +8,7 @@ import typer
 from zeroinit_cli.cli.arguments import Format, FormatName, Json, chosen_format
 from zeroinit_cli.cli.console import out, out_json, say, shown_progress
 from zeroinit_cli.cli.reports.github import annotated
-from zeroinit_cli.errors import OutputError, UsageError, printable
+from zeroinit_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.stored import StoredCheckpoint
@@ -50,7 +50,7 @@ def command(
     """Print what a safetensors file holds, each tensor's rule recognised from its bytes."""
     form = chosen_format(format_, json)
     with annotated("zeroinit inspect", form is Format.GITHUB):
-        _check_options(tensor, image, header=header, force=force)
+        _check_options(path, tensor, image, header=header, force=force)
 
         from zeroinit_cli.checkpoint.index import read_checkpoint
 
@@ -61,7 +61,9 @@ def command(
             _all(checkpoint, form, header=header)
 
 
-def _check_options(tensor: str | None, image: Path | None, *, header: bool, force: bool) -> None:
+def _check_options(
+    path: Path, tensor: str | None, image: Path | None, *, header: bool, force: bool
+) -> None:
     """Refuse what does not go together before anything is read."""
     if header and tensor is not None:
         raise UsageError("--header and --tensor exclude each other", where="the options")
@@ -78,11 +80,9 @@ def _check_options(tensor: str | None, image: Path | None, *, header: bool, forc
             expected=" or ".join(_IMAGES),
             found=repr(image.name),
         )
-    from zeroinit_cli.outputs import check_image
+    from zeroinit_cli.outputs import check_document
 
-    check_image(image)
-    if image.exists() and not force:
-        raise OutputError("a file is there", where=str(image), hint="--force replaces it")
+    check_document(image, "--image", [path], force=force)
 
 
 def _all(checkpoint: "StoredCheckpoint", form: Format, *, header: bool) -> None:

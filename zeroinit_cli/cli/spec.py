@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.cli.arguments import Json, Quiet
 from zeroinit_cli.cli.console import out, out_json, say
 from zeroinit_cli.errors import SpecError, ZeroinitError, printable
@@ -23,7 +24,12 @@ app = typer.Typer(
 @app.command("check")
 def check(
     paths: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="YAML specs, such as nets/small.yaml.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="YAML specs, such as nets/small.yaml.",
+            autocompletion=completion.spec,
+        ),
     ],
     json: Json = False,
     quiet: Quiet = False,
@@ -59,7 +65,10 @@ def schema() -> None:
 
 @app.command("show")
 def show(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="A YAML spec.")],
+    path: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A YAML spec.", autocompletion=completion.spec),
+    ],
     json: Json = False,
 ) -> None:
     """Print a spec with defaults filled in, comments kept; or its canonical form and digest."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.cli.arguments import (
     SOURCE_HELP,
     DTypeName,
@@ -51,6 +52,7 @@ def command(
             "--source",
             metavar="SOURCE",
             help=f"Hold one file, or a folder with shards, against it. {SOURCE_HELP}",
+            autocompletion=completion.source,
         ),
     ] = None,
     settings: Settings = None,

@@ -61,6 +61,7 @@ def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None
     lock = FileLock(_sibling(path, GUARD))
     try:
         with reported_as_output(path):
+            path.parent.stat()  # filelock would make a folder that is missing
             _acquire(lock, path, waiting)
             _sweep(path.parent, except_for=Path(lock.lock_file))
             _clear(path.parent, f".{path.name}")

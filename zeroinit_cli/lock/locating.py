@@ -58,11 +58,17 @@ class Locked:
 def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
     """What `verify` is asked to check: every entry of the lock here, of a folder's, or of files.
 
+    A checkpoint that is asked for twice, as by its lock and by itself, is checked once.
+
     Raises:
         LockError: there is no lock, no entry for a file, or a lock that cannot be trusted.
         InputError: a lock cannot be read.
     """
-    return [locked for path in paths or [Path()] for locked in _meant_by(path)]
+    found = (locked for path in paths or [Path()] for locked in _meant_by(path))
+    once: dict[tuple[str, str], Locked] = {}
+    for locked in found:
+        once.setdefault((os.path.realpath(locked.lock), locked.entry.path), locked)
+    return list(once.values())
 
 
 def _meant_by(path: Path) -> list[Locked]:
