@@ -10,7 +10,8 @@ import pytest
 import zeroinit_cli
 from tests.entries import entry
 from tests.files.test_replacing import put
-from zeroinit_cli.checkpoint.writer import sidecar_line, write_sidecar
+from zeroinit_cli.checkpoint.writer import write_sidecar
+from zeroinit_cli.files.naming import sum_line
 from zeroinit_cli.files.reading import opened
 from zeroinit_cli.lock import read_lock, update_lock
 from zeroinit_cli.lock.entries import plain_path
@@ -73,7 +74,7 @@ def test_lines_end_alike_on_every_system(tmp_path: Path, monkeypatch: pytest.Mon
     update_lock(tmp_path / "zeroinit.lock", entry("a"))
     assert (tmp_path / "a.sha256").read_bytes() == b"0" * 64 + b"  a\n"
     assert b"\r" not in (tmp_path / "zeroinit.lock").read_bytes()
-    assert sidecar_line(Path("a"), "0" * 64).endswith(b"  a\n")
+    assert sum_line("a", "0" * 64).endswith(b"  a\n")
     opens_text = re.compile(r"write_text\(|open\([^)\n]*[\"'][wax]t?[\"']")
     for path in PACKAGE.rglob("*.py"):
         assert not opens_text.search(path.read_text()), path
