@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zeroinit_cli.checkpoint.shards import FileDigest, Placed, Shard, index_bytes, with_index
-from zeroinit_cli.checkpoint.writer import plan_size, write_checkpoint
+from zeroinit_cli.checkpoint.writer import write_checkpoint
 from zeroinit_cli.errors import InputError, OutputError
 from zeroinit_cli.files.naming import INDEX, MODEL, SUMS, is_of_family, sums
 from zeroinit_cli.files.reading import opened, read_exactly
@@ -152,7 +152,7 @@ def _standing(
         tasks = [
             Placed(path=folder / shard.name, plan=shard.plan)
             for shard in shards
-            if _has_size(folder / shard.name, plan_size(shard.plan))
+            if _has_size(folder / shard.name, shard.size)
         ]
         advance = progress("comparing", sum(task.plan.nbytes for task in tasks))
     found = {}

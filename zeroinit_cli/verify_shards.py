@@ -129,7 +129,9 @@ def _check_all(
     from zeroinit_cli.checkpoint.shards import Placed
 
     tasks = [Placed(path=folder / shard.name, plan=shard.plan) for shard in shards]
-    advance = progress(f"verifying {folder.name}", sum(task.plan.nbytes for task in tasks))
+    advance = progress(
+        f"verifying {folder.absolute().name}", sum(task.plan.nbytes for task in tasks)
+    )
     return in_order(_check, tasks, jobs=jobs, advance=advance)
 
 
@@ -180,6 +182,8 @@ def _whole_words(files: FolderFiles, verb: str) -> tuple[str, ...]:
     if not files.whole:
         return ()
     there, every = len(files.changes), len(files.expected)
+    if every == 1:
+        return (f"the file {verb.replace('have', 'has', 1)}",)
     count = f"all {every}" if there == every else f"{there} of {every}"
     return (f"{count} files {verb}",)
 

@@ -97,6 +97,8 @@ def test_a_folder_of_one_file_has_no_index_and_loads_too(
         [entry] = read_lock(folder / "zeroinit.lock").checkpoint
         assert (entry.path, entry.shard) == ("model.safetensors", ())
         assert zeroinit("verify", "one").code == 0
+        held = zeroinit("verify", "one", "--source", "net.yaml", *options)
+        assert held.out == "ok: one (the file has the bytes that the source gives)\n"
     single = zeroinit("generate", "net.yaml", "-o", "x.safetensors", "--no-lock")
     assert single.out[:64] == result.out[:64] == zeroinit("digest", "net.yaml").out.strip()
     model = zeroinit_cli.build(spec)
