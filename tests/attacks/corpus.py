@@ -230,6 +230,7 @@ INDEXES: dict[str, bytes] = {
     "text-nested-metadata": b'{"metadata": {"a": ' + b"[" * _DEEP + b"]" * _DEEP + b"}}",
     "text-not-utf-8": b'{"weight_map": {"x": "\xff"}}',
     "text-trailing": index(MAP) + b"x",
+    "text-nan": b'{"metadata": {"a": NaN}, "weight_map": {"x": "a.safetensors"}}',
     "text-5000-digits": b'{"weight_map": ' + b"9" * 5000 + b"}",
 }
 
