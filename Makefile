@@ -8,13 +8,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test test-torch-free format fuzz reliability bench bench-full bench-setup clean \
-	evidence evidence-quick evidence-full evidence-first-steps evidence-setup
+	evidence evidence-quick evidence-full evidence-first-steps
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,evidence]'
 	touch $(STAMP)
 
 demo: setup
@@ -69,22 +69,19 @@ bench-setup: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
 
 # What ZerO does to training: minutes on two cores; an interrupted run goes on where it stopped.
-evidence: evidence-setup
+evidence: setup
 	$(BIN)/python -m evidence.run
 
-evidence-quick: evidence-setup
+evidence-quick: setup
 	$(BIN)/python -m evidence.run --effort quick
 
 # Three times the steps, and nets of 1000 layers.
-evidence-full: evidence-setup
+evidence-full: setup
 	$(BIN)/python -m evidence.run --effort full
 
 # The first steps of all classification models: an hour on two cores; it goes on where it stopped.
-evidence-first-steps: evidence-setup
+evidence-first-steps: setup
 	$(BIN)/python -m evidence.first_steps
-
-evidence-setup: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evidence]'
 
 clean:
 	rm -rf $(VENV) init.safetensors init.safetensors.sha256 zeroinit.lock

@@ -104,6 +104,7 @@ def experiment_of(name: str) -> Experiment:
 def _measured(request: _Request) -> bool:
     """Every cell that is missing, by several processes; whether all are there now."""
     os.environ["OMP_NUM_THREADS"] = "1"  # before a child loads torch
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # two threads on one busy core would spin for hours
     waiting = list(_missing(request))
     started, failed = time.perf_counter(), 0
     context = multiprocessing.get_context("spawn")
