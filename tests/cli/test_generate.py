@@ -150,11 +150,8 @@ def test_two_checkpoints_share_a_lock_sorted_by_path(zeroinit: Command, made: Pa
 
 
 REFUSED: list[tuple[str, tuple[str, ...], str]] = [
-    (
-        "folder",
-        (),
-        "error: a folder of this name is there in folder\n",
-    ),
+    ("pipe/", (), "error: not a folder in pipe\n"),
+    ("link/", (), "error: not a folder in link\n"),
     (
         "link",
         (),
@@ -173,9 +170,9 @@ REFUSED: list[tuple[str, tuple[str, ...], str]] = [
         "error: a checkpoint cannot be called like the lock in zeroinit.lock\n",
     ),
     (
-        ".",
+        "none/such/",
         (),
-        "error: no file name in --output\n  expected: a path such as init.safetensors\n",
+        "error: no such folder in none\n\nhint: mkdir -p none\n",
     ),
     (
         "x.safetensors",

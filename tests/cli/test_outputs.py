@@ -154,11 +154,10 @@ def test_a_folder_that_may_not_be_written_is_refused(
             "  found: .a.zeroinit-guard\n",
         ),
         (
-            "folder/",
+            "folder/.a.zeroinit-stage/",
             (),
-            "error: no file name in --output\n"
-            "  expected: a path such as init.safetensors\n"
-            "  found: folder/\n",
+            "error: a name that is kept for unfinished files, which are cleared in --output\n"
+            "  found: folder/.a.zeroinit-stage\n",
         ),
         (
             "linked",

@@ -117,7 +117,8 @@ def command(
 
 def _is_folder(text: str) -> bool:
     """Whether a folder is meant; a Path forgets the slash that says so."""
-    return text.endswith(("/", os.sep)) or Path(text).is_dir()
+    # not Path.is_dir, for which a name too long is an error of its own
+    return text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
 
 
 def _to_json(result: "Generated") -> dict[str, Any]:
