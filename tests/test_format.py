@@ -16,7 +16,8 @@ from docs import check
 from tests.architectures.models import planned
 from tests.cli.command import MODEL, child
 from tests.golden.make_values import nearest
-from tests.plans import plan_from_json
+from tests.plans import plan as make_plan
+from tests.plans import plan_from_json, tensor
 from zeroinit_cli.checkpoint.stream import plan_sha256
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +67,13 @@ def test_the_vector_is_what_the_package_gives() -> None:
     plan = plan_from_json(json.loads(VECTOR))
     assert plan.digest() == json.loads(VECTOR)["digest"]
     assert plan_sha256(plan) == SHA256
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 20])
+def test_the_plan_s_digest_is_that_of_its_canonical_form(count: int) -> None:
+    made = make_plan(*(tensor(f"té{number}", (number,)) for number in range(count)))
+    text = json.dumps(made.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert made.digest() == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def test_the_vector_is_what_check_gives() -> None:
