@@ -23,8 +23,8 @@ from evidence.experiment import (
     Json,
     Row,
     Verdict,
-    deviation,
     mean,
+    pooled,
     spread,
 )
 from evidence.figures import dots, panels
@@ -281,13 +281,13 @@ def _row(choice: _Choice, results: Cells, effort: Effort) -> Row:
 
 
 def _verdict(values: Sequence[Sequence[float]], *, trains: bool) -> Verdict:
-    """Holds where the policy's way is better than each other by a deviation of the seeds.
+    """Holds where the policy's way is better than each other by the pooled deviation of both.
 
     It holds partly where none is better than it by a deviation, and not where it does not train.
     """
     own, others = values[0], values[1:]
     gaps = [mean(each) - mean(own) for each in others]
-    noises = [max(deviation(own), deviation(each)) for each in others]
+    noises = [pooled(own, each) for each in others]
     pairs = list(zip(gaps, noises, strict=True))
     if not trains or any(gap < -noise for gap, noise in pairs):
         return "does not hold"
