@@ -17,8 +17,8 @@ from evidence.experiment import (
     Json,
     Row,
     Verdict,
-    deviation,
     mean,
+    pooled,
     spread,
 )
 from evidence.figures import COLOURS, dots, panels
@@ -146,15 +146,12 @@ def _row(name: str, task: _Task, results: Cells, effort: Effort) -> Row:
 
 
 def verdict(values: Mapping[str, Sequence[float]]) -> Verdict:
-    """Whether ZerO is level with the best random start, within a deviation of the seeds.
+    """Whether ZerO is level with the best random start, within the pooled deviation.
 
     It holds partly where ZerO is level with, or better than, at least one of the random starts.
     """
     random = [each for begin, each in values.items() if STARTS[begin].random]
-    level = [
-        mean(values["zero"]) <= mean(each) + max(deviation(values["zero"]), deviation(each))
-        for each in random
-    ]
+    level = [mean(values["zero"]) <= mean(each) + pooled(values["zero"], each) for each in random]
     if all(level):
         return "holds"
     return "holds partly" if any(level) else "does not hold"

@@ -85,6 +85,11 @@ def deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((each - middle) ** 2 for each in values) / (len(values) - 1))
 
 
+def pooled(one: Sequence[float], other: Sequence[float]) -> float:
+    """The deviation of two samples together, by which a difference of their means is judged."""
+    return math.sqrt((deviation(one) ** 2 + deviation(other) ** 2) / 2)
+
+
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """Mean and standard deviation in words, `3.61 ± 0.40`."""
     return f"{mean(values):.{digits}f} ± {deviation(values):.{digits}f}"
