@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format bench evidence clean
+.PHONY: setup demo test test-torch-free format bench evidence evidence-expansions clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,11 @@ bench: setup
 evidence: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evidence]'
 	$(BIN)/python -m evidence.first_steps
+
+# About an hour and a half of one core; it goes on where it stopped.
+evidence-expansions: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evidence]'
+	$(BIN)/python -m evidence.expansions
 
 clean:
 	rm -rf $(VENV) init.safetensors init.safetensors.sha256 zeroinit.lock
