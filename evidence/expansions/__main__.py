@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evidence.expansions import first_step, results
-from evidence.expansions.cells import ORDER
+from evidence.expansions.cells import CELLS
+from evidence.expansions.features import all_features
 from evidence.expansions.figures import draw
 from evidence.expansions.runs import Runs
 from evidence.expansions.study import SEEDS, study
 from evidence.expansions.tables import update
 
-PARTS = ("matrices", "chains", "first-step", "training", "report")
+PARTS = ("matrices", "chains", "first-step", "features", "training", "report")
 _FOLDER = Path(__file__).resolve().parent
 RUNS = _FOLDER.parent / "results" / "expansions" / "runs.jsonl"
 RESULTS = _FOLDER / "results.json"
@@ -42,10 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "first-step" in parts:
         steps = {"small nets": dict(first_step.small_nets()), "models": dict(first_step.models())}
         results.add(RESULTS, "first_step", steps)
+    if "features" in parts:
+        results.add(RESULTS, "features", all_features())
     if "training" in parts:
         until = time.monotonic() + parsed.minutes * 60
         runs = Runs(RUNS)
-        done = study(runs, ORDER, until=until)
+        done = study(runs, CELLS, until=until)
         results.add(RESULTS, "training", results.training(runs, SEEDS))
     if "report" in parts:
         found = results.read(RESULTS)

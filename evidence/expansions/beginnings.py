@@ -1,7 +1,8 @@
 """A net at its start, by the start's name: `torch`, a family, or a family and a change.
 
 `FAMILY, own PART` leaves torch's own values in a part; `FAMILY, patch stem` reads the first
-convolution's whole kernel by Algorithm 1, as `--override NAME=patch` does.
+convolution's whole kernel by Algorithm 1, as `--override NAME=patch` does; `FAMILY, shifted
+depthwise` has the ones of depthwise kernels at every tap in turn.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from torch import nn
 import zeroinit_cli
 from evidence.expansions.cells import Cell
 from evidence.expansions.matrices import FAMILIES, Family, random_family
-from evidence.expansions.substitution import put, with_family, with_own
+from evidence.expansions.substitution import put, with_family, with_own, with_shifted_taps
 from zeroinit_cli.plans import Groups, Hadamard, Identity, Plan, PlannedTensor, Rule, Taps, Viewed
 
 
@@ -45,6 +46,8 @@ def _plan(cell: Cell, model: nn.Module, family: Family, change: str) -> Plan:
     if change.startswith("own "):
         chosen = part(change.removeprefix("own "))
         plan = with_own(plan, model, chosen)
+    elif change == "shifted depthwise":
+        plan = with_shifted_taps(plan)
     return with_family(plan, family)
 
 

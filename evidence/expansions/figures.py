@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from evidence.expansions.cells import CELLS, CORE
 from evidence.experiment import Json, deviation, mean
 from evidence.figures import panels, write_svg
 
@@ -30,6 +31,7 @@ MARKERS = {
 _MATRICES = ("sylvester", "paley", "singer", "random signs", "odd twisted")
 _CHAINS = ("sylvester", "odd sylvester", "paley", "odd twisted")
 _STEPS = ("torch", "sylvester", "odd sylvester", "paley", "odd twisted", "random signs")
+_COMPARED = ("torch", "paley", "odd twisted")
 _EXPLODES = 100
 
 
@@ -40,7 +42,7 @@ def draw(results: Json, folder: Path) -> None:
         "chains": ("chains", _chains),
         "first_step": ("first_step", _first_step),
         "training": ("training", _training),
-        "mobilenet_v2": ("training", _mobilenet),
+        "depthwise": ("training", _depthwise),
     }
     for name, (part, drawing) in drawings.items():
         if results.get(part):
@@ -110,8 +112,11 @@ def _first_step(results: Json) -> Figure:
     figure, axes = panels(
         1, 2, "The largest gradient at step 0, over that of torch's start", height=6
     )
-    for each, (title, part) in zip(axes, parts.items(), strict=True):
-        names = list(part)
+    small, models = parts["small nets"], parts["models"]
+    for each, title, part, names in (
+        (axes[0], "small nets", small, [cell.name for cell in CELLS if cell.name in small]),
+        (axes[1], "torchvision's models", models, list(models)),
+    ):
         for at, name in enumerate(names):
             own = part[name]["torch"]["gradient"]
             for start in _STEPS[1:]:
@@ -131,7 +136,8 @@ def _first_step(results: Json) -> Figure:
 def _training(results: Json) -> Figure:
     """Test error of every cell, by start."""
     training: Mapping[str, Json] = results["training"]
-    names = [name for name in training if "torch" in training[name]]
+    found = [cell.name for cell in CELLS if cell.name in training]
+    names = [name for name in found if all(start in training[name] for start in CORE)]
     figure, (axes,) = panels(
         1,
         1,
@@ -161,22 +167,22 @@ def _training(results: Json) -> Figure:
     return figure
 
 
-def _mobilenet(results: Json) -> Figure:
-    """MobileNetV2 with parts of its start exchanged."""
+def _depthwise(results: Json) -> Figure:
+    """MobileNets with parts of their start exchanged."""
     training: Mapping[str, Json] = results["training"]
     bars = [
-        (cell, start)
-        for cell in training
-        if cell.startswith("MobileNetV2")
-        for start in training[cell]
-        if start == "torch" or start.startswith("odd twisted")
+        (cell.name, start)
+        for cell in CELLS
+        if any("depthwise" in start for start in training.get(cell.name, {}))
+        for start in cell.starts
+        if start in training[cell.name] and (start in _COMPARED or "," in start)
     ]
     figure, (axes,) = panels(
-        1, 1, "MobileNetV2: which part of the start costs what (test error)", height=4.2
+        1, 1, "Nets with depthwise convolutions: which part of the start costs what", height=3.6
     )
     for at, (cell, start) in enumerate(bars):
         errors = training[cell][start]["test_error"]
-        colour = COLOURS["torch" if start == "torch" else "odd twisted"]
+        colour = COLOURS[start.partition(",")[0]]
         axes.plot(errors, [at] * len(errors), "o", markersize=4, color=colour, alpha=0.6)
         axes.plot([mean(errors)] * 2, [at - 0.35, at + 0.35], color=colour, linewidth=2)
     axes.set_yticks(range(len(bars)), [f"{cell}: {start}" for cell, start in bars], fontsize=8)

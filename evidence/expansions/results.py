@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evidence.expansions.algebra import SHAPES, chain, even_stems, facts
-from evidence.expansions.cells import ORDER, Cell
+from evidence.expansions.cells import CELLS, Cell
 from evidence.expansions.matrices import FAMILIES
 from evidence.expansions.runs import Runs
 from evidence.expansions.summary import cell_summary
@@ -55,7 +55,7 @@ def chains() -> Json:
     }
 
 
-def training(runs: Runs, seeds: int, cells: Sequence[Cell] = ORDER) -> Json:
+def training(runs: Runs, seeds: int, cells: Sequence[Cell] = CELLS) -> Json:
     """Every start of every cell that was trained to the end."""
     found: Json = {}
     for cell in cells:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from evidence.expansions.beginnings import begin
 from evidence.expansions.cells import Cell
+from evidence.experiment import mean
 from evidence.training import Recipe, train
-from evidence.tuning import TUNING_SEED, Tuned, tune
+from evidence.tuning import TUNING_SEED, Tuned, below, tune
 
 _LOWEST, _HIGHEST = 1e-4, 3.0  # rates beyond which tuning does not look
 
@@ -65,12 +66,28 @@ class Runs:
             self._known[key] = run
         return self._known[key]
 
-    def has(self, cell: Cell, start: str, seeds: int) -> bool:
-        """Whether a start of a cell was trained under so many seeds.
+    def reported(self, cell: Cell, start: str, seeds: int) -> list[Run]:
+        """The runs of every seed at the rate that is reported, trained now where there are none.
 
-        Tuning comes before all seeds, so that the last seed's run is a sign of all.
+        Validation alone decides on the rate.
         """
-        return any(key[:3] == (cell.name, start, seeds - 1) for key in self._known)
+        rate = self.tuned(cell, start).rate
+        rates = (rate, below(rate)) if cell.second_look else (rate,)
+        looks = [[self.get(cell, start, seed, each) for seed in range(seeds)] for each in rates]
+        return min(looks, key=lambda found: mean([run.validation_loss for run in found]))
+
+    def has(self, cell: Cell, start: str, seeds: int) -> bool:
+        """Whether a start of a cell was trained under so many seeds, at every rate it should be.
+
+        Tuning comes before all seeds, so that the last seed's runs are a sign of all.
+        """
+        last = [
+            key
+            for key in self._known
+            if key[:3] == (cell.name, start, seeds - 1)
+            and replace(key[3], learning_rate=cell.recipe.learning_rate) == cell.recipe
+        ]
+        return len(last) > cell.second_look
 
     def tuned(self, cell: Cell, start: str) -> Tuned:
         """The rate of the smallest validation loss under a seed of its own."""

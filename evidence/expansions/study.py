@@ -31,8 +31,8 @@ def study(runs: Runs, cells: Iterable[Cell], seeds: int = SEEDS, until: float = 
                 if time.monotonic() > until:
                     return False
                 started = time.monotonic()
-                rate = runs.tuned(cell, start).rate
-                error = mean([runs.get(cell, start, s, rate).test_error for s in range(seeds)])
+                found = runs.reported(cell, start, seeds)
+                rate, error = found[0].recipe.learning_rate, mean([run.test_error for run in found])
                 seconds = time.monotonic() - started
                 words = f"{cell.name}: {start}, rate {rate:g}, {error:.2f} %, {seconds:.0f} s"
                 print(words, file=sys.stderr, flush=True)

@@ -63,6 +63,23 @@ def with_own(plan: Plan, module: nn.Module, chosen: Callable[[PlannedTensor], bo
     return replace(plan, tensors=tensors, kept=kept)
 
 
+def with_shifted_taps(plan: Plan) -> Plan:
+    """The plan, but that depthwise kernels hold their 1 at tap i of channel i, again and again."""
+    kept = dict(plan.kept)
+    tensors = tuple(
+        replace(each, rule=_keep(_shifted(each.info.shape), kept))
+        if isinstance(each.rule, Groups) and each.info.shape[1] == 1
+        else each
+        for each in plan.tensors
+    )
+    return replace(plan, tensors=tensors, kept=kept)
+
+
+def _shifted(shape: Shape) -> NDArray[np.float64]:
+    channels, taps = shape[0], math.prod(shape[1:])
+    return np.eye(taps)[np.arange(channels) % taps].reshape(shape)
+
+
 def put(plan: Plan, module: nn.Module) -> None:
     """Write a plan's values into a module, in place."""
     fill({entry.name: entry for entry in state_entries(module, "module")}, plan)

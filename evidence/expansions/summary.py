@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evidence.expansions.cells import Cell
-from evidence.expansions.runs import Run, Runs
+from evidence.expansions.runs import Runs
 from evidence.experiment import Json, deviation, mean
 
 _T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -32,9 +32,9 @@ def cell_summary(runs: Runs, cell: Cell, start: str, seeds: int) -> Json:
     if not runs.has(cell, start, seeds):
         return None
     tuned = runs.tuned(cell, start)
-    found: list[Run] = [runs.get(cell, start, seed, tuned.rate) for seed in range(seeds)]
+    found = runs.reported(cell, start, seeds)
     return {
-        "rate": tuned.rate,
+        "rate": found[0].recipe.learning_rate,
         "at_edge": tuned.at_edge,
         "tuning": tuned.losses,
         "diverged": sum(run.diverged is not None for run in found),

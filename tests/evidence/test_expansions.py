@@ -1,6 +1,7 @@
 """The facts that evidence/expansions/README.md argues with, and the study itself, tiny."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from evidence.expansions import __main__ as command
 from evidence.expansions import results, runs
 from evidence.expansions.algebra import cancelled, chain, even_stems, facts
 from evidence.expansions.beginnings import begin
-from evidence.expansions.cells import CELLS, ORDER, Cell
+from evidence.expansions.cells import CELLS, CORE, Cell
 from evidence.expansions.fields import cubes, powers, residues
 from evidence.expansions.figures import draw
 from evidence.expansions.first_step import first_step
-from evidence.expansions.matrices import FAMILIES, constant, skew_paley
+from evidence.expansions.matrices import FAMILIES, constant, random_family, skew_paley
 from evidence.expansions.runs import Runs
 from evidence.expansions.study import study
 from evidence.expansions.substitution import put, with_family
@@ -38,10 +39,22 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
+def every_layout() -> nn.Module:
+    """Layers whose expansions lie in a tensor in each way that there is."""
+    return nn.Sequential(
+        nn.Embedding(20, 3, padding_idx=2),
+        nn.Conv2d(4, 24, 3, groups=2),
+        nn.Conv2d(3, 40, 2, 2),
+        nn.ConvTranspose2d(3, 20, 4, 2, 1),
+        nn.MultiheadAttention(12, 2, kdim=5, vdim=5),
+    )
+
+
 @pytest.mark.parametrize("expansion", ["sylvester", "paley"])
-@pytest.mark.parametrize("net", ["mobilenet_v2", "vit"])
-def test_substitution_of_its_own_matrix_changes_nothing(net: str, expansion: str) -> None:
-    build = image_net(net)
+@pytest.mark.parametrize("build", [image_net("mobilenet_v2"), image_net("vit"), every_layout])
+def test_substitution_of_its_own_matrix_changes_nothing(
+    build: Callable[[], nn.Module], expansion: str
+) -> None:
     plan = zeroinit_cli.plan(build)
     model, other = build(), build()
     put(with_family(plan, FAMILIES[expansion]), model)
@@ -226,6 +239,8 @@ def test_a_study_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(runs, "train", again)
     assert study(Runs(path), [tiny()], seeds=2)
     assert not study(Runs(path), [tiny()], seeds=2, until=0)
+    longer = replace(tiny(), recipe=replace(tiny().recipe, steps=3))
+    assert results.training(Runs(path), 2, [longer]) == {}  # those runs are another study's
     assert results.training(Runs(tmp_path / "none"), 2, [tiny()]) == {}
 
 
@@ -256,4 +271,22 @@ def test_the_document_says_what_the_results_say(tmp_path: Path) -> None:
 def test_every_cell_has_a_name_of_its_own_and_starts() -> None:
     names = [cell.name for cell in CELLS]
     assert len(names) == len(set(names))
-    assert {cell.name for cell in ORDER} == set(names)
+    for cell in CELLS:
+        assert len(set(cell.starts)) == len(cell.starts)
+        assert set(CORE) <= set(cell.starts)
+
+
+def test_shifted_kernels_hold_one_tap_each_and_all_of_them_in_turn() -> None:
+    cell = next(cell for cell in CELLS if cell.name == "MobileNetV1, 1 ch")
+    state = begin(cell, "odd twisted, shifted depthwise", 0).state_dict()
+    kernels = state["features.1.0.weight"].flatten(1)  # (16, 9), the first depthwise ones
+    assert torch.equal(kernels, torch.eye(9)[torch.arange(16) % 9])
+    other = begin(cell, "odd twisted", 0).state_dict()
+    changed = {name for name in state if not torch.equal(state[name], other[name])}
+    assert changed == {f"features.{layer}.0.weight" for layer in (1, 3, 5, 7, 9)}
+
+
+def test_which_draws_of_random_signs_begin_odd() -> None:
+    """On VGG-BN with one channel exactly these two draws train."""
+    draws = range(5)
+    assert [draw for draw in draws if facts(random_family(draw).entries(16, 1)).odd] == [1, 3]
