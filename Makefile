@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format bench evidence evidence-expansions clean
+.PHONY: setup demo test test-torch-free format fuzz reliability bench bench-full bench-setup clean \
+	evidence evidence-quick evidence-full evidence-first-steps
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,evidence]'
 	touch $(STAMP)
 
 demo: setup
@@ -40,19 +41,47 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
+# Attacks on whatever reads a stranger's file; docs/reliability.md says what longer runs gave.
+# Led by coverage where atheris installs: make fuzz EXECUTIONS=1000000 ENGINE=guided
+EXECUTIONS ?= 20000
+ENGINE ?= blind
+fuzz: setup
+ifeq ($(ENGINE),guided)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+endif
+	for reader in header index lock spec; do \
+		$(BIN)/python -m tests.fuzz $$reader --executions $(EXECUTIONS) --engine $(ENGINE) || exit 1; \
+	done
+
+# Changes of every kind to a checkpoint, its lock and its sidecar, and 200 kills.
+reliability: setup
+	$(BIN)/python -m tests.reliability
+	$(BIN)/python -m tests.reliability --faults 210
+
+bench: bench-setup
 	$(BIN)/python -m benchmarks.run
 
-# Hours on two cores; it goes on where it stopped.
-evidence: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evidence]'
-	$(BIN)/python -m evidence.first_steps
+bench-full: bench-setup
+	$(BIN)/python -m benchmarks.run --full
 
-# About an hour and a half of one core; it goes on where it stopped.
-evidence-expansions: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evidence]'
-	$(BIN)/python -m evidence.expansions
+bench-setup: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt zero_init
+
+# What ZerO does to training: minutes on two cores; an interrupted run goes on where it stopped.
+evidence: setup
+	$(BIN)/python -m evidence.run
+
+evidence-quick: setup
+	$(BIN)/python -m evidence.run --effort quick
+
+# Three times the steps, and nets of 1000 layers.
+evidence-full: setup
+	$(BIN)/python -m evidence.run --effort full
+
+# The first steps of all classification models: an hour on two cores; it goes on where it stopped.
+evidence-first-steps: setup
+	$(BIN)/python -m evidence.first_steps
 
 clean:
 	rm -rf $(VENV) init.safetensors init.safetensors.sha256 zeroinit.lock

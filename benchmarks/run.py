@@ -1,82 +1,85 @@
-"""Measure everything, print one table, and keep it: python -m benchmarks.run [MODEL...]."""
+"""Measure everything, print the tables, and keep them: python -m benchmarks.run [--full] [PART...].
+
+A run of all parts replaces README's tables, results.json and sizes.svg; one of some parts prints.
+"""
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.figures import ModelResult
 from benchmarks.machine import Machine, describe_machine
-from benchmarks.rounds import measure_round
-from benchmarks.tables import machine_lines, terminal_table, update_readme
+from benchmarks.parts import extremes, models, shards, sizes, startup
+from benchmarks.processes import run_python
+from benchmarks.samples import Part
+from benchmarks.tables import machine_lines, target_table, terminal_tables, update_readme
+from benchmarks.targets import Target, targets
 
 _FOLDER = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Workload:
-    """A model, how often it is measured, and in how many of these rounds with the reference."""
-
-    name: str
-    rounds: int
-    reference_rounds: int
-
-
-WORKLOADS = (
-    Workload(name="resnet18", rounds=5, reference_rounds=5),
-    Workload(name="vit_b_16", rounds=5, reference_rounds=3),
-    Workload(name="vit_h_14", rounds=3, reference_rounds=1),  # the reference takes minutes
-)
+Measure = Callable[[bool, Callable[[str], None]], Part]
+PARTS: dict[str, Measure] = {
+    "models": models.measure,
+    "sizes": sizes.measure,
+    "shards": shards.measure,
+    "embedding": extremes.measure_embedding,
+    "many": extremes.measure_many,
+    "startup": startup.measure,
+}
 
 
 def main() -> None:
-    """Run the models asked for; only a run of all of them changes the README."""
-    workloads = _chosen(sys.argv[1:])
+    """Measure the parts asked for."""
+    parser = argparse.ArgumentParser(prog="benchmarks.run", description="Compare and measure.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--full", action="store_true", help="25 GB, every type, more rounds")
+    wanted = parser.parse_args()
+    keys = wanted.parts or list(PARTS)
+    if unknown := set(keys) - set(PARTS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     machine = describe_machine()
     _say("warming up: one round of resnet18 that is not counted")
-    measure_round("resnet18", with_reference=True)
-    results = [_measure(workload) for workload in workloads]
-    _write_json(machine, results)
-    if len(workloads) == len(WORKLOADS):
-        update_readme(_FOLDER / "README.md", machine, results)
+    models.measure_round("resnet18", with_reference=False)
+    started = time.perf_counter()
+    parts = [PARTS[key](wanted.full, _say) for key in keys]
+    found = targets(parts)
+    _say(f"{(time.perf_counter() - started) / 60:.0f} minutes")
+    if len(keys) == len(PARTS):
+        _write_json(machine, parts)
+        update_readme(_FOLDER / "README.md", machine, found, parts)
+        run_python("-m", "benchmarks.plot")  # whose libraries would weigh on every child's peak
+    _print(machine, found, parts)
+
+
+def _print(machine: Machine, found: Sequence[Target], parts: Sequence[Part]) -> None:
     console = Console()
-    console.print(terminal_table(results))
+    for table in terminal_tables(parts):
+        console.print(table)
+    console.print(target_table(found))
     for line in machine_lines(machine):
         console.print(line, highlight=False)
 
 
-def _chosen(arguments: Sequence[str]) -> list[Workload]:
-    names = [workload.name for workload in WORKLOADS]
-    parser = argparse.ArgumentParser(prog="benchmarks.run", description="Compare and measure.")
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(names)}")
-    models = parser.parse_args(arguments).models or names
-    if unknown := set(models) - set(names):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    return [workload for workload in WORKLOADS if workload.name in models]
-
-
-def _measure(workload: Workload) -> ModelResult:
-    rounds = []
-    for index in range(workload.rounds):
-        with_reference = index < workload.reference_rounds
-        started = time.perf_counter()
-        rounds.append(measure_round(workload.name, with_reference=with_reference))
-        seconds = time.perf_counter() - started
-        _say(f"{workload.name}: round {index + 1} of {workload.rounds}, {seconds:.0f} s")
-    return ModelResult(name=workload.name, rounds=tuple(rounds))
-
-
-def _write_json(machine: Machine, results: Sequence[ModelResult]) -> None:
+def _write_json(machine: Machine, parts: Sequence[Part]) -> None:
     """Every number as it was measured, for whoever wants another statistic."""
-    path = _FOLDER / "results" / "latest.json"
-    path.parent.mkdir(exist_ok=True)
-    data = {"machine": asdict(machine), "models": [asdict(result) for result in results]}
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    data = {
+        "machine": asdict(machine),
+        "parts": [
+            {
+                "key": part.key,
+                "notes": part.notes,
+                "series": [asdict(series) for series in part.series],
+                "title": part.title,
+            }
+            for part in parts
+        ],
+    }
+    path = _FOLDER / "results.json"
+    path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _say(message: str) -> None:

@@ -1,4 +1,4 @@
-"""The results as a table for the terminal, and as Markdown in the README."""
+"""Parts as tables for the terminal, and as Markdown in the README."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,22 +6,33 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks.figures import ModelResult
 from benchmarks.machine import Machine
-from benchmarks.rows import ROWS, Row, cells
+from benchmarks.samples import Part, Row, Sample, Series, Spread, spread
+from benchmarks.targets import Target
 
 _MARKED = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- /table -->)", re.DOTALL)
 
 
-def terminal_table(results: Sequence[ModelResult]) -> Table:
-    """One column a model, a rule under each part."""
-    table = Table(title="median (least - most)")
-    table.add_column()
-    for result in results:
-        table.add_column(_heading(result), justify="right")
-    for row in ROWS:
-        style = "bold" if row.figure is None else None
-        table.add_row(row.label, *cells(row, results), style=style)
+def terminal_tables(parts: Sequence[Part]) -> Iterator[Table]:
+    """One table a part, one column a subject."""
+    for part in parts:
+        table = Table(title=f"{part.title}: median (least - most)", caption="\n".join(part.notes))
+        table.add_column()
+        for series in part.series:
+            table.add_column(_heading(series), justify="right")
+        for row in part.rows:
+            style = "bold" if row.figure is None else None
+            table.add_row(row.label, *_cells(row, part.series), style=style)
+        yield table
+
+
+def target_table(targets: Sequence[Target]) -> Table:
+    """What was promised, and what was measured."""
+    table = Table(title="Targets")
+    for heading in ("what", "target", "measured", "met"):
+        table.add_column(heading)
+    for target in targets:
+        table.add_row(target.what, target.bound_text, target.found_text, target.verdict)
     return table
 
 
@@ -36,8 +47,10 @@ def machine_lines(machine: Machine) -> list[str]:
     ]
 
 
-def update_readme(path: Path, machine: Machine, results: Sequence[ModelResult]) -> None:
-    """Put the table between the file's two markers.
+def update_readme(
+    path: Path, machine: Machine, targets: Sequence[Target], parts: Sequence[Part]
+) -> None:
+    """Put the tables between the file's two markers.
 
     Raises:
         ValueError: the markers are not there.
@@ -45,24 +58,62 @@ def update_readme(path: Path, machine: Machine, results: Sequence[ModelResult]) 
     text = path.read_text(encoding="utf-8")
     if not _MARKED.search(text):
         raise ValueError(f"{path.name} has no <!-- table --> and <!-- /table -->")
-    lines = [*_markdown(results), "", *machine_lines(machine)]
-    table = "\n".join(lines) + "\n"
-    path.write_text(_MARKED.sub(lambda _: table, text), encoding="utf-8")
+    tables = "\n".join([*machine_lines(machine), "", *_targets(targets), *_parts(parts)]) + "\n"
+    path.write_text(_MARKED.sub(lambda _: tables, text), encoding="utf-8")
 
 
-def _heading(result: ModelResult) -> str:
-    return f"{result.name}, {len(result.rounds)} rounds"
+def _targets(targets: Sequence[Target]) -> Iterator[str]:
+    yield "### Targets"
+    yield ""
+    yield _line(["what", "target", "measured", "met"])
+    yield _line(["---", "---:", "---:", "---"])
+    for target in targets:
+        yield _line([target.what, target.bound_text, target.found_text, target.verdict])
+    yield ""
 
 
-def _markdown(results: Sequence[ModelResult]) -> Iterator[str]:
-    yield _line(["", *map(_heading, results)])
-    yield _line(["---", *("---:" for _ in results)])
-    for row in ROWS:
-        yield _line([_markdown_label(row), *cells(row, results)])
+def _parts(parts: Sequence[Part]) -> Iterator[str]:
+    for part in parts:
+        yield f"### {part.title}"
+        yield ""
+        yield _line(["", *map(_heading, part.series)])
+        yield _line(["---", *("---:" for _ in part.series)])
+        for row in part.rows:
+            label = f"**{row.label}**" if row.figure is None else row.label
+            yield _line([label, *_cells(row, part.series)])
+        for note in part.notes:
+            yield ""
+            yield f"{note}."
+        yield ""
 
 
-def _markdown_label(row: Row) -> str:
-    return f"**{row.label}**" if row.figure is None else row.label
+def _heading(series: Series) -> str:
+    count = len(series.samples)
+    return f"{series.name}, {'once' if count == 1 else f'{count} rounds'}"
+
+
+def _cells(row: Row, series: Sequence[Series]) -> list[str]:
+    """The row's text for every subject; a heading's are empty."""
+    return [_cell(row, one.samples) for one in series]
+
+
+def _cell(row: Row, samples: Sequence[Sample]) -> str:
+    if row.figure is None:
+        return ""
+    found = spread(samples, row.figure)
+    return "n/a" if found is None else _text(found, row) + _fewer(found, samples)
+
+
+def _text(found: Spread, row: Row) -> str:
+    middle, least, most = (row.form(value) for value in (found.median, found.least, found.most))
+    return middle if least == most else f"{middle} ({least} - {most})"
+
+
+def _fewer(found: Spread, samples: Sequence[Sample]) -> str:
+    """Said only where a figure was measured in fewer rounds than the column has."""
+    if found.count == len(samples):
+        return ""
+    return ", once" if found.count == 1 else f", {found.count} rounds"
 
 
 def _line(words: Sequence[str]) -> str:

@@ -1,22 +1,26 @@
 """Derive a checkpoint's SHA-256 from its plan, with nothing but Python's standard library.
 
-    zeroinit plan resnet18 --json | python docs/check.py - [init.safetensors]
+    zeroinit plan resnet18 --json | python docs/check.py - [init.safetensors | DIR | zeroinit.lock]
 
 A second implementation of docs/format.md, which shares no code with zeroinit. It prints the SHA-256
-that the checkpoint must have. Exit codes: 0, the plan has its digest and the checkpoint, if one is
-given, has that SHA-256; 1, something has not; 2, the input cannot be used.
+that the checkpoint must have, of each file if it is in shards. Exit codes: 0, the plan has its
+digest, and what is given, a file, a folder of shards or a lock, has that SHA-256; 1, something has
+not; 2, the input cannot be used.
 """
 
 import base64
 import hashlib
 import json
 import sys
+import tomllib
 from collections.abc import Iterator
 from math import isqrt, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 SCHEME = "zero-1"
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 RUN_BYTES, BAND_BYTES = 1 << 20, 1 << 26  # of equal elements, and of columns to be made rows
 # the types that a plan can hold, in the order of a file
 TYPES = ("U64", "I64", "F64", "F32", "U32", "I32", "BF16", "F16", "U16", "I16", "I8", "U8", "BOOL")
@@ -206,17 +210,27 @@ def read_plan(text: bytes) -> tuple[Rule, bool]:
     return plan, all(f"sha256:{hashlib.sha256(v).hexdigest()}" == k for k, v in digests.items())
 
 
-def derive(plan: Rule) -> str:
-    """The SHA-256 of the plan's checkpoint: the header, then every tensor."""
+def nbytes_of(tensors: list[Rule]) -> int:
+    """Bytes of tensors."""
+    return sum(prod(each["shape"]) * ITEMSIZE[each["dtype"]] for each in tensors)
+
+
+def header_of(tensors: list[Rule]) -> bytes:
+    """A file's bytes before its first tensor."""
     table: Rule = {"__metadata__": {"format": "pt"}}
     end = 0
-    for each in plan["tensors"]:
-        start, end = end, end + prod(each["shape"]) * ITEMSIZE[each["dtype"]]
+    for each in tensors:
+        start, end = end, end + nbytes_of([each])
         table[each["name"]] = {key: each[key] for key in ("dtype", "shape")}
         table[each["name"]]["data_offsets"] = [start, end]
     header = as_json(table)
     header += b" " * (-len(header) % 8)
-    sha256 = hashlib.sha256(len(header).to_bytes(8, "little") + header)
+    return len(header).to_bytes(8, "little") + header
+
+
+def derive(plan: Rule) -> str:
+    """The SHA-256 of the plan's checkpoint: the header, then every tensor."""
+    sha256 = hashlib.sha256(header_of(plan["tensors"]))
     for each in plan["tensors"]:
         stored = Stored(each["dtype"], ITEMSIZE[each["dtype"]], plan["kept"])
         left = prod(each["shape"]) * stored.itemsize
@@ -227,19 +241,91 @@ def derive(plan: Rule) -> str:
     return sha256.hexdigest()
 
 
+def cut(plan: Rule) -> list[list[Rule]]:
+    """The tensors of each file: all in one, or filled shard by shard."""
+    word = plan.get("options", {}).get("max-shard-size")
+    if word is None:
+        return [plan["tensors"]]
+    number = word.rstrip("BKMGT")
+    most, filled = int(number) * UNITS[word.removeprefix(number)], 0
+    closed: list[list[Rule]] = []
+    filling: list[Rule] = []
+    for each in sorted(plan["tensors"], key=lambda each: each["position"]):
+        nbytes = nbytes_of([each])
+        if nbytes > most:
+            closed.append([each])
+            continue
+        if filled + nbytes > most:
+            closed.append(filling)
+            filling, filled = [], 0
+        filling.append(each)
+        filled += nbytes
+    closed += [filling] if filling or not closed else []
+    return [sorted(s, key=lambda each: (TYPES.index(each["dtype"]), each["name"])) for s in closed]
+
+
+def files_of(plan: Rule) -> list[Rule]:
+    """Path, SHA-256 and size of each file of the checkpoint: one, or shards and their index."""
+    every = cut(plan)
+    names = [f"model-{i + 1:05}-of-{len(every):05}.safetensors" for i in range(len(every))]
+    files = []
+    for name, tensors in zip(names if len(every) > 1 else [WHOLE], every, strict=True):
+        size = len(header_of(tensors)) + nbytes_of(tensors)
+        files.append({"path": name, "sha256": derive({**plan, "tensors": tensors}), "size": size})
+    if len(every) > 1:
+        places = {each["name"]: n for n, shard in zip(names, every, strict=True) for each in shard}
+        index = {"metadata": {"total_size": nbytes_of(plan["tensors"])}, "weight_map": places}
+        text = json.dumps(index, indent=2, sort_keys=True).encode() + b"\n"
+        files.append({"path": INDEX, "sha256": hashlib.sha256(text).hexdigest(), "size": len(text)})
+    return files
+
+
+def sums(files: list[Rule]) -> str:
+    """The digests, a line for each file."""
+    return "".join(f"{each['sha256']}  {each['path']}\n" for each in files)
+
+
+def entries_hold(lock: Rule, plan: Rule, files: list[Rule]) -> bool:
+    """Whether a lock has entries of the plan, and all of them say the same of the files."""
+    size, (whole, *others) = plan.get("options", {}).get("max-shard-size"), files
+    if others:
+        sha256 = hashlib.sha256(sums(files).encode()).hexdigest()
+        whole = {"sha256": sha256, "size": sum(each["size"] for each in files)}
+    found = []
+    for each in lock["checkpoint"]:
+        if (each["plan"], each["options"].get("max-shard-size")) == (plan["digest"], size):
+            folder = each["path"].removeprefix("./")
+            shards = [{**file, "path": folder + file["path"]} for file in files if others]
+            same = all(each[key] == whole[key] for key in ("sha256", "size"))
+            found.append(same and each.get("shard", []) == shards)
+    return bool(found) and all(found)
+
+
+def differing(path: Path, plan: Rule, files: list[Rule]) -> list[str]:
+    """What has other digests: a lock, files of a folder, or a file."""
+    if path.suffix == ".lock":
+        holds = entries_hold(tomllib.loads(path.read_text()), plan, files)
+        return [] if holds else [str(path)]
+    paths = [path / each["path"] for each in files] if path.is_dir() else [path]
+    wrong = []
+    for each, expected in zip(paths, files, strict=True):
+        with each.open("rb") as file:
+            same = hashlib.file_digest(file, "sha256").hexdigest() == expected["sha256"]
+        wrong += [] if same else [str(each)]
+    return wrong
+
+
 def main(plan: str, checkpoint: str = "") -> int:
     """Print the SHA-256 that the plan gives, and hold the checkpoint against it."""
     try:
         read, holds = read_plan(sys.stdin.buffer.read() if plan == "-" else Path(plan).read_bytes())
-        found = derived = derive(read)
-        if checkpoint:
-            with Path(checkpoint).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+        files = files_of(read)
+        wrong = ["the plan"] * (not holds)
+        wrong += differing(Path(checkpoint), read, files) if checkpoint else []
     except (OSError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         print(f"unusable: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    print(derived)
-    wrong = ["the plan"] * (not holds) + [checkpoint] * (found != derived)
+    print(files[0]["sha256"] if len(files) == 1 else sums(files).rstrip("\n"))
     for each in wrong:
         print(f"differs: the digest of {each}", file=sys.stderr)
     return 1 if wrong else 0

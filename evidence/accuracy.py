@@ -103,7 +103,7 @@ def _measure(task: _Task, begin: str, effort: Effort) -> Json:
 def figure(results: Cells) -> Figure:
     """A panel for each net: one dot a seed, a bar at the mean, the rate below."""
     drawn, axes = panels(
-        2, 3, "Accuracy: ZerO against random starts, each at its own tuned learning rate"
+        2, 3, "Accuracy: ZerO against random starts, each at its own tuned learning rate", width=12
     )
     for panel, (name, task) in zip(axes, _TASKS.items(), strict=True):
         labels = []
@@ -121,12 +121,12 @@ def figure(results: Cells) -> Figure:
     return drawn
 
 
-def rows(results: Cells) -> Sequence[Row]:
+def rows(results: Cells, effort: Effort) -> Sequence[Row]:
     """One for each net."""
-    return [_row(name, task, results) for name, task in _TASKS.items()]
+    return [_row(name, task, results, effort) for name, task in _TASKS.items()]
 
 
-def _row(name: str, task: _Task, results: Cells) -> Row:
+def _row(name: str, task: _Task, results: Cells, effort: Effort) -> Row:
     values = {begin: results[f"{name}/{begin}"][task.measure] for begin in task.starts}
     error = task.measure == "test_error"
     words = ", ".join(
@@ -138,7 +138,8 @@ def _row(name: str, task: _Task, results: Cells) -> Row:
     note = f"; at the edge of the rates: {', '.join(edges)}" if edges else ""
     return Row(
         claim=f"{task.title}: as accurate as from a random start",
-        run=f"{task.data().name}, {task.recipe.steps} steps, {seeds} seeds, rate tuned for each",
+        run=f"{task.data().name}, {effort.steps(task.recipe.steps)} steps, {seeds} seeds, "
+        "rate tuned for each",
         result=f"{unit}: {words}{note}",
         verdict=verdict(values),
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,16 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+def styled() -> AbstractContextManager[None]:
+    """The look of all figures, for what is drawn meanwhile."""
+    return mpl.rc_context(_STYLE)
+
+
 def panels(
     rows: int, columns: int, title: str, *, width: float = 9.0, height: float = 3.4
 ) -> tuple[Figure, list[Any]]:
     """An empty figure with a title, and its axes in reading order; height is of one row."""
-    with mpl.rc_context(_STYLE):
+    with styled():
         figure = Figure(figsize=(width, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
@@ -49,7 +55,7 @@ def panels(
 
 def write_svg(figure: Figure, path: Path) -> None:
     """Write a figure, without the date and the version that matplotlib adds."""
-    with mpl.rc_context(_STYLE):
+    with styled():
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 

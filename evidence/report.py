@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from evidence.experiment import Cells, Experiment, Json, Row
+from evidence.experiment import EFFORTS, Cells, Effort, Experiment, Json, Row
 
 _BEGIN, _END = "<!-- results -->\n", "<!-- /results -->\n"
 _HEAD = "| claim | what was run | result | verdict |\n| --- | --- | --- | --- |\n"
@@ -17,9 +17,9 @@ def write_json(path: Path, value: Json) -> None:
     part.replace(path)
 
 
-def table(experiment: Experiment, results: Cells) -> str:
+def table(experiment: Experiment, results: Cells, effort: Effort) -> str:
     """The rows of one experiment, as Markdown."""
-    return _HEAD + "".join(_line(row) for row in experiment.rows(results))
+    return _HEAD + "".join(_line(row) for row in experiment.rows(results, effort))
 
 
 def _line(row: Row) -> str:
@@ -52,7 +52,8 @@ def _section(published: Path, experiment: Experiment) -> str:
     return (
         f"\n## {experiment.title}\n\n`python -m evidence.run {name}`, of "
         f"[{name}.py]({name}.py); numbers in [{name}.json](published/{name}.json).\n\n"
-        f"{table(experiment, results)}\n![{experiment.title}](published/{name}.svg)\n"
+        f"{table(experiment, results, EFFORTS['published'])}\n"
+        f"![{experiment.title}](published/{name}.svg)\n"
     )
 
 

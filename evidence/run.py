@@ -2,11 +2,13 @@
 
 Each experiment is cut into cells, which two processes of one thread each take one after the other.
 A cell that is done lies in evidence/results until its experiment is published, so that a run that
-was interrupted goes on where it stopped. The published run leaves its JSON, its figure and its rows
-in the repository; any other leaves them in evidence/results/EFFORT and prints its rows.
+was interrupted goes on where it stopped, unless the code or torch is another by then. The published
+run leaves its JSON, its figure and its rows in the repository; any other leaves them in
+evidence/results/EFFORT and prints its rows.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import multiprocessing
@@ -18,10 +20,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
+from evidence.data import text
 from evidence.experiment import EFFORTS, Effort, Experiment, Json, rounded
-from evidence.figures import write_svg
+from evidence.figures import styled, write_svg
 from evidence.report import table, update_readme, write_json
 
 NAMES = (
@@ -31,6 +36,15 @@ NAMES = (
     "reproducibility",
     "accuracy",
     "policy_choices",
+)
+_SHARED = (  # what every experiment stands on
+    "comparing.py",
+    "data.py",
+    "experiment.py",
+    "ranks.py",
+    "starting.py",
+    "training.py",
+    "tuning.py",
 )
 _FOLDER = Path(__file__).resolve().parent
 PUBLISHED = _FOLDER / "published"
@@ -90,6 +104,7 @@ def experiment_of(name: str) -> Experiment:
 def _measured(request: _Request) -> bool:
     """Every cell that is missing, by several processes; whether all are there now."""
     os.environ["OMP_NUM_THREADS"] = "1"  # before a child loads torch
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # two threads on one busy core would spin for hours
     waiting = list(_missing(request))
     started, failed = time.perf_counter(), 0
     context = multiprocessing.get_context("spawn")
@@ -111,8 +126,28 @@ def _measured(request: _Request) -> bool:
 def _missing(request: _Request) -> Iterator[tuple[str, str]]:
     for name in request.names:
         for cell in experiment_of(name).cells(request.effort):
-            if not request.cell(name, cell).exists():
+            if _stored(request.cell(name, cell), name) is None:
                 yield name, cell
+
+
+def _stored(path: Path, name: str) -> dict[str, Json] | None:
+    """What a cell measured, if it was by this very code."""
+    try:
+        found: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if found.get("made_by") == made_by(name) else None
+
+
+@cache
+def made_by(name: str) -> str:
+    """A digest of all that a cell's numbers depend on and that may change between two runs."""
+    paths = [_FOLDER / f"{name}.py", *(_FOLDER / each for each in _SHARED)]
+    paths += sorted((_FOLDER / "nets").glob("*.py"))
+    state = hashlib.sha256(f"{platform.python_version()} {version('torch')}".encode())
+    for path in paths:
+        state.update(path.read_bytes())
+    return f"sha256:{state.hexdigest()}"
 
 
 def measure_cell(name: str, cell: str, effort: Effort, path: Path) -> float:
@@ -128,7 +163,7 @@ def measure_cell(name: str, cell: str, effort: Effort, path: Path) -> float:
     result = rounded(experiment_of(name).cells(effort)[cell]())
     seconds = time.process_time() - started
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"result": result, "seconds": round(seconds, 1)})
+    write_json(path, {"made_by": made_by(name), "result": result, "seconds": round(seconds, 1)})
     return seconds
 
 
@@ -140,17 +175,17 @@ def _publish(request: _Request, name: str) -> None:
     if not request.redraw:
         _gather(request, experiment, path)
     results = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    write_svg(experiment.figure(results), path.with_suffix(".svg"))
-    print(table(experiment, results))
+    with styled():
+        write_svg(experiment.figure(results), path.with_suffix(".svg"))
+    print(table(experiment, results, request.effort))
 
 
 def _gather(request: _Request, experiment: Experiment, path: Path) -> None:
-    import torch
-
     cells: dict[str, Json] = {}
     seconds = 0.0
     for cell in experiment.cells(request.effort):
-        found = json.loads(request.cell(experiment.name, cell).read_text(encoding="utf-8"))
+        stored = request.cell(experiment.name, cell).read_text(encoding="utf-8")
+        found = json.loads(stored)
         cells[cell] = found["result"]
         seconds += found["seconds"]
     document = {
@@ -158,7 +193,8 @@ def _gather(request: _Request, experiment: Experiment, path: Path) -> None:
         "effort": request.effort.name,
         "experiment": experiment.name,
         "python": platform.python_version(),
-        "torch": torch.__version__.partition("+")[0],
+        "text": text().digest(),
+        "torch": version("torch").partition("+")[0],
     }
     write_json(path, document)
     _add_time(request.target / "seconds.json", experiment.name, seconds)

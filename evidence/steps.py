@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from evidence.portions import Gradients, portions, unused
 from evidence.reasons import Reasons
 from evidence.records import Setting, StartRecord, finite
 from evidence.watching import Watch, gradient_norms
 from zeroinit_cli.plans import Plan
+from zeroinit_cli.probing.portions import Gradients, portions, unused
 
 _UNUSED = "the forward does not use it"
 _LATE = 2  # steps: a value or scale that was 0 has moved at step 1, and what it hid gets gradient

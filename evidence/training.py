@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -113,11 +113,27 @@ def evaluate(model: nn.Module, split: Split) -> tuple[float, float]:
     return losses / split.targets.numel(), 100 * wrong / split.targets.numel()
 
 
+def largest_gradient(model: nn.Module, data: Data, batch: int) -> float:
+    """The largest norm of a parameter's gradient before the first step, in training mode."""
+    model.train()
+    model.zero_grad(set_to_none=True)
+    chosen = next(batches(len(data.train), batch, 1, 0))
+    _loss(model(data.train.inputs[chosen]), data.train.targets[chosen]).backward()
+    norms = [float(each.grad.norm()) for each in model.parameters() if each.grad is not None]
+    model.zero_grad(set_to_none=True)
+    return max(norms)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Sums in one order, whatever the machine."""
+    return threads(1)
+
+
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order only: with more threads the last bits depend on how many there are."""
+def threads(count: int) -> Iterator[None]:
+    """So many threads: sums are taken in another order with each count, and rounded otherwise."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

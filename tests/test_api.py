@@ -341,3 +341,10 @@ def test_a_weight_that_an_override_keeps_is_the_constructors() -> None:
     [weight] = [each for each in plan.tensors if each.info.name == "head.weight"]
     assert isinstance(weight.rule, Kept)
     assert plan.kept[weight.rule.sha256] == np.full(8, 0.5, "<f4").tobytes()
+
+
+def test_the_package_offers_its_names_and_no_others() -> None:
+    assert set(zeroinit_cli.__all__) <= set(dir(zeroinit_cli))
+    assert all(hasattr(zeroinit_cli, name) for name in zeroinit_cli.__all__)
+    with pytest.raises(AttributeError, match="module 'zeroinit_cli' has no attribute 'planned'"):
+        getattr(zeroinit_cli, "planned")  # noqa: B009 - mypy refuses the plain form

@@ -113,6 +113,39 @@ def test_check_derives_the_digest_of_a_real_plan_and_holds_a_file_against_it(
     assert (done.returncode, done.stderr) == (1, f"differs: the digest of {path}\n")
 
 
+def test_check_derives_shards_and_holds_a_folder_and_its_lock_against_them(tmp_path: Path) -> None:
+    arguments = (MODEL, "--max-shard-size", "1.5MB")
+    plan = child("plan", *arguments, "--json").stdout
+    made = child("generate", *arguments, "-o", "net/", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    folder, lock = tmp_path / "net", tmp_path / "net" / "zeroinit.lock"
+    lines = (folder / "model.safetensors.sha256").read_text()
+    assert lines.count("\n") == 3  # two shards and their index
+    for given in ((folder,), (lock,), ()):
+        done = run("-", *given, text=plan)
+        assert (done.returncode, done.stdout, done.stderr) == (0, lines, "")
+    index = folder / "model.safetensors.index.json"
+    index.write_bytes(index.read_bytes() + b"\n")
+    done = run("-", folder, text=plan)
+    assert (done.returncode, done.stderr) == (1, f"differs: the digest of {index}\n")
+    lock.write_text(lock.read_text().replace(lines.splitlines()[0][:64], "0" * 64))
+    done = run("-", lock, text=plan)
+    assert (done.returncode, done.stderr) == (1, f"differs: the digest of {lock}\n")
+    done = run("-", lock, text=child("plan", MODEL, "--json").stdout)  # another split
+    assert (done.returncode, done.stderr) == (1, f"differs: the digest of {lock}\n")
+
+
+def test_check_cuts_as_the_package_does() -> None:
+    from zeroinit_cli.checkpoint.shards import split
+
+    made = planned("maskrcnn_resnet50_fpn")
+    for word, most in (("1", 1), ("300KB", 300_000), ("9MB", 9_000_000), ("1TB", 10**12)):
+        tensors = [{**each.to_json(), "position": each.position} for each in made.tensors]
+        cut = check.cut({"tensors": tensors, "options": {"max-shard-size": word}})
+        expected = [[each.info.name for each in one.plan.tensors] for one in split(made, most)]
+        assert [[each["name"] for each in one] for one in cut] == expected
+
+
 def edited(change: str) -> str:
     table: dict[str, Any] = json.loads(VECTOR)
     match change:
@@ -159,7 +192,7 @@ def test_check_refuses_what_is_no_plan(change: str, code: int, message: str) -> 
 
 def test_check_is_one_short_file_of_the_standard_library() -> None:
     lines = (ROOT / "docs" / "check.py").read_text().splitlines()
-    assert len(lines) < 250
+    assert len(lines) < 340
     imported = {
         line.split()[1].partition(".")[0] for line in lines if line.startswith(("import", "from"))
     }

@@ -1,10 +1,11 @@
-"""docs/output.md shows what is printed, and names every key of it."""
+"""docs/output.md shows what is printed, and names every key of it; the schema says the same."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.cli.command import Command
@@ -15,8 +16,11 @@ from zeroinit_cli.checkpoint.writer import write_checkpoint
 from zeroinit_cli.files.replacing import guarded
 from zeroinit_cli.plans import Hadamard
 
-PAGE = (Path(__file__).parents[1] / "docs" / "output.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "output.md").read_text()
+SCHEMA = json.loads((DOCS / "output.schema.json").read_text())
 PLAN = plan(tensor("wide.weight", (1000, 64), Hadamard(half_exponent=-10)))
+NET = "zeroinit: 1\ninput: [4]\nlayers: [Linear: {out_features: 8, bias: false}]\n"
 
 
 @pytest.fixture
@@ -38,11 +42,22 @@ def zeroinit(
         "wide.bias": ("F32", [1000], bytes(4000)),
     }
     save(tmp_path / "other.safetensors", tensors)
-    return Command(capsys, monkeypatch)
+    (tmp_path / "small.yaml").write_text("zeroinit: 1\ninput: 4\nlayers: [Linear: 8]\n")
+    command = Command(capsys, monkeypatch)
+    (tmp_path / "net.yaml").write_text(NET)
+    assert command("generate", "net.yaml", "-o", "net.safetensors").code == 0
+    flip_last_sign(tmp_path / "net.safetensors")
+    return command
 
 
-def example(name: str) -> str:
-    found = re.search(rf"<!-- {name} -->\n```json\n(.*?)```", PAGE, re.DOTALL)
+def flip_last_sign(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0x80
+    path.write_bytes(data)
+
+
+def example(name: str, language: str = "json") -> str:
+    found = re.search(rf"<!-- {name} -->\n```{language}\n(.*?)```", PAGE, re.DOTALL)
     assert found is not None
     return found[1]
 
@@ -50,12 +65,38 @@ def example(name: str) -> str:
 COMMANDS = {
     "inspect": ("inspect", "init.safetensors", "--json"),
     "diff": ("diff", "init.safetensors", "other.safetensors", "--json"),
+    "verify": ("verify", "--json"),
+    "plan": ("plan", "net.yaml", "--json"),
+    "probe": ("probe", "small.yaml", "--json"),
 }
+STRANGE = ("metadata", "dtypes", "rule", "inputs")
+MEASURED = {"probe"}
+"""Commands whose numbers a machine rounds in its own way."""
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_page_shows_what_is_printed(zeroinit: Command, name: str) -> None:
-    assert zeroinit(*COMMANDS[name]).out == example(name)
+    found = zeroinit(*COMMANDS[name]).out
+    if name in MEASURED:
+        document, shown = json.loads(found), json.loads(example(name))
+        document["conditions"]["versions"] = shown["conditions"]["versions"]
+        assert document == nearly(shown)
+        assert list(document) == sorted(document)
+    else:
+        assert found == example(name)
+
+
+def nearly(value: Any) -> Any:
+    """What equals every document whose fractions are near those of this one."""
+    if isinstance(value, dict):
+        return {key: nearly(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [nearly(each) for each in value]
+    return pytest.approx(value, rel=0.01) if isinstance(value, float) else value
+
+
+def test_the_page_shows_an_annotation(zeroinit: Command) -> None:
+    assert zeroinit("verify", "--format", "github").out == example("github", "text")
 
 
 def keys(value: Any) -> set[str]:
@@ -64,7 +105,7 @@ def keys(value: Any) -> set[str]:
         return set().union(*map(keys, value))
     if not isinstance(value, dict):
         return set()
-    inner = {key: each for key, each in value.items() if key not in ("metadata", "dtypes", "rule")}
+    inner = {key: each for key, each in value.items() if key not in STRANGE}
     return {*value, *keys(list(inner.values()))}
 
 
@@ -73,3 +114,49 @@ def test_every_key_has_its_words(zeroinit: Command, name: str) -> None:
     document = json.loads(zeroinit(*COMMANDS[name]).out)
     tables = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
     assert {key for key in keys(document) if f"`{key}`" not in tables} == set()
+
+
+def closed(schema: Any) -> Any:
+    """The schema with no key but those it names, so that no key is printed that it does not."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: closed(each) for key, each in schema.items()}
+    if "properties" in schema and set(schema["properties"]) != {"rule"}:  # rules have parameters
+        inner["additionalProperties"] = False
+    return inner
+
+
+def check(name: str, document: Any) -> None:
+    schema = {**closed(SCHEMA), "$ref": f"#/$defs/{name}"}
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(document)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_schema_holds(zeroinit: Command, name: str) -> None:
+    check(name, zeroinit(*COMMANDS[name]).json)
+
+
+def test_the_schema_holds_of_what_is_rare(zeroinit: Command, tmp_path: Path) -> None:
+    check("inspect", zeroinit("inspect", "init.safetensors", "--header", "--json").json)
+    check(
+        "tensor", zeroinit("inspect", "init.safetensors", "--tensor", "wide.weight", "--json").json
+    )
+    check("diff", zeroinit("diff", "net.yaml", "net.yaml", "--json").json)
+    save(tmp_path / "reshaped.safetensors", {"wide.weight": ("F32", [1], bytes(4))}, {"a": "b"})
+    check("diff", zeroinit("diff", "reshaped.safetensors", "other.safetensors", "--json").json)
+    check("verify", zeroinit("verify", "net.safetensors", "--source", "net.yaml", "--json").json)
+    (tmp_path / "net.safetensors").unlink()
+    check("verify", zeroinit("verify", "--json").json)
+    (tmp_path / "net.yaml").unlink()
+    check("verify", zeroinit("verify", "--json").json)
+
+
+def test_the_schema_can_fail() -> None:
+    wrong: dict[str, Any] = {"checkpoints": [{"path": "x"}]}
+    with pytest.raises(jsonschema.ValidationError):
+        check("verify", wrong)
+    with pytest.raises(jsonschema.ValidationError):
+        check("verify", {"checkpoints": [], "more": 1})

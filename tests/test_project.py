@@ -28,7 +28,17 @@ def test_readme_shows_what_check_prints(tmp_path: Path) -> None:
 
 def test_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
-    for command in ("generate", "verify", "digest", "plan", "inspect", "diff", "models", "spec"):
+    for command in (
+        "generate",
+        "verify",
+        "digest",
+        "plan",
+        "inspect",
+        "diff",
+        "probe",
+        "models",
+        "spec",
+    ):
         assert f"`zeroinit {command}" in readme
 
 

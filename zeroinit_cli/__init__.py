@@ -1,8 +1,24 @@
 """Deterministic ZerO initialization: one architecture in, one reproducible checkpoint out."""
 
-from zeroinit_cli.api import build, init_, plan, save
-from zeroinit_cli.errors import ZeroinitError
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zeroinit_cli.api import build, init_, plan, save
+    from zeroinit_cli.errors import ZeroinitError
 
 __all__ = ["ZeroinitError", "__version__", "build", "init_", "plan", "save"]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The names of the Python API, imported when they are wanted: the command wants none."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from zeroinit_cli import api, errors
+
+    return getattr(errors if name == "ZeroinitError" else api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,6 +10,7 @@ ZeroinitError
 │   └── MistakeError       one of them, with its place; raised within a SpecError alone
 ├── PlanError              an architecture that cannot be planned
 │   └── NoRuleError        tensors that no rule covers
+├── ProbeError             a model that cannot be run for a few steps
 ├── OutputError            what was asked for cannot be written
 ├── CheckpointError        a file that is not a sound safetensors checkpoint
 ├── LockError              a lock that cannot be read, trusted or found
@@ -158,6 +159,10 @@ class NoRuleError(PlanError):
     """Tensors that no rule covers; none is guessed."""
 
 
+class ProbeError(ZeroinitError):
+    """A model that cannot be run for a few steps."""
+
+
 class OutputError(ZeroinitError):
     """What was asked for cannot be written."""
 
@@ -235,3 +240,17 @@ def reason_of(error: OSError) -> str:
     # os.strerror speaks C-locale English under Python's default locale handling; the message of a
     # hand-made OSError without errno is its own text.
     return os.strerror(error.errno) if error.errno is not None else str(error)
+
+
+def reason_of_unreadable(error: Exception) -> str:
+    """Why a text could not be parsed, in one line that no version of Python words otherwise."""
+    match error:
+        case RecursionError():
+            return "nested too deeply"
+        case UnicodeDecodeError():
+            return f"not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}"
+        case UnicodeEncodeError():
+            return "a lone surrogate, which is no text"
+        case _ if str(error).startswith("Exceeds the limit"):
+            return "a number of more than 4300 digits"
+    return " ".join(str(error).split())

@@ -13,6 +13,7 @@ from zeroinit_cli.source import Source
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.compare import Comparison
+    from zeroinit_cli.checkpoint.differences import TensorDifference
 
 
 class Outcome(StrEnum):
@@ -26,10 +27,32 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that does not hold, and the lines that explain it."""
+    """One thing that does not hold, and what explains it.
+
+    Attributes:
+        outcome: what it is.
+        lines: in words.
+        differences: the tensors that the lines tell of, for programs.
+    """
 
     outcome: Outcome
     lines: tuple[str, ...]
+    differences: "tuple[TensorDifference, ...]" = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause:
+    """What has probably happened to a checkpoint: a guess, and told as one.
+
+    Attributes:
+        kind: a word for programs, stable between releases.
+        text: a phrase that can follow "probably".
+        hint: what to type or look at, where something helps.
+    """
+
+    kind: str
+    text: str
+    hint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +63,17 @@ class Verified:
         path: the checkpoint.
         checked: the steps that were taken and held, in words.
         findings: what does not hold; empty if all does.
+        causes: what has probably happened, the likeliest first; empty where nothing can be told.
+        lock: that records it, if one does.
+        line: where in the lock its entry begins.
     """
 
     path: Path
     checked: tuple[str, ...]
     findings: tuple[Finding, ...]
+    causes: tuple[Cause, ...] = ()
+    lock: Path | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +82,8 @@ class Unanswered:
 
     path: Path
     error: ZeroinitError
+    lock: Path | None = None
+    line: int | None = None
 
 
 def unreproduced_lines(plan: Plan, entry: LockEntry, sha256: str) -> tuple[str, ...]:
@@ -126,11 +157,20 @@ def changed_lines(
 
 def hash_lines(locked: Locked) -> tuple[str, ...]:
     """The locked facts that the file does not have."""
-    entry, size = locked.entry, size_of(locked.path)
-    facts: list[tuple[str, object, object]] = [("size", entry.size, size)]
-    if size <= entry.size:  # else it has other bytes for certain, and may be endlessly many
-        sha256, size = sha256_of(locked.path)
-        facts = [("sha256", entry.sha256, sha256), ("size", entry.size, size)]
+    return digest_lines(locked.path, locked.entry.sha256, locked.entry.size)
+
+
+def digest_lines(path: Path, expected: str, expected_size: int) -> tuple[str, ...]:
+    """The locked facts that a file does not have.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    size = size_of(path)
+    facts: list[tuple[str, object, object]] = [("size", expected_size, size)]
+    if size <= expected_size:  # else it has other bytes for certain, and may be endlessly many
+        sha256, size = sha256_of(path)
+        facts = [("sha256", expected, sha256), ("size", expected_size, size)]
     return tuple(
         f"{name}: locked {recorded}, found {found}"
         for name, recorded, found in facts

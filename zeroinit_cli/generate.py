@@ -6,15 +6,27 @@ Everything that can be checked is checked before anything is written.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zeroinit_cli.errors import InputError, OutputError, UsageError
+from zeroinit_cli.files.naming import MODEL
 from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.lock import LOCK_NAME, make_entry, update_lock
+from zeroinit_cli.lock import LOCK_NAME, make_entry
+from zeroinit_cli.lock.writing import update_lock
 from zeroinit_cli.options import Options
-from zeroinit_cli.outputs import check_lock, check_output, check_source
+from zeroinit_cli.outputs import (
+    check_folder,
+    check_folder_lock,
+    check_lock,
+    check_output,
+    check_source,
+)
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
+
+if TYPE_CHECKING:
+    from zeroinit_cli.checkpoint.shards import FileDigest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +39,7 @@ class Generated:
         size: in bytes.
         tensors: how many it holds.
         already_there: the file had exactly these bytes and was left alone.
+        files: of a folder, each file; `sha256` and `size` are then those of all together.
     """
 
     path: Path
@@ -34,6 +47,7 @@ class Generated:
     size: int
     tensors: int
     already_there: bool
+    files: "tuple[FileDigest, ...]" = ()
 
 
 def generate(
@@ -87,6 +101,75 @@ def generate(
         )
         update_lock(lock, entry, waiting=say)
     return result
+
+
+def generate_folder(
+    source: Source,
+    options: Options,
+    folder: Path,
+    *,
+    lock: Path | None,
+    force: bool = False,
+    jobs: int = 1,
+    progress: Progress = no_progress,
+    say: Callable[[str], None] = lambda message: None,
+) -> Generated:
+    """Write a checkpoint into a folder of its own: one file, or shards and their index.
+
+    Args:
+        source: the architecture.
+        options: what else decides the bytes, the largest size of a shard among them.
+        folder: where; it is made if its own folder exists.
+        lock: the lock to record it in, which may lie in the folder; None for none.
+        force: replace what is there, and remove shards that the lock has of an earlier run.
+        jobs: processes that write at a time.
+        progress: shown while bytes are computed.
+        say: told what a person should know meanwhile.
+
+    Raises:
+        ZeroinitError: any of its kinds; then no file of the folder was touched, or a message says
+            which could not be written, and the next run mends the rest.
+    """
+    from zeroinit_cli.folders import made_folder, write_folder
+    from zeroinit_cli.recording import FolderPlace
+
+    check_folder(folder)
+    check_source(source, folder / MODEL, lock)
+    with made_folder(folder):
+        place = None
+        if lock is not None:
+            place = FolderPlace(lock=lock, prefix=check_folder_lock(folder, lock))
+            _check_words(source, options)
+            source.recorded_in(lock.parent)
+
+        from zeroinit_cli.architectures import plan_source, versions
+        from zeroinit_cli.checkpoint.shards import overall, split
+
+        plan = plan_source(source, options)
+        shards = split(plan, options.max_shard_size)
+        if place is not None:
+            place.check_room(source, options, plan, shards, versions())
+        files, already_there = write_folder(
+            shards,
+            folder,
+            ours=frozenset() if place is None else place.files(),
+            force=force,
+            jobs=jobs,
+            progress=progress,
+            say=say,
+        )
+        if place is not None:
+            entry = place.entry(source, options, plan, files, versions())
+            update_lock(place.lock, entry, waiting=say, instead_of=place.paths)
+    sha256, size = overall(files)
+    return Generated(
+        path=folder,
+        sha256=sha256,
+        size=size,
+        tensors=len(plan.tensors),
+        already_there=already_there,
+        files=files,
+    )
 
 
 def write_files(

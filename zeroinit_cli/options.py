@@ -1,11 +1,12 @@
 """The options that change bytes, each with its one default."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from zeroinit_cli.dtypes import BY_NAME, F32, FLOATS, DType
 from zeroinit_cli.errors import UsageError, near
+from zeroinit_cli.sizes import parse_size, size_words
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": tuple(known.name for known in FLOATS),
@@ -22,6 +23,14 @@ PRESETS: dict[str, dict[str, str]] = {
 
 OVERRIDE_RULES = ("algorithm-1", "algorithm-2", "kept", "ones", "patch", "position", "zeros")
 """The rules that an override can name."""
+
+SHARD_SIZE = "max-shard-size"
+"""The one option whose word is a size."""
+
+MOST_OVERRIDES = 1000
+MOST_PATTERN = 500
+"""Overrides, and characters of a pattern: each is held against every name of a state dict, so that
+a lock of one megabyte could otherwise take an hour."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +64,7 @@ class Options:
         residual: how residual branches end.
         scale: the constant of the expansion.
         overrides: in order; the last that matches a tensor wins.
+        max_shard_size: bytes of tensors that a file may hold; None for one file of any size.
     """
 
     dtype: DType = F32
@@ -62,6 +72,7 @@ class Options:
     residual: str = "end"
     scale: str = "orthonormal"
     overrides: tuple[Override, ...] = ()
+    max_shard_size: int | None = None
 
     @classmethod
     def from_words(
@@ -83,19 +94,38 @@ class Options:
         Raises:
             UsageError: a word is not one of its choices.
         """
+        asked = tuple(overrides)
+        if len(asked) > MOST_OVERRIDES:
+            raise UsageError(
+                "too many overrides",
+                where="--override",
+                expected=f"at most {MOST_OVERRIDES}",
+                found=str(len(asked)),
+                hint="a glob can mean many tensors: '*.bias=zeros'",
+            )
         chosen = dict(defaults or {})
         chosen |= PRESETS[_choice("--preset", preset, PRESETS)] if preset else {}
         chosen |= {option: word for option, word in words.items() if word is not None}
+        size = chosen.pop(SHARD_SIZE, None)
         for option, word in sorted(chosen.items()):
             _choice(f"--{option}", word, CHOICES[option])
         dtype = BY_NAME[chosen.pop("dtype", F32.name)]
-        return cls(dtype=dtype, overrides=tuple(map(parse_override, overrides)), **chosen)
+        return cls(
+            dtype=dtype,
+            overrides=tuple(map(parse_override, asked)),
+            max_shard_size=None if size is None else parse_size(size, f"--{SHARD_SIZE}"),
+            **chosen,
+        )
 
     def to_words(self) -> dict[str, str]:
-        """What `from_words` takes, sorted by option; overrides are apart."""
-        words = {each.name: getattr(self, each.name) for each in fields(self)}
-        del words["overrides"]
-        return dict(sorted({**words, "dtype": self.dtype.name}.items()))
+        """What `from_words` takes, sorted by option; overrides are apart.
+
+        A size is there only if one was given.
+        """
+        words = {option: getattr(self, option) for option in CHOICES} | {"dtype": self.dtype.name}
+        if self.max_shard_size is not None:
+            words[SHARD_SIZE] = size_words(self.max_shard_size)
+        return dict(sorted(words.items()))
 
 
 def parse_override(text: str) -> Override:
@@ -111,6 +141,13 @@ def parse_override(text: str) -> Override:
             where="--override",
             expected="PATTERN=RULE, such as '*.head.weight=zeros'",
             found=repr(text),
+        )
+    if len(pattern) > MOST_PATTERN:
+        raise UsageError(
+            "a pattern too long for an override",
+            where="--override",
+            expected=f"at most {MOST_PATTERN} characters",
+            found=f"{len(pattern)} characters",
         )
     return Override(pattern=pattern, rule=_choice("--override", rule, OVERRIDE_RULES))
 

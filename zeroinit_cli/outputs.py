@@ -2,9 +2,11 @@
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from zeroinit_cli.errors import OutputError, UsageError, pasted
+from zeroinit_cli.files.naming import MODEL, SUMS, is_of_family
 from zeroinit_cli.files.replacing import check_replaceable, is_reserved, reported_as_output
 from zeroinit_cli.lock import LOCK_NAME, read_lock
 from zeroinit_cli.lock.entries import plain_path
@@ -23,9 +25,61 @@ def check_output(output: Path) -> None:
     from zeroinit_cli.checkpoint.writer import sidecar_path
 
     _check_name(output)
-    _check_place(output, "give the path that it points to, or remove it")
+    check_place(output, "give the path that it points to, or remove it")
     _check_folder(output)
-    _check_place(sidecar_path(output), "remove it")
+    check_place(sidecar_path(output), "remove it")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what cannot become a folder with a checkpoint in it.
+
+    Raises:
+        UsageError: its name is kept for another use.
+        OutputError: it cannot be written or made.
+    """
+    _check_reserved(folder, "--output")
+    with reported_as_output(folder):
+        there = folder.is_dir()
+        if not there and (folder.is_symlink() or folder.exists()):
+            raise OutputError("not a folder", where=str(folder))
+    if not there:
+        _check_folder(folder)
+        return
+    for name in (MODEL, SUMS):
+        _check_folder(folder / name)
+        check_place(folder / name, "give the folder that it points into, or remove it")
+
+
+def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool) -> None:
+    """Refuse what cannot become a report or a picture.
+
+    Args:
+        path: where it is to be.
+        option: that named it.
+        read: files that are read for it, and may not be replaced by it.
+        force: replace another file.
+
+    Raises:
+        UsageError: the path is no file's name, is kept for another use, or is one of those read.
+        OutputError: it cannot be written, or a file is there.
+    """
+    if path.name in ("", ".", ".."):
+        raise UsageError("no file name", where=option, expected="a path such as report.html")
+    _check_reserved(path, option)
+    check_place(path, "give the path that it points to, or remove it")
+    _check_folder(path)
+    with reported_as_output(path):
+        if not path.exists():
+            return
+        if any(each.exists() and path.samefile(each) for each in read):
+            raise UsageError(
+                "what is read would be replaced",
+                where=option,
+                expected="a path of its own",
+                found=str(path),
+            )
+    if not force:
+        raise OutputError("a file is there", where=str(path), hint="--force replaces it")
 
 
 def check_source(source: Source, output: Path, lock: Path | None) -> None:
@@ -74,11 +128,36 @@ def check_lock(output: Path, lock: Path) -> str:
             found=str(lock),
         )
     _check_reserved(lock, "--lock")
-    _check_place(lock, "give the path that it points to, or remove it")
+    check_place(lock, "give the path that it points to, or remove it")
     relative = _relative(target, lock.parent.resolve())
     if lock.exists():
         read_lock(lock)
     return relative
+
+
+def check_folder_lock(folder: Path, lock: Path) -> str:
+    """Refuse what cannot be the lock that records a folder's checkpoint.
+
+    Returns:
+        what leads from the lock's folder to the checkpoint's files: empty, or with a slash at its
+        end.
+
+    Raises:
+        UsageError: the lock cannot name the checkpoint, or would replace a part of it.
+        OutputError: it cannot be written.
+        LockError: what is there is no lock.
+        InputError: it cannot be read.
+    """
+    within = lock.parent.resolve() == folder.resolve()
+    if within and (is_of_family(lock.name) or lock.name == SUMS):
+        raise UsageError(
+            "the lock would replace the checkpoint or its .sha256",
+            where="--lock",
+            expected=f"a path of its own, such as {LOCK_NAME}",
+            found=str(lock),
+        )
+    path = check_lock(folder / MODEL, lock)
+    return path.removesuffix(MODEL)
 
 
 def _check_name(output: Path) -> None:
@@ -101,8 +180,12 @@ def _check_reserved(path: Path, where: str) -> None:
         )
 
 
-def _check_place(path: Path, about_links: str) -> None:
-    """Refuse what a file may not or cannot replace."""
+def check_place(path: Path, about_links: str) -> None:
+    """Refuse what a file may not or cannot replace.
+
+    Raises:
+        OutputError: a link, a folder, or no regular file is there, or it cannot be written.
+    """
     with reported_as_output(path):
         if path.is_symlink():
             raise OutputError(

@@ -11,7 +11,7 @@ A rule is a tree. The leaves give a matrix its entries; the others lay a rule ou
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -207,6 +207,15 @@ def rule_to_json(rule: Rule) -> dict[str, Any]:
     return {"rule": rule.kind, **parameters}
 
 
+def nested(rule: Rule) -> Iterator[Rule]:
+    """The rule and all that it lays out."""
+    yield rule
+    parts = [of for _, of in rule.parts] if isinstance(rule, Split) else [getattr(rule, "of", None)]
+    for of in parts:
+        if of is not None:
+            yield from nested(of)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedTensor:
     """One tensor of the checkpoint and why it is what it is.
@@ -217,6 +226,7 @@ class PlannedTensor:
         reason: why this rule, in a phrase; not part of the digest.
         module_type: class of the module that owns it; not part of the digest.
         tied_to: the first name of the same parameter, where this is a later one.
+        position: in the state dict, from 0, which shards are filled by; not part of the digest.
     """
 
     info: TensorInfo
@@ -224,9 +234,10 @@ class PlannedTensor:
     reason: str
     module_type: str
     tied_to: str | None = None
+    position: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The canonical form, without reason and module type."""
+        """The canonical form, without reason, module type and position."""
         return {
             "dtype": self.info.dtype.code,
             "name": self.info.name,

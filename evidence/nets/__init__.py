@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from evidence.nets.chains import Chain, mobilenet_v1, vgg_bn
+from evidence.nets.chains import Chain, Separable, mobilenet_v1, vgg_bn
 from evidence.nets.convnext import ConvNeXt
 from evidence.nets.dense import DenseNet
 from evidence.nets.mlp import MLP
@@ -27,6 +27,7 @@ __all__ = [
     "DenseNet",
     "MobileNetV2",
     "ResNet",
+    "Separable",
     "ViT",
     "image_net",
     "mobilenet_v1",

@@ -1,4 +1,4 @@
-"""Convolution and batch norm, one after the other without shortcuts: VGG and MobileNetV1."""
+"""Chains without shortcuts: VGG and MobileNetV1 with batch norm, depthwise convolutions without."""
 
 from torch import Tensor, nn
 
@@ -43,3 +43,14 @@ def mobilenet_v1(channels: int = 1, classes: int = 10, *, width: int = 16) -> Ch
         layers += [_conv(c_in, c_in, 3, stride, c_in), _conv(c_in, width * factor, 1)]
         c_in = width * factor
     return Chain(layers, c_in, classes)
+
+
+class Separable(Chain):
+    """Depthwise and pointwise convolutions in turn, six of each, without any norm."""
+
+    def __init__(self, channels: int = 1, classes: int = 10, *, width: int = 32, pairs: int = 6):
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+        for _ in range(pairs):
+            layers += [nn.Conv2d(width, width, 3, padding=1, groups=width), nn.ReLU()]
+            layers += [nn.Conv2d(width, width, 1), nn.ReLU()]
+        super().__init__(layers, width, classes)

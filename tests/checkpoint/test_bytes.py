@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.plans import kept, plan, tensor
 from zeroinit_cli.checkpoint.stream import data_blocks, plan_header, plan_sha256
-from zeroinit_cli.checkpoint.writer import plan_size, sidecar_line, write_checkpoint
+from zeroinit_cli.checkpoint.writer import plan_size, write_checkpoint
 from zeroinit_cli.dtypes import DTYPES, INTEGERS
+from zeroinit_cli.files.naming import sum_line
 from zeroinit_cli.files.replacing import guarded
 from zeroinit_cli.plans import Hadamard, Identity, Plan, PlannedTensor, Split, Zeros
 
@@ -139,4 +140,4 @@ def test_long_zeros_are_one_block_and_small_tensors_share_one() -> None:
     ],
 )
 def test_sidecar_lines_are_escaped_as_sha256sum_does(name: str, line: bytes) -> None:
-    assert sidecar_line(Path("folder") / name, "ab") == line
+    assert sum_line(name, "ab") == line

@@ -77,20 +77,22 @@ WRONG: list[tuple[Any, int, str]] = [
     (
         {"a": entry(shape=[2**40, 2**40])},
         8,
-        "error: malformed shape in x.safetensors: tensor 'a'\n  expected: sizes below 2^64\n"
+        "error: malformed shape in x.safetensors: tensor 'a'\n"
+        "  expected: integers from 0 on, they and their product below 2^64\n"
         "  found: [1099511627776, 1099511627776]",
     ),
     (
         {"a": entry(shape=[True, 2])},
         8,
-        "error: malformed shape in x.safetensors: tensor 'a'\n  expected: sizes below 2^64\n"
+        "error: malformed shape in x.safetensors: tensor 'a'\n"
+        "  expected: integers from 0 on, they and their product below 2^64\n"
         "  found: [True, 2]",
     ),
     (
         {"a": entry(data_offsets=[8, 0])},
         8,
         "error: malformed data_offsets in x.safetensors: tensor 'a'\n"
-        "  expected: [start, end], start <= end\n  found: [8, 0]",
+        "  expected: [start, end], integers, 0 <= start <= end < 2^64\n  found: [8, 0]",
     ),
     (
         {"a": entry(shape=[3])},
@@ -149,6 +151,17 @@ def test_an_unsound_header_is_refused_in_words(table: Any, data_bytes: int, mess
 def test_no_text_does_worse_than_be_refused(text: bytes) -> None:
     with pytest.raises(CheckpointError):
         decode(text)
+
+
+def test_offsets_beyond_4_gigabytes_are_offsets() -> None:
+    """Their product is beyond 64 bits, which says nothing."""
+    sizes = (3 << 32, 5 << 32, 1 << 40)
+    starts = [sum(sizes[:number]) for number in range(4)]
+    table = {
+        f"{number}": entry(dtype="U8", shape=[size], data_offsets=starts[number : number + 2])
+        for number, size in enumerate(sizes)
+    }
+    assert [tensor.start for tensor in decode(table, starts[3]).tensors] == starts[:3]
 
 
 def test_an_unknown_type_is_refused_with_the_known_ones() -> None:

@@ -7,6 +7,12 @@ import pytest
 
 from tests.cli.command import MODEL, Command, child
 
+SPEC = """\
+zeroinit: 1
+input: [100]
+layers: [Linear: 300, ReLU, Linear: 400, ReLU, Linear: 300, ReLU, Linear: 10]
+"""
+
 
 @pytest.fixture
 def zeroinit(
@@ -31,3 +37,28 @@ def made(generated: Path, tmp_path: Path) -> Path:
     """A copy of the generated checkpoint, its sidecar and lock, in the current folder."""
     shutil.copytree(generated, tmp_path, dirs_exist_ok=True)
     return tmp_path
+
+
+@pytest.fixture
+def spec(zeroinit: Command, tmp_path: Path) -> Path:
+    (tmp_path / "net.yaml").write_text(SPEC)
+    return tmp_path / "net.yaml"
+
+
+@pytest.fixture(scope="session")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spec and a folder that `generate` left behind; not to be written."""
+    folder = tmp_path_factory.mktemp("sharded")
+    (folder / "net.yaml").write_text(SPEC)
+    done = child(
+        "generate", "net.yaml", "-o", "net/", "--max-shard-size", "600KB", "-j", "2", cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def net(sharded: Path, zeroinit: Command, tmp_path: Path) -> Path:
+    """A copy of that folder, in the current one."""
+    shutil.copytree(sharded, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "net"

@@ -272,20 +272,3 @@ def test_a_signal_leaves_the_old_file(tmp_path: Path, number: signal.Signals, co
     )
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
-
-
-def test_version_help_and_completion_need_neither_numpy_nor_torch() -> None:
-    script = (
-        "import sys\nfrom zeroinit_cli.__main__ import run\n"
-        "sys.argv = ['zeroinit', *sys.argv[1:]]\n"
-        "try:\n    run()\nexcept SystemExit:\n    pass\n"
-        "print([name for name in ('torch', 'torchvision', 'numpy') if name in sys.modules])"
-    )
-    for arguments in (["--version"], ["--help"], ["generate", "--help"], ["--show-completion"]):
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.endswith("[]\n"), (arguments, done.stdout[-200:])

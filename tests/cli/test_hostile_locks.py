@@ -148,9 +148,7 @@ def test_a_lock_without_a_version_is_not_called_newer(
     )
 
 
-@pytest.mark.parametrize(
-    "path", [".", "", "..", "./x", "x//y", "x/../y", "init.safetensors/", "C:x"]
-)
+@pytest.mark.parametrize("path", [".", "", "..", "./x", "x//y", "x/../y", "../x/", "C:x"])
 def test_a_path_that_is_no_plain_file_below_the_lock_is_refused(
     zeroinit: Command, made: Path, path: str
 ) -> None:

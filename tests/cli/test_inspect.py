@@ -257,7 +257,7 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("x.safetensors", "--tensor", "eye", "--image", "no/a.png"),
-        "error: no such folder in no\n",
+        "error: no such folder in no\n\nhint: mkdir -p no\n",
     ),
     (
         ("x.safetensors", "--tensor", "eye", "--header"),
@@ -265,7 +265,7 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("x.safetensors", "--format", "jsn"),
-        "error: unknown choice in --format\n  expected: human, json\n  found: 'jsn'\n"
+        "error: unknown choice in --format\n  expected: human, json, github\n  found: 'jsn'\n"
         "\nhint: did you mean json?\n",
     ),
     (
@@ -333,29 +333,6 @@ def test_many_dimensions_and_long_names_do_no_harm(zeroinit: Command, tmp_path: 
     save(tmp_path / "x.safetensors", tensors)
     for options in ((), ("--json",), ("--tensor", "deep")):
         assert zeroinit("inspect", "x.safetensors", *options).code == 0
-
-
-def test_neither_torch_nor_for_headers_numpy_is_imported(file: Path) -> None:
-    script = (
-        "import sys\nfrom zeroinit_cli.__main__ import run\n"
-        "sys.argv = ['zeroinit', *sys.argv[1:]]\nrun()\n"
-        "print([name for name in ('torch', 'torchvision', 'numpy') if name in sys.modules])"
-    )
-    cases: tuple[tuple[list[str], list[str]], ...] = (
-        (["inspect", "x.safetensors"], ["numpy"]),
-        (["inspect", "x.safetensors", "--header"], []),
-        (["inspect", "x.safetensors", "--header", "--json"], []),
-        (["diff", "x.safetensors", "x.safetensors"], ["numpy"]),
-    )
-    for arguments, imported in cases:
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=file.parent,
-        )
-        assert done.stdout.endswith(f"{imported}\n"), (arguments, done.stdout[-200:])
 
 
 def test_a_closed_pipe_exits_141_in_silence(file: Path) -> None:

@@ -1,8 +1,6 @@
 """`zeroinit verify`: every outcome, through the real command."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -51,7 +49,9 @@ def test_one_flipped_bit_names_the_tensor_and_the_element(zeroinit: Command, mad
         1,
         "changed: init.safetensors\n"
         "  changed: tensor 'fc.weight': 1 of 1024000 elements differ, first at [1, 1]: "
-        "expected 1.0, found -1.0\n",
+        "expected 1.0, found -1.0\n"
+        "  probably: bit rot: 1 bit of the file is flipped, in tensor 'fc.weight'\n"
+        "    hint: copy the file again; if it happens again, check the disk and the memory\n",
     )
     assert zeroinit("verify", "-q").code == 1
     assert zeroinit("verify", "--hash-only").code == 1
@@ -151,19 +151,6 @@ def test_ignoring_missing_files_still_derives_and_reproduces(zeroinit: Command, 
     assert zeroinit("verify", "--ignore-missing").code == 1
 
 
-def test_hash_only_imports_neither_torch_nor_numpy(made: Path) -> None:
-    script = (
-        "import sys\nfrom zeroinit_cli.__main__ import run\n"
-        "sys.argv = ['zeroinit', 'verify', '--hash-only']\n"
-        "code = run()\n"
-        "print(code, [name for name in ('torch', 'torchvision', 'numpy') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=made, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "ok: init.safetensors (the file has the locked digest)\n0 []\n"
-
-
 def test_a_file_against_a_source_needs_no_lock(zeroinit: Command, made: Path) -> None:
     (made / "zeroinit.lock").unlink()
     result = zeroinit("verify", "init.safetensors", "--source", MODEL)
@@ -254,12 +241,16 @@ def test_json_says_the_same_with_the_same_code(zeroinit: Command, made: Path) ->
         {
             "checkpoints": [
                 {
+                    "causes": [],
                     "checked": [
                         "the source gives the locked plan",
                         "the plan gives the locked bytes",
                         "the file has them",
                     ],
+                    "error": None,
                     "findings": [],
+                    "line": 4,
+                    "lock": "zeroinit.lock",
                     "path": "init.safetensors",
                     "status": "ok",
                 }
@@ -270,7 +261,7 @@ def test_json_says_the_same_with_the_same_code(zeroinit: Command, made: Path) ->
     missing = zeroinit("verify", "--json")
     assert missing.code == 1
     assert missing.json["checkpoints"][0]["findings"] == [
-        {"lines": ["no such file"], "outcome": "missing"}
+        {"differing": [], "lines": ["no such file"], "outcome": "missing"}
     ]
 
 

@@ -29,7 +29,9 @@ def test_a_flipped_bit_of_the_padding_is_the_headers(zeroinit: Command, made: Pa
         "changed: init.safetensors\n"
         f"  changed: header: differs from byte {last} on\n"
         "  changed: header: malformed header: Extra data: "
-        f"line 1 column {last - 7} (char {last - 8})\n",
+        f"line 1 column {last - 7} (char {last - 8})\n"
+        "  probably: bit rot: 1 bit of the file is flipped, in the header\n"
+        "    hint: copy the file again; if it happens again, check the disk and the memory\n",
     )
 
 
@@ -55,7 +57,10 @@ def test_two_tensors_in_each_others_place_are_the_headers_fault(
     result = zeroinit("verify")
     assert (result.code, result.out) == (
         1,
-        f"changed: init.safetensors\n  changed: header: differs from byte {first} on\n",
+        f"changed: init.safetensors\n  changed: header: differs from byte {first} on\n"
+        "  probably: written again by another tool: the same tensors and values, but the tensors "
+        "in another order\n"
+        "    hint: zeroinit generate --force writes the locked bytes\n",
     )
 
 
@@ -84,6 +89,7 @@ def test_a_drifted_plan_and_a_changed_file_are_told_apart(zeroinit: Command, mad
         "  drifted: the file has changed too, and cannot tell which tensors are concerned",
         "  unreproduced: sha256:",
         "  changed: sha256:",
+        "  probably: the lock was edited: --scale orthonormal gives the",
     ]
     (made / "init.safetensors").unlink()
     assert (
@@ -114,7 +120,8 @@ def test_hash_only_says_what_was_locked_and_what_was_found(zeroinit: Command, ma
         "changed: init.safetensors\n"
         f"  changed: sha256: locked {locked}, found e3b0c44298fc1c149afbf4c8996fb924"
         "27ae41e4649b934ca495991b7852b855\n"
-        f"  changed: size: locked {SIZE}, found 0\n",
+        f"  changed: size: locked {SIZE}, found 0\n"
+        "  probably: a copy or download that never began: the file is empty\n",
         "",
     )
 
@@ -294,7 +301,7 @@ def test_a_source_goes_with_one_file_alone(zeroinit: Command, arguments: tuple[s
     assert (result.code, result.out, result.err) == (
         2,
         "",
-        "error: --source takes one file, and neither --ignore-missing nor --hash-only "
+        "error: --source takes one file or folder, and neither --ignore-missing nor --hash-only "
         "in the options\n",
     )
 

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.command import MODEL, child
 from tests.entries import entry
 from zeroinit_cli.errors import OutputError
-from zeroinit_cli.lock import update_lock
+from zeroinit_cli.lock.writing import update_lock
 
 
 @pytest.fixture
@@ -58,6 +58,30 @@ def test_a_lock_that_does_not_fit_keeps_its_old_entries(small_disk: Path) -> Non
     )
     assert lock.read_text() == text
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "zeroinit.lock"]
+
+
+def test_a_lock_that_does_not_fit_behind_its_checkpoint_is_recorded_by_the_next_run(
+    small_disk: Path,
+) -> None:
+    """The checkpoint is whole, the message says what is missing, and nothing is made twice."""
+    pytest.importorskip("torch", reason="these tests also run where no model can be built")
+    (small_disk / "net.yaml").write_text("zeroinit: 1\ninput: [4]\nlayers: [Linear: 2]\n")
+    fill(small_disk, leave=2 * os.statvfs(small_disk).f_frsize)  # for checkpoint and sidecar
+    done = child("generate", "net.yaml", "-o", "a", cwd=small_disk)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "error: cannot write the file in zeroinit.lock\n  found: No space left on device\n",
+    )
+    left = ["a", "a.sha256", "filler", "net.yaml"]
+    assert sorted(path.name for path in small_disk.iterdir()) == left
+    summed = subprocess.run(["sha256sum", "-c", "a.sha256"], cwd=small_disk, check=True)
+    assert summed.returncode == 0
+    (small_disk / "filler").unlink()
+    again = child("generate", "net.yaml", "-o", "a", cwd=small_disk)
+    assert again.returncode == 0
+    assert "a was there already with these bytes: 2 tensors" in again.stderr
+    assert child("verify", "--hash-only", cwd=small_disk).returncode == 0
 
 
 def test_a_disk_that_can_only_be_read_is_said_before_the_work(small_disk: Path) -> None:

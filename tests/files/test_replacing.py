@@ -33,7 +33,7 @@ LOCKER = """
 import sys
 from pathlib import Path
 from tests.entries import entry
-from zeroinit_cli.lock import update_lock
+from zeroinit_cli.lock.writing import update_lock
 
 for number in range(5):
     update_lock(Path(sys.argv[1]), entry(f"{sys.argv[2]}-{number}"))
@@ -87,6 +87,16 @@ def test_what_a_killed_writer_left_is_cleared_by_any_next_run(tmp_path: Path) ->
         (tmp_path / name).write_bytes(b"litter")
     put(tmp_path / "a", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_that_is_missing_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        put(tmp_path / "none" / "a", b"new")
+    assert str(caught.value) == (
+        f"error: cannot write the file in {tmp_path / 'none' / 'a'}\n"
+        "  found: No such file or directory"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_living_writers_part_is_not_litter(tmp_path: Path) -> None:

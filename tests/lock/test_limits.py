@@ -6,8 +6,9 @@ import pytest
 
 from tests.entries import entry
 from zeroinit_cli.errors import LockError
-from zeroinit_cli.lock import read_lock, render_lock, update_lock
+from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.reading import MOST_LOCK_BYTES
+from zeroinit_cli.lock.writing import render_lock, update_lock
 
 
 @pytest.fixture(scope="module")

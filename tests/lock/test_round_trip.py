@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.entries import entry
-from zeroinit_cli.lock import parse_lock, render_lock
+from zeroinit_cli.lock import parse_lock
+from zeroinit_cli.lock.writing import render_lock
 from zeroinit_cli.source import Scalar
 
 SCALARS: st.SearchStrategy[Scalar] = st.one_of(

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.command import Command
-from tests.specs.fuzz import examine, seeds
-from tests.specs.mutations import mutated
+from tests.fuzz.mutations import mutated
+from tests.fuzz.spec import examine, seeds
 from tests.specs.strategies import documents
 from zeroinit_cli.architectures.from_spec import build_blueprint
 from zeroinit_cli.errors import SpecError
@@ -80,7 +80,7 @@ def test_a_mutated_spec_is_a_spec_or_a_message(
 
 
 def test_a_slice_of_the_fuzz_run() -> None:
-    """The first mutants of seed 0; tests/specs/fuzz.py goes on for as long as you like."""
+    """The first mutants of seed 0; python -m tests.fuzz spec goes on for as long as you like."""
     chance, corpus = random.Random(0), seeds()
     kinds = {examine(mutated(chance.choice(corpus), corpus, chance)) for _ in range(800)}
     assert kinds == {"valid", "wrong"}

@@ -1,4 +1,4 @@
-"""SOURCE -> a built module -> its structure -> a torch-free Plan. The only room with torch in it.
+"""SOURCE -> a built module -> its structure -> a torch-free Plan. With probing, the room of torch.
 
 Import it inside the function that needs it: torch takes seconds to load.
 """

@@ -19,11 +19,13 @@ class Entry:
         name: in the state dict.
         owned: the tensor, with the module that registered it under its first name.
         tied_to: that first name, if this is a later one.
+        position: in the state dict, from 0.
     """
 
     name: str
     owned: Owned
     tied_to: str | None
+    position: int
 
     @property
     def tensor(self) -> torch.Tensor:
@@ -72,7 +74,7 @@ def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
                 name = f"{prefix}.{attribute}" if prefix else attribute
                 owners[name] = prefix, owner, attribute
                 first_names.setdefault(id(tensor), name)
-    for name, tensor in module.state_dict(keep_vars=True).items():
+    for position, (name, tensor) in enumerate(module.state_dict(keep_vars=True).items()):
         place = f"{where}: {name}"
         if not isinstance(tensor, torch.Tensor) or name not in owners:
             raise PlanError(
@@ -96,4 +98,5 @@ def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
                 tensor=tensor.detach(),
             ),
             tied_to=None if first == name else first,
+            position=position,
         )

@@ -190,6 +190,7 @@ def _planned(entry: Entry, kind: Ruled, dtype: DType) -> PlannedTensor:
         reason=kind.reason,
         module_type=type_name(entry.owned.owner),
         tied_to=entry.tied_to,
+        position=entry.position,
     )
 
 

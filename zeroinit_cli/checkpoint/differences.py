@@ -21,6 +21,7 @@ class TensorDifference:
         index: position of the first of them.
         expected: its planned value, as text.
         found: what stands there.
+        bits: that differ, of all its elements together.
     """
 
     info: TensorInfo
@@ -28,6 +29,7 @@ class TensorDifference:
     index: tuple[int, ...]
     expected: str
     found: str
+    bits: int
 
 
 class Tally:
@@ -38,6 +40,7 @@ class Tally:
         self._tensors = [tensor for tensor in tensors if tensor.start < tensor.end]
         self._starts = [tensor.start for tensor in self._tensors]
         self._counts: dict[int, int] = {}
+        self._bits: dict[int, int] = {}
         self._first: dict[int, tuple[int, str, str]] = {}
 
     def add(self, expected: Buffer, found: Buffer) -> None:
@@ -63,6 +66,8 @@ class Tally:
         if not count:
             return
         self._counts[at] = self._counts.get(at, 0) + count
+        bits = np.bitwise_count(expected[:whole] ^ found[:whole]).sum(dtype=np.int64)
+        self._bits[at] = self._bits.get(at, 0) + int(bits)
         if at not in self._first:
             element = int(np.argmax(differing))
             item = slice(element * itemsize, (element + 1) * itemsize)
@@ -82,7 +87,12 @@ class Tally:
             index = (flat,) if info.dtype.bits % 8 else unravelled(flat, info.shape)
             result.append(
                 TensorDifference(
-                    info=info, count=self._counts[at], index=index, expected=expected, found=found
+                    info=info,
+                    count=self._counts[at],
+                    index=index,
+                    expected=expected,
+                    found=found,
+                    bits=self._bits[at],
                 )
             )
         return tuple(result)

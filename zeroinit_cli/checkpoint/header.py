@@ -7,9 +7,9 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
+from zeroinit_cli.checkpoint.strict_json import parse_json
 from zeroinit_cli.dtypes import DTYPES
 from zeroinit_cli.errors import CheckpointError, PlanError
 from zeroinit_cli.plans import TensorInfo
@@ -130,34 +130,15 @@ def decode_header(text: bytes, file_size: int, where: str) -> Header:
 
 
 def _parse(text: bytes, where: str) -> dict[str, Any]:
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(pairs)
-        if len(table) < len(pairs):
-            names = sorted(name for name, _ in pairs)
-            twice = next(first for first, second in pairwise(names) if first == second)
-            raise ValueError(f"{twice!r} occurs twice")
-        for name in table:
-            name.encode()  # a lone surrogate is no UTF-8; UnicodeEncodeError is a ValueError
-        return table
-
     try:
         if not text.startswith(b"{"):
             raise ValueError("it does not start with {")
-        table = json.loads(text.decode(), object_pairs_hook=unique, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
+        table: dict[str, Any] = parse_json(text)  # an object: it starts with { and parsed
+    except ValueError as error:
         raise CheckpointError(
-            "malformed header", where=where, expected="one JSON object", found=_one_line(error)
+            "malformed header", where=where, expected="one JSON object", found=str(error)
         ) from error
-    if not isinstance(table, dict):  # pragma: no cover - it starts with { and parsed
-        raise CheckpointError("malformed header", where=where, expected="one JSON object")
     return table
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _metadata(value: Any, where: str) -> dict[str, str]:
@@ -175,6 +156,7 @@ def _stored(name: str, entry: Any, where: str) -> StoredTensor:
     place = f"{where}: tensor {name!r}"
     if not isinstance(entry, dict) or sorted(entry) != list(_FIELDS):
         found = ", ".join(sorted(entry)) if isinstance(entry, dict) else _short(entry)
+        found = found or "no field"
         raise CheckpointError(
             "malformed entry", where=place, expected=", ".join(_FIELDS), found=found
         )
@@ -184,15 +166,18 @@ def _stored(name: str, entry: Any, where: str) -> StoredTensor:
             "unknown dtype", where=place, expected=", ".join(DTYPES), found=_short(entry["dtype"])
         )
     shape, offsets = entry["shape"], entry["data_offsets"]
-    if not _is_sizes(shape):
+    if not _are_sizes(shape) or not _fits(shape):
         raise CheckpointError(
-            "malformed shape", where=place, expected="sizes below 2^64", found=_short(shape)
+            "malformed shape",
+            where=place,
+            expected="integers from 0 on, they and their product below 2^64",
+            found=_short(shape),
         )
-    if not _is_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise CheckpointError(
             "malformed data_offsets",
             where=place,
-            expected="[start, end], start <= end",
+            expected="[start, end], integers, 0 <= start <= end < 2^64",
             found=_short(offsets),
         )
     bits = math.prod(shape) * dtype.bits
@@ -200,21 +185,25 @@ def _stored(name: str, entry: Any, where: str) -> StoredTensor:
         raise CheckpointError(
             "data_offsets do not fit the shape",
             where=place,
-            expected=f"{bits / 8:g} bytes for {dtype.code} {_short(shape)}",
+            expected=f"{f'{bits} bits' if bits % 8 else f'{bits // 8} bytes'} for "
+            f"{dtype.code} {_short(shape)}",
             found=f"{offsets[1] - offsets[0]} bytes",
         )
     info = TensorInfo(name=name, shape=tuple(shape), dtype=dtype)
     return StoredTensor(info=info, start=offsets[0], end=offsets[1])
 
 
-def _is_sizes(value: Any) -> bool:
-    """A list of integers within 64 bits whose product is too, as the library demands."""
-    if not isinstance(value, list) or not all(type(size) is int for size in value):
-        return False
-    if not all(0 <= size < 2**64 for size in value):
-        return False
+def _are_sizes(value: Any) -> bool:
+    """A list of integers within 64 bits."""
+    return isinstance(value, list) and all(
+        type(size) is int and 0 <= size < 2**64 for size in value
+    )
+
+
+def _fits(shape: list[int]) -> bool:
+    """Whether the product is within 64 bits too, as the library demands."""
     product = 1
-    for size in value:  # in order: a later zero does not save an overflow
+    for size in shape:  # in order: a later zero does not save an overflow
         product *= size
         if product >= 2**64:
             return False

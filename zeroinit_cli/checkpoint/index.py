@@ -5,14 +5,15 @@ that it says, and no shard may hold another.
 """
 
 import json
-from itertools import pairwise
+import os
 from pathlib import Path
 from typing import Any
 
 from zeroinit_cli.checkpoint.header import MOST_HEADER_BYTES
 from zeroinit_cli.checkpoint.stored import StoredCheckpoint, StoredFile, placed, read_file
+from zeroinit_cli.checkpoint.strict_json import parse_json
 from zeroinit_cli.errors import CheckpointError, InputError, near
-from zeroinit_cli.files.reading import opened, read_exactly
+from zeroinit_cli.files.reading import is_there, opened, read_exactly
 
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -27,7 +28,7 @@ def read_checkpoint(path: Path) -> StoredCheckpoint:
         InputError: a file cannot be read.
         CheckpointError: it is not a sound checkpoint, or an index and its shards disagree.
     """
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         path = _in_folder(path)
     if path.name.endswith(".index.json"):
         return _sharded(path)
@@ -57,7 +58,7 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _sharded(path: Path) -> StoredCheckpoint:
-    table = _parse(path)
+    table = parse_index(path)
     weight_map, metadata = table["weight_map"], table.get("metadata", {})
     names = sorted(set(weight_map.values()))
     for name in names:
@@ -78,24 +79,22 @@ def _sharded(path: Path) -> StoredCheckpoint:
     )
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = sorted(name for name, _ in pairs)
-        for first, second in pairwise(names):
-            if first == second:
-                raise ValueError(f"{first!r} occurs twice")
-        return dict(pairs)
+def parse_index(path: Path) -> dict[str, Any]:
+    """An index as JSON: `weight_map` has names, `metadata` is an object if it is there.
 
+    Raises:
+        InputError: it cannot be read.
+        CheckpointError: it is no such index.
+    """
     with opened(path) as (file, size):
         if size > MOST_HEADER_BYTES:
             raise _malformed(path, f"at most {MOST_HEADER_BYTES} bytes", f"{size} bytes")
         text = bytearray(size)
         count = read_exactly(file, memoryview(text))
     try:
-        table = json.loads(text[:count].decode(), object_pairs_hook=unique)
-        json.dumps(table, ensure_ascii=False).encode()  # a lone surrogate is no text
-    except (ValueError, RecursionError) as error:
-        raise _malformed(path, "one JSON object", " ".join(str(error).split())) from error
+        table = parse_json(bytes(text[:count]))
+    except ValueError as error:
+        raise _malformed(path, "one JSON object", str(error)) from error
     if not isinstance(table, dict) or not _is_map(table.get("weight_map")):
         raise _malformed(path, "weight_map: tensor name -> shard's file name", None)
     if not isinstance(table.get("metadata", {}), dict):
@@ -135,19 +134,16 @@ def _shard(path: Path, index: Path) -> StoredFile:
 
     The Hub's cache keeps index and shards as links into one folder of blobs.
     """
-    try:
-        resolved = path.resolve().parent
-        allowed = {index.parent.resolve(), index.resolve().parent}
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise InputError("cannot read the file", where=str(path), found=str(error)) from error
-    if resolved not in allowed:
+    # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
+    resolved, folder = os.path.realpath(path), os.path.realpath(index.parent)
+    if Path(resolved).parent not in (Path(folder), Path(os.path.realpath(index)).parent):
         raise CheckpointError(
             "a shard is a link that leads elsewhere",
             where=str(path),
-            expected=f"a file in {index.parent.resolve()}",
-            found=str(path.resolve()),
+            expected=f"a file in {folder}",
+            found=resolved,
         )
-    if not path.exists():
+    if not is_there(path):
         raise CheckpointError("a shard is missing", where=str(index), found=f"no {path.name}")
     return read_file(path)
 

@@ -13,10 +13,19 @@ def read_header(file: IO[bytes], size: int, where: str) -> Header:
     Raises:
         CheckpointError: it is not a sound checkpoint.
     """
+    return decode_header(header_bytes(file, size, where)[PREFIX_BYTES:], size, where)
+
+
+def header_bytes(file: IO[bytes], size: int, where: str) -> bytes:
+    """All bytes before the first tensor, of an open file that stands at its start.
+
+    Raises:
+        CheckpointError: the file does not hold as many as it announces.
+    """
     prefix = bytearray(PREFIX_BYTES)
     count = read_exactly(file, memoryview(prefix))
     length = header_length(bytes(prefix[:count]), size, where)
     text = bytearray(length)  # at most what the file holds: no claim is believed
     if read_exactly(file, memoryview(text)) < length:
         raise CheckpointError("the file shrank while it was read", where=where)
-    return decode_header(bytes(text), size, where)
+    return bytes(prefix + text)

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from zeroinit_cli.checkpoint.header import Header
-from zeroinit_cli.checkpoint.reader import read_header
+from zeroinit_cli.checkpoint.header import PREFIX_BYTES, Header, decode_header
+from zeroinit_cli.checkpoint.reader import header_bytes
 from zeroinit_cli.errors import CheckpointError
-from zeroinit_cli.files.reading import opened, read_exactly
+from zeroinit_cli.files.reading import opened, read_exactly, stamp_of
 from zeroinit_cli.plans import TensorInfo
 
 
@@ -28,12 +28,14 @@ class StoredFile:
         size: bytes of it.
         header: validated.
         header_sha256: of all bytes before the first tensor.
+        stamp: tells it from another file, and from itself after a change.
     """
 
     path: Path
     size: int
     header: Header
     header_sha256: str
+    stamp: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,13 +96,13 @@ def read_file(path: Path) -> StoredFile:
         CheckpointError: it is not a sound checkpoint.
     """
     with opened(path) as (file, size):
-        header = read_header(file, size, str(path))
-        file.seek(0)
-        text = bytearray(header.data_start)
-        if read_exactly(file, memoryview(text)) < header.data_start:
-            raise shrunk(path)
+        before = header_bytes(file, size, str(path))
         return StoredFile(
-            path=path, size=size, header=header, header_sha256=hashlib.sha256(text).hexdigest()
+            path=path,
+            size=size,
+            header=decode_header(before[PREFIX_BYTES:], size, str(path)),
+            header_sha256=hashlib.sha256(before).hexdigest(),
+            stamp=stamp_of(file),
         )
 
 
@@ -117,7 +119,7 @@ def placed(file: StoredFile, number: int) -> tuple[Placed, ...]:
     )
 
 
-def shrunk(path: Path) -> CheckpointError:
+def changed(path: Path) -> CheckpointError:
     """What is said of a file that changed under our eyes."""
     return CheckpointError("the file changed while it was read", where=str(path))
 
@@ -163,14 +165,14 @@ class DataReader:
         file = self._opened(tensor.file)
         file.seek(tensor.start + offset)
         if read_exactly(file, view) < len(view):
-            raise shrunk(self._checkpoint.files[tensor.file].path)
+            raise changed(self._checkpoint.files[tensor.file].path)
 
     def _opened(self, number: int) -> IO[bytes]:
         if self._file is None or self._current != number:
             self._stack.close()
             stored = self._checkpoint.files[number]
-            self._file, size = self._stack.enter_context(opened(stored.path))
+            self._file, _ = self._stack.enter_context(opened(stored.path))
             self._current = number
-            if size != stored.size:
-                raise shrunk(stored.path)
+            if stamp_of(self._file) != stored.stamp:
+                raise changed(stored.path)
         return self._file

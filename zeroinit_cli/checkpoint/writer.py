@@ -6,6 +6,8 @@ from typing import IO
 
 from zeroinit_cli.checkpoint.hashing import BackgroundSha256, Block, block_nbytes
 from zeroinit_cli.checkpoint.stream import data_blocks, plan_header
+from zeroinit_cli.files.flushing import EarlyFlush
+from zeroinit_cli.files.naming import sum_line
 from zeroinit_cli.files.replacing import guarded, replacing, write_all
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Advance, no_advance
@@ -26,12 +28,12 @@ def write_checkpoint(plan: Plan, path: Path, advance: Advance = no_advance) -> s
         OutputError: it cannot be written.
     """
     header = plan_header(plan)
-    with replacing(path) as file, BackgroundSha256() as sha256:
+    with replacing(path) as file, EarlyFlush(file) as flush, BackgroundSha256() as sha256:
         sha256.update(header)
         write_all(file, header)
         for block in data_blocks(plan, sha256.buffer):
             sha256.update(block)
-            _write_block(file, block)
+            flush.wrote(_write_block(file, block))
             advance(block_nbytes(block))
         file.truncate(len(header) + plan.nbytes)  # a hole at the end has no bytes of its own
         return sha256.hexdigest()
@@ -45,7 +47,7 @@ def write_sidecar(path: Path, sha256: str) -> None:
     """
     sidecar = sidecar_path(path)
     with guarded(sidecar), replacing(sidecar) as file:
-        write_all(file, sidecar_line(path, sha256))
+        write_all(file, sum_line(path.name, sha256))
 
 
 def sidecar_path(path: Path) -> Path:
@@ -53,16 +55,10 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def sidecar_line(path: Path, sha256: str) -> bytes:
-    r"""`<hex>  <name>\n`; a name with \, LF or CR is escaped as GNU sha256sum does."""
-    name = os.fsencode(path.name)
-    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
-    mark = b"\\" if escaped != name else b""
-    return mark + sha256.encode() + b"  " + escaped + b"\n"
-
-
-def _write_block(file: IO[bytes], block: Block) -> None:
+def _write_block(file: IO[bytes], block: Block) -> int:
+    """Bytes that reached the file; none for a hole."""
     if isinstance(block, int):
         file.seek(block, os.SEEK_CUR)
-    else:
-        write_all(file, block.data)
+        return 0
+    write_all(file, block.data)
+    return block.nbytes

@@ -1,15 +1,16 @@
-"""The commands, put together."""
+"""The command line, put together."""
 
 from typing import Annotated
 
 import typer
 
 from zeroinit_cli import __version__
-from zeroinit_cli.cli import diff, digest, generate, inspect, models, plan, spec, verify
+from zeroinit_cli.cli.commands import CommandGroup
 from zeroinit_cli.cli.console import out
 
 app = typer.Typer(
     name="zeroinit",
+    cls=CommandGroup,
     help="Deterministic ZerO initialization: the same architecture, the same bytes, everywhere.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # the entry point renders what goes wrong
@@ -36,13 +37,3 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-app.command("generate")(generate.command)
-app.command("verify")(verify.command)
-app.command("digest")(digest.command)
-app.command("plan")(plan.command)
-app.command("inspect")(inspect.command)
-app.command("diff")(diff.command)
-app.command("models")(models.command)
-app.add_typer(spec.app, name="spec")

@@ -1,10 +1,12 @@
 """Arguments and options that several commands share, and what they mean together."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS, Options
 from zeroinit_cli.source import Source, parse_source, requested_options
@@ -13,15 +15,24 @@ SOURCE_HELP = (
     "A torchvision model name, such as resnet18 (zeroinit models lists them), "
     "or a YAML spec, such as nets/small.yaml."
 )
-_FORMATS = ("human", "json")
 _DEFAULTS = Options().to_words()
+
+
+class Format(StrEnum):
+    """How a command prints its answer; the exit code is the same in each."""
+
+    HUMAN = "human"
+    JSON = "json"
+    GITHUB = "github"
 
 
 def _choices(option: str) -> str:
     return f"{', '.join(CHOICES[option])}. [default: {_DEFAULTS[option]}]"
 
 
-SourceText = Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP)]
+SourceText = Annotated[
+    str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, autocompletion=completion.source)
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -33,7 +44,10 @@ Settings = Annotated[
 DTypeName = Annotated[
     str | None,
     typer.Option(
-        "--dtype", metavar="TYPE", help=f"Type of the floating tensors: {_choices('dtype')}"
+        "--dtype",
+        metavar="TYPE",
+        help=f"Type of the floating tensors: {_choices('dtype')}",
+        autocompletion=completion.among(CHOICES["dtype"]),
     ),
 ]
 ExpansionName = Annotated[
@@ -42,6 +56,7 @@ ExpansionName = Annotated[
         "--expansion",
         metavar="MATRIX",
         help=f"Matrix wherever fan_out > fan_in: {_choices('expansion')}",
+        autocompletion=completion.among(CHOICES["expansion"]),
     ),
 ]
 ResidualName = Annotated[
@@ -50,12 +65,16 @@ ResidualName = Annotated[
         "--residual",
         metavar="ENDING",
         help=f"What closes residual branches: {_choices('residual')}",
+        autocompletion=completion.among(CHOICES["residual"]),
     ),
 ]
 ScaleName = Annotated[
     str | None,
     typer.Option(
-        "--scale", metavar="SCALE", help=f"Constant of the expansions: {_choices('scale')}"
+        "--scale",
+        metavar="SCALE",
+        help=f"Constant of the expansions: {_choices('scale')}",
+        autocompletion=completion.among(CHOICES["scale"]),
     ),
 ]
 PresetName = Annotated[
@@ -64,6 +83,7 @@ PresetName = Annotated[
         "--preset",
         metavar="NAME",
         help=f"Several options at once: {', '.join(PRESETS)}. An option given beside it wins.",
+        autocompletion=completion.among(PRESETS),
     ),
 ]
 Overrides = Annotated[
@@ -75,29 +95,71 @@ Overrides = Annotated[
         f"{', '.join(OVERRIDE_RULES)}. Repeatable.",
     ),
 ]
+ShardSize = Annotated[
+    str | None,
+    typer.Option(
+        "--max-shard-size",
+        metavar="SIZE",
+        help="Split the checkpoint into files of at most so many bytes of tensors, such as 5GB "
+        "(units of 1000). [default: one file]",
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        help="Processes that work on shards at a time; the bytes are the same for any.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Format = Annotated[
-    str,
-    typer.Option("--format", metavar="FORMAT", help="How to print: human, json."),
+FormatName = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help=f"How to print: {', '.join(Format)}. [default: {Format.HUMAN}]",
+        autocompletion=completion.among(Format),
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 
-def wants_json(format_: str, json: bool) -> bool:
-    """Whether `--format` or `--json` asks for JSON.
+def chosen_format(name: str | None, json: bool) -> Format:
+    """The format that `--format` names, or that `--json` is short for.
 
     Raises:
-        UsageError: no such format.
+        UsageError: no such format, or two of them.
     """
-    if format_ not in _FORMATS:
+    if name is None:
+        return Format.JSON if json else Format.HUMAN
+    if name not in list(Format):
         raise UsageError(
             "unknown choice",
             where="--format",
-            expected=", ".join(_FORMATS),
-            found=repr(format_),
-            hint=near(format_, _FORMATS),
+            expected=", ".join(Format),
+            found=repr(name),
+            hint=near(name, Format),
         )
-    return json or format_ == "json"
+    if json and name != Format.JSON:
+        raise UsageError(f"--json and --format {name} exclude each other", where="the options")
+    return Format(name)
+
+
+def check_jobs(jobs: int) -> None:
+    """Refuse a number of processes that could do no work.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if jobs < 1:
+        raise UsageError(
+            "too few processes",
+            where="--jobs",
+            expected="a whole number, at least 1",
+            found=str(jobs),
+        )
 
 
 def read_request(

@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from zeroinit_cli.errors import printable
+from zeroinit_cli.errors import OutputError, printable, reason_of
 from zeroinit_cli.progress import Advance, Progress, no_progress
 
 _PATIENCE = 1.0  # seconds before a bar appears
@@ -33,18 +34,36 @@ def out_json(data: Any) -> None:
     out(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
 
 
+def append(path: Path, text: str) -> None:
+    """Text to the end of a file, which is made if it is not there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError("cannot write", where=str(path), found=reason_of(error)) from error
+
+
 def _write(stream: Any, text: str) -> None:
     stream.write(f"{text}\n")
     stream.flush()
 
 
 @contextmanager
-def shown_progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar for what takes longer than a second, if standard error is a terminal."""
+def shown_progress(*, quiet: bool, unit: str = "bytes") -> Iterator[Progress]:
+    """A bar for what takes longer than a second, if standard error is a terminal.
+
+    Args:
+        quiet: nobody wants one.
+        unit: of what is counted.
+    """
     if quiet or not sys.stderr.isatty():
         yield no_progress
         return
-    bars = _Bars()
+    bars = _Bars(unit)
     try:
         yield bars.start
     finally:
@@ -52,7 +71,8 @@ def shown_progress(*, quiet: bool) -> Iterator[Progress]:
 
 
 class _Bars:
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
         self._progress: Any = None
 
     def start(self, label: str, nbytes: int) -> Advance:
@@ -76,17 +96,22 @@ class _Bars:
             from rich.progress import (
                 BarColumn,
                 DownloadColumn,
+                MofNCompleteColumn,
                 Progress,
                 TextColumn,
                 TimeRemainingColumn,
                 TransferSpeedColumn,
             )
 
+            counts = (
+                (DownloadColumn(), TransferSpeedColumn())
+                if self._unit == "bytes"
+                else (MofNCompleteColumn(), TextColumn(self._unit))
+            )
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
+                *counts,
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,

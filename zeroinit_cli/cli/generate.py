@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zeroinit_cli.cli.arguments import (
     DTypeName,
     ExpansionName,
+    Jobs,
     Json,
     Overrides,
     PresetName,
@@ -16,18 +17,29 @@ from zeroinit_cli.cli.arguments import (
     ResidualName,
     ScaleName,
     Settings,
+    ShardSize,
     SourceText,
+    check_jobs,
     read_request,
 )
 from zeroinit_cli.cli.console import out, out_json, say, shown_progress
-from zeroinit_cli.errors import UsageError, printable
+from zeroinit_cli.errors import UsageError, pasted, printable
+
+if TYPE_CHECKING:
+    from zeroinit_cli.generate import Generated
 
 
 def command(
     source: SourceText,
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="PATH", help="The checkpoint to write."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="The checkpoint to write; a folder, or a name that ends in /, for one with "
+            "model.safetensors in it, or with shards and their index.",
+        ),
     ],
     settings: Settings = None,
     dtype: DTypeName = None,
@@ -36,11 +48,14 @@ def command(
     scale: ScaleName = None,
     preset: PresetName = None,
     override: Overrides = None,
+    max_shard_size: ShardSize = None,
+    jobs: Jobs = 1,
     lock: Annotated[
         Path | None,
         typer.Option(
             "--lock",
             metavar="PATH",
+            readable=False,  # what cannot be read is said in our words
             help="The lock to record it in. [default: zeroinit.lock beside the checkpoint]",
         ),
     ] = None,
@@ -52,48 +67,83 @@ def command(
     """Write a checkpoint, its .sha256 and its entry in zeroinit.lock."""
     if lock is not None and no_lock:
         raise UsageError("--lock and --no-lock exclude each other", where="the options")
-    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
+    check_jobs(jobs)
+    words = {
+        "dtype": dtype,
+        "expansion": expansion,
+        "max-shard-size": max_shard_size,
+        "residual": residual,
+        "scale": scale,
+    }
     what, options = read_request(source, settings, words, preset, override)
+    path, is_folder = Path(output), _is_folder(output)
+    if options.max_shard_size is not None and not is_folder:
+        raise UsageError(
+            "shards need a folder",
+            where="--output",
+            expected="a folder, or a name that ends in /",
+            found=output,
+            hint=f"-o {pasted(path.with_suffix(''))}/",
+        )
 
-    from zeroinit_cli.generate import default_lock, generate
+    from zeroinit_cli.generate import default_lock, generate, generate_folder
 
-    path = _file_path(output)
-    place = None if no_lock else lock or default_lock(path)
+    place = None if no_lock else lock or default_lock(path / "model" if is_folder else path)
+
+    def tell(message: str) -> None:
+        if not quiet:
+            say(printable(message))
+
     with shown_progress(quiet=quiet) as progress:
-        result = generate(
-            what,
-            options,
-            path,
-            lock=place,
-            force=force,
-            progress=progress,
-            say=lambda message: None if quiet else say(printable(message)),
+        result = (
+            generate_folder(
+                what,
+                options,
+                path,
+                lock=place,
+                force=force,
+                jobs=jobs,
+                progress=progress,
+                say=tell,
+            )
+            if is_folder
+            else generate(what, options, path, lock=place, force=force, progress=progress, say=tell)
         )
     if json:
-        out_json(
-            {
-                "already_there": result.already_there,
-                "path": str(result.path),
-                "sha256": result.sha256,
-                "size": result.size,
-                "tensors": result.tensors,
-            }
-        )
+        out_json(_to_json(result))
     elif not quiet:
+        _print(result, place)
+
+
+def _is_folder(text: str) -> bool:
+    """Whether a folder is meant; a Path forgets the slash that says so."""
+    return text.endswith(("/", os.sep)) or Path(text).is_dir()
+
+
+def _to_json(result: "Generated") -> dict[str, Any]:
+    document = {
+        "already_there": result.already_there,
+        "path": str(result.path),
+        "sha256": result.sha256,
+        "size": result.size,
+        "tensors": result.tensors,
+    }
+    if result.files:
+        document["files"] = [
+            {"path": str(result.path / each.name), "sha256": each.sha256, "size": each.size}
+            for each in result.files
+        ]
+    return document
+
+
+def _print(result: "Generated", place: Path | None) -> None:
+    for each in result.files:
+        out(f"{each.sha256}  {printable(str(result.path / each.name))}")
+    if not result.files:
         out(f"{result.sha256}  {printable(str(result.path))}")
-        verb = "was there already with these bytes" if result.already_there else "written"
-        size = f"{result.tensors} tensors, {result.size:,} bytes"
-        recorded = "" if place is None else f", recorded in {printable(str(place))}"
-        say(f"{printable(str(result.path))} {verb}: {size}{recorded}")
-
-
-def _file_path(text: str) -> Path:
-    """A path to a file; a Path forgets the slash that would make it one to a folder."""
-    if text.endswith(("/", os.sep)):
-        raise UsageError(
-            "no file name",
-            where="--output",
-            expected="a path such as init.safetensors",
-            found=text,
-        )
-    return Path(text)
+    verb = "was there already with these bytes" if result.already_there else "written"
+    size = f"{result.tensors} tensors, {result.size:,} bytes"
+    if len(result.files) > 1:
+        size += f" in {len(result.files) - 1} shards and their index"
+    recorded = "" if place is None else f", recorded in {printable(str(place))}"
+    say(f"{printable(str(result.path))} {verb}: {size}{recorded}")

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroinit_cli.cli.arguments import Format, Json, wants_json
+from zeroinit_cli.cli.arguments import Format, FormatName, Json, chosen_format
 from zeroinit_cli.cli.console import out, out_json, say, shown_progress
-from zeroinit_cli.errors import OutputError, UsageError, printable
+from zeroinit_cli.cli.reports.github import annotated
+from zeroinit_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.stored import StoredCheckpoint
@@ -22,6 +23,7 @@ def command(
         typer.Argument(
             metavar="FILE",
             show_default=False,
+            readable=False,  # what cannot be read is said in our words
             help="A safetensors file, a folder with one, or an index of shards.",
         ),
     ],
@@ -32,30 +34,36 @@ def command(
     image: Annotated[
         Path | None,
         typer.Option(
-            "--image", metavar="PATH", help="With --tensor: write the picture, .png or .svg."
+            "--image",
+            metavar="PATH",
+            readable=False,
+            help="With --tensor: write the picture, .png or .svg.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another image.")] = False,
     header: Annotated[
         bool, typer.Option("--header", help="Only what the headers say; read no data.")
     ] = False,
-    format_: Format = "human",
+    format_: FormatName = None,
     json: Json = False,
 ) -> None:
     """Print what a safetensors file holds, each tensor's rule recognised from its bytes."""
-    as_json = wants_json(format_, json)
-    _check_options(tensor, image, header=header, force=force)
+    form = chosen_format(format_, json)
+    with annotated("zeroinit inspect", form is Format.GITHUB):
+        _check_options(path, tensor, image, header=header, force=force)
 
-    from zeroinit_cli.checkpoint.index import read_checkpoint
+        from zeroinit_cli.checkpoint.index import read_checkpoint
 
-    checkpoint = read_checkpoint(path)
-    if tensor is not None:
-        _one(checkpoint, tensor, image, as_json=as_json)
-    else:
-        _all(checkpoint, header=header, as_json=as_json)
+        checkpoint = read_checkpoint(path)
+        if tensor is not None:
+            _one(checkpoint, tensor, image, form)
+        else:
+            _all(checkpoint, form, header=header)
 
 
-def _check_options(tensor: str | None, image: Path | None, *, header: bool, force: bool) -> None:
+def _check_options(
+    path: Path, tensor: str | None, image: Path | None, *, header: bool, force: bool
+) -> None:
     """Refuse what does not go together before anything is read."""
     if header and tensor is not None:
         raise UsageError("--header and --tensor exclude each other", where="the options")
@@ -72,43 +80,44 @@ def _check_options(tensor: str | None, image: Path | None, *, header: bool, forc
             expected=" or ".join(_IMAGES),
             found=repr(image.name),
         )
-    if image.is_dir():
-        raise OutputError("a folder of this name is there", where=str(image))
-    if not image.parent.is_dir():
-        raise OutputError("no such folder", where=str(image.parent))
-    if image.exists() and not force:
-        raise OutputError("a file is there", where=str(image), hint="--force replaces it")
+    from zeroinit_cli.outputs import check_document
+
+    check_document(image, "--image", [path], force=force)
 
 
-def _all(checkpoint: "StoredCheckpoint", *, header: bool, as_json: bool) -> None:
-    from zeroinit_cli.cli import reports
+def _all(checkpoint: "StoredCheckpoint", form: Format, *, header: bool) -> None:
+    from zeroinit_cli.cli.reports import inspections
 
     found: list[InspectedTensor] | None = None
     if not header:
         from zeroinit_cli.inspecting import inspect_tensors
 
-        with shown_progress(quiet=as_json) as progress:
+        with shown_progress(quiet=form is not Format.HUMAN) as progress:
             found = list(inspect_tensors(checkpoint, progress=progress))
-    if as_json:
-        out_json(reports.checkpoint_json(checkpoint, found))
+    if form is Format.JSON:
+        out_json(inspections.to_json(checkpoint, found))
+    elif form is Format.GITHUB:
+        inspections.print_github(checkpoint, found)
     else:
-        reports.print_checkpoint(checkpoint, found)
+        inspections.print_human(checkpoint, found)
 
 
-def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, *, as_json: bool) -> None:
-    from zeroinit_cli.cli import reports
+def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, form: Format) -> None:
+    from zeroinit_cli.cli.reports import tensors
     from zeroinit_cli.inspecting import inspect_tensors
 
     [found] = inspect_tensors(checkpoint, (name,))
     if image is not None:
         _write_image(checkpoint, found, image)
-    if as_json:
-        out_json(reports.tensor_json(checkpoint, found.placed, found))
-        return
-    for line in reports.tensor_lines(found):
-        out(line)
-    if image is None:
-        _print_picture(checkpoint, found)
+    if form is Format.JSON:
+        out_json(tensors.tensor_json(checkpoint, found.placed, found))
+    elif form is Format.GITHUB:
+        tensors.print_github(checkpoint, found)
+    else:
+        for line in tensors.tensor_lines(found):
+            out(line)
+        if image is None:
+            _print_picture(checkpoint, found)
 
 
 def _print_picture(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.cli.arguments import Json
 from zeroinit_cli.cli.console import out, out_json
 from zeroinit_cli.errors import UnknownModelError, near
@@ -17,6 +18,7 @@ def command(
             metavar="[PATTERN]",
             show_default=False,
             help="Part of a name, or a glob such as 'resnet*'.",
+            autocompletion=completion.model,
         ),
     ] = None,
     json: Json = False,

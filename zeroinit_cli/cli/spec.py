@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.cli.arguments import Json, Quiet
 from zeroinit_cli.cli.console import out, out_json, say
 from zeroinit_cli.errors import SpecError, ZeroinitError, printable
@@ -14,13 +15,21 @@ if TYPE_CHECKING:
 
 _WRONG = 2
 
-app = typer.Typer(help="Validate a YAML spec, print the language's schema, fill in defaults.")
+app = typer.Typer(
+    add_completion=False,
+    help="Validate a YAML spec, print the language's schema, fill in defaults.",
+)
 
 
 @app.command("check")
 def check(
     paths: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="YAML specs, such as nets/small.yaml.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="YAML specs, such as nets/small.yaml.",
+            autocompletion=completion.spec,
+        ),
     ],
     json: Json = False,
     quiet: Quiet = False,
@@ -56,7 +65,10 @@ def schema() -> None:
 
 @app.command("show")
 def show(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="A YAML spec.")],
+    path: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A YAML spec.", autocompletion=completion.spec),
+    ],
     json: Json = False,
 ) -> None:
     """Print a spec with defaults filled in, comments kept; or its canonical form and digest."""

@@ -1,15 +1,20 @@
 """`zeroinit verify [PATH...]`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zeroinit_cli.cli import completion
 from zeroinit_cli.cli.arguments import (
     SOURCE_HELP,
     DTypeName,
     ExpansionName,
+    Format,
+    FormatName,
+    Jobs,
     Json,
     Overrides,
     PresetName,
@@ -17,10 +22,13 @@ from zeroinit_cli.cli.arguments import (
     ResidualName,
     ScaleName,
     Settings,
+    ShardSize,
+    check_jobs,
+    chosen_format,
     read_request,
 )
-from zeroinit_cli.cli.console import out, out_json, say, shown_progress
-from zeroinit_cli.errors import UsageError, printable
+from zeroinit_cli.cli.console import append, out_json, shown_progress
+from zeroinit_cli.errors import UsageError, ZeroinitError
 
 if TYPE_CHECKING:
     from zeroinit_cli.findings import Unanswered, Verified
@@ -34,12 +42,18 @@ def command(
         typer.Argument(
             metavar="[PATH...]",
             show_default=False,
+            readable=False,  # what cannot be read is said in our words
             help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
         ),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="SOURCE", help=f"Hold one file against it. {SOURCE_HELP}"),
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help=f"Hold one file, or a folder with shards, against it. {SOURCE_HELP}",
+            autocompletion=completion.source,
+        ),
     ] = None,
     settings: Settings = None,
     dtype: DTypeName = None,
@@ -48,6 +62,8 @@ def command(
     scale: ScaleName = None,
     preset: PresetName = None,
     override: Overrides = None,
+    max_shard_size: ShardSize = None,
+    jobs: Jobs = 1,
     ignore_missing: Annotated[
         bool,
         typer.Option("--ignore-missing", help="A file that is not there is no failure."),
@@ -56,86 +72,108 @@ def command(
         bool,
         typer.Option("--hash-only", help="Only hold the files against the locked digests."),
     ] = False,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            "--summary",
+            metavar="PATH",
+            help="Append the report as Markdown, such as to $GITHUB_STEP_SUMMARY.",
+        ),
+    ] = None,
+    format_: FormatName = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Re-derive every locked checkpoint and compare, byte for byte."""
-    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
-    results: Sequence[Verified | Unanswered]
-    with shown_progress(quiet=quiet or json) as progress:
-        if source is None:
-            if settings or preset or override or any(words.values()):
-                raise UsageError(
-                    "the lock says how its checkpoints were made",
-                    where="the options",
-                    hint="--set and options that change bytes go with --source",
+    check_jobs(jobs)
+    words = {
+        "dtype": dtype,
+        "expansion": expansion,
+        "max-shard-size": max_shard_size,
+        "residual": residual,
+        "scale": scale,
+    }
+    form = chosen_format(format_, json)
+    if summary is not None:
+        append(summary, "")  # what cannot be written is said before anything is computed
+    with _told(form, summary):
+        results: Sequence[Verified | Unanswered]
+        with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
+            if source is None:
+                _check_bare(settings or preset or override or any(words.values()))
+                from zeroinit_cli.verify import verify_locked
+
+                results = verify_locked(
+                    paths or [],
+                    ignore_missing=ignore_missing,
+                    hash_only=hash_only,
+                    jobs=jobs,
+                    progress=progress,
                 )
-            from zeroinit_cli.verify import verify_locked
+            else:
+                path = _one_file(paths, ignore_missing or hash_only)
+                what, options = read_request(source, settings, words, preset, override)
 
-            results = verify_locked(
-                paths or [],
-                ignore_missing=ignore_missing,
-                hash_only=hash_only,
-                progress=progress,
-            )
-        else:
-            if ignore_missing or hash_only or len(paths or []) != 1:
-                raise UsageError(
-                    "--source takes one file, and neither --ignore-missing nor --hash-only",
-                    where="the options",
-                )
-            what, options = read_request(source, settings, words, preset, override)
+                from zeroinit_cli.verify import verify_source
 
-            from zeroinit_cli.verify import verify_source
-
-            results = [verify_source((paths or [])[0], what, options, progress=progress)]
-    if json:
-        out_json({"checkpoints": [_to_json(result) for result in results]})
-    elif not quiet:
-        for result in results:
-            _print_result(result)
-    code = _exit_code(results)
+                results = [verify_source(path, what, options, jobs=jobs, progress=progress)]
+        _print(results, form, quiet=quiet)
+        if summary is not None:
+            _append_results(summary, results)
+        code = _exit_code(results)
     if code:
         raise typer.Exit(code)
 
 
-def _status(result: "Verified | Unanswered") -> str:
-    """One word; "ok" only where something was checked and held."""
-    from zeroinit_cli.findings import Unanswered
-
-    if isinstance(result, Unanswered):
-        return "unanswered"
-    if result.findings:
-        return ", ".join(finding.outcome.value for finding in result.findings)
-    return "ok" if result.checked else "skipped"
+def _check_bare(options: object) -> None:
+    if options:
+        raise UsageError(
+            "the lock says how its checkpoints were made",
+            where="the options",
+            hint="--set and options that change bytes go with --source",
+        )
 
 
-def _print_result(result: "Verified | Unanswered") -> None:
-    from zeroinit_cli.findings import Unanswered
-
-    path = printable(str(result.path))
-    if isinstance(result, Unanswered):
-        out(f"{_status(result)}: {path}")
-        say(str(result.error))
-        return
-    said = f" ({', '.join(result.checked)})" if result.checked and not result.findings else ""
-    out(f"{_status(result)}: {path}{said}")
-    for finding in result.findings:
-        for line in finding.lines:
-            out(f"  {finding.outcome.value}: {printable(line)}")
+def _one_file(paths: list[Path] | None, modes: bool) -> Path:
+    if modes or paths is None or len(paths) != 1:
+        raise UsageError(
+            "--source takes one file or folder, and neither --ignore-missing nor --hash-only",
+            where="the options",
+        )
+    return paths[0]
 
 
-def _to_json(result: "Verified | Unanswered") -> dict[str, Any]:
-    from zeroinit_cli.findings import Unanswered
+@contextmanager
+def _told(form: Format, summary: Path | None) -> Iterator[None]:
+    """Whatever ends the command is told in its format, and in the summary, too."""
+    from zeroinit_cli.cli.reports import github
 
-    common = {"path": str(result.path), "status": _status(result)}
-    if isinstance(result, Unanswered):
-        return {**common, "error": str(result.error)}
-    findings = [
-        {"outcome": finding.outcome.value, "lines": list(finding.lines)}
-        for finding in result.findings
-    ]
-    return {**common, "checked": list(result.checked), "findings": findings}
+    try:
+        with github.annotated("zeroinit verify", form is Format.GITHUB):
+            yield
+    except ZeroinitError as error:
+        if summary is not None:
+            from zeroinit_cli.cli.reports import markdown
+
+            append(summary, markdown.no_answer(error))
+        raise
+
+
+def _print(results: "Sequence[Verified | Unanswered]", form: Format, *, quiet: bool) -> None:
+    from zeroinit_cli.cli.reports import verification
+
+    if form is Format.JSON:
+        out_json(verification.to_json(results))
+    elif form is Format.GITHUB:
+        verification.print_github(results, quiet=quiet)
+    elif not quiet:
+        verification.print_human(results)
+
+
+def _append_results(summary: Path, results: "Sequence[Verified | Unanswered]") -> None:
+    from zeroinit_cli.cli.reports import markdown
+
+    append(summary, markdown.summary(results))
 
 
 def _exit_code(results: "Sequence[Verified | Unanswered]") -> int:

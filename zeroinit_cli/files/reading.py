@@ -34,7 +34,7 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
 
     Raises:
         InputError: it cannot be read, or is a folder, pipe or device, which could block for ever
-            or never end.
+            or never end; or, at the end of the block, somebody has written to it meanwhile.
     """
     try:
         # O_NONBLOCK: opening a pipe must not wait for its writer. It means nothing to a file.
@@ -46,9 +46,18 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
             os.close(descriptor)
             raise InputError("not a regular file", where=str(path))
         with os.fdopen(descriptor, "rb", buffering=0) as file:
+            before = stamp_of(file)
             yield file, status.st_size
+            if stamp_of(file) != before:  # what was read of it may never have been the file
+                raise InputError("the file changed while it was read", where=str(path))
     except OSError as error:
         raise InputError("cannot read the file", where=str(path), found=reason_of(error)) from error
+
+
+def stamp_of(file: IO[bytes]) -> tuple[int, int, int, int]:
+    """What tells an open file from another of its name, and from itself after a change."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def size_of(path: Path) -> int:
@@ -67,9 +76,9 @@ def sha256_of(path: Path) -> tuple[str, int]:
     Raises:
         InputError: it cannot be read.
     """
-    sha256, size = hashlib.sha256(), 0
     buffer = memoryview(bytearray(_READ_BYTES))
     with opened(path) as (file, _):
+        sha256, size = hashlib.sha256(), 0
         while count := file.readinto(buffer):  # type: ignore[attr-defined]  # IO has it, typeshed not
             sha256.update(buffer[:count])
             size += count

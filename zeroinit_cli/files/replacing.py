@@ -2,7 +2,8 @@
 
 A file is written as a hidden sibling, flushed to disk, and renamed over the old one. While it is
 written a guard file beside it is locked; a lock dies with its process, so whoever finds a guard
-that can be locked knows that its sibling is litter, and clears both.
+that can be locked knows that its sibling is litter, and clears both. Files that belong together
+are written into a hidden folder first, the stage, and moved from there when all are whole.
 """
 
 import os
@@ -17,13 +18,14 @@ from filelock import FileLock, Timeout
 from zeroinit_cli.errors import OutputError, reason_of
 
 PART = ".zeroinit-part"
+STAGE = ".zeroinit-stage"
 GUARD = ".zeroinit-guard"
 _PATIENCE = 1.0  # seconds before a person is told what we wait for
 
 
 def is_reserved(path: Path) -> bool:
-    """Whether a name is that of a part or a guard, which whoever writes beside it would clear."""
-    return path.name.endswith((PART, GUARD))
+    """Whether a name is that of unfinished files, which whoever writes beside it would clear."""
+    return path.name.endswith((PART, STAGE, GUARD))
 
 
 def check_replaceable(path: Path) -> None:
@@ -59,9 +61,10 @@ def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None
     lock = FileLock(_sibling(path, GUARD))
     try:
         with reported_as_output(path):
+            path.parent.stat()  # filelock would make a folder that is missing
             _acquire(lock, path, waiting)
             _sweep(path.parent, except_for=Path(lock.lock_file))
-            _sibling(path, PART).unlink(missing_ok=True)
+            _clear(path.parent, f".{path.name}")
         yield
     finally:
         _drop(lock)
@@ -89,7 +92,32 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
+
+
+@contextmanager
+def staging(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, for files that are to be moved out of it; cleared at the end.
+
+    The caller holds `guarded(path)`.
+
+    Raises:
+        OutputError: it cannot be made or cleared, or the system refuses what the block does.
+    """
+    stage = _sibling(path, STAGE)
+    with reported_as_output(path):
+        try:
+            stage.mkdir()
+            yield stage
+        finally:
+            _clear_stage(stage)
+
+
+def move(source: Path, target: Path) -> None:
+    """Put a whole file, flushed to disk, in the place of another, whose mode it gets."""
+    with suppress(FileNotFoundError):
+        source.chmod(stat.S_IMODE(target.stat().st_mode))
+    source.replace(target)
 
 
 @contextmanager
@@ -112,6 +140,16 @@ def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
+
+
+def flush_folder(path: Path) -> None:
+    """Make renames durable, where folders can be opened."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _sibling(path: Path, suffix: str) -> Path:
@@ -155,7 +193,7 @@ def _sweep(folder: Path, *, except_for: Path) -> None:
     names = sorted(
         {
             entry.name.removesuffix(suffix)
-            for suffix in (GUARD, PART)
+            for suffix in (GUARD, PART, STAGE)
             for entry in folder.glob(f".*{suffix}")
         }
     )
@@ -166,8 +204,24 @@ def _sweep(folder: Path, *, except_for: Path) -> None:
         lock = FileLock(guard)
         with suppress(OSError, Timeout):  # another's, alive, or not ours to remove
             lock.acquire(timeout=0)
-            (folder / f"{name}{PART}").unlink(missing_ok=True)
+            _clear(folder, name)
         _drop(lock)
+
+
+def _clear(folder: Path, name: str) -> None:
+    (folder / f"{name}{PART}").unlink(missing_ok=True)
+    _clear_stage(folder / f"{name}{STAGE}")
+
+
+def _clear_stage(stage: Path) -> None:
+    """Remove a stage and the files in it; a folder in it is none of ours, and keeps both there."""
+    if stage.is_symlink() or not stage.is_dir():
+        stage.unlink(missing_ok=True)
+        return
+    for path in stage.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+    stage.rmdir()
 
 
 def _keep_mode(path: Path, descriptor: int) -> None:
@@ -175,13 +229,3 @@ def _keep_mode(path: Path, descriptor: int) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
         if hasattr(os, "fchmod"):  # not on Windows before 3.13, whose modes mean little
             os.fchmod(descriptor, mode)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable, where folders can be opened."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -3,22 +3,30 @@
 The file is written anew from its entries, so that the same entries give the same bytes in any
 order of runs. Version policy: a `version` other than ours is refused whole; within a version, an
 unknown key is refused, so that nothing is ignored that another release meant.
+
+What only reads locks needs none of the libraries that `lock.writing` imports.
 """
 
-from zeroinit_cli.lock.entries import LOCK_NAME, Lock, LockEntry, make_entry
+from zeroinit_cli.lock.entries import (
+    LOCK_NAME,
+    OWN_FOLDER,
+    Lock,
+    LockedShard,
+    LockEntry,
+    make_entry,
+)
 from zeroinit_cli.lock.locating import Locked, locked_checkpoints
 from zeroinit_cli.lock.reading import parse_lock, read_lock
-from zeroinit_cli.lock.writing import render_lock, update_lock
 
 __all__ = [
     "LOCK_NAME",
+    "OWN_FOLDER",
     "Lock",
     "LockEntry",
     "Locked",
+    "LockedShard",
     "locked_checkpoints",
     "make_entry",
     "parse_lock",
     "read_lock",
-    "render_lock",
-    "update_lock",
 ]

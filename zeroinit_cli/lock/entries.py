@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -18,12 +18,18 @@ from pydantic import (
 )
 
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.options import Options
+from zeroinit_cli.files.naming import file_names, sums_sha256
+from zeroinit_cli.options import SHARD_SIZE, Options
 from zeroinit_cli.plans import SCHEME
 from zeroinit_cli.source import Scalar, Source, Value, check_value, is_spec_path, parse_source
 
 LOCK_NAME = "zeroinit.lock"
+OPENING = b"# Written by zeroinit"
+"""What the first line of every lock begins with, in this version and in later ones."""
 VERSION = 1
+OWN_FOLDER = "./"
+"""The path of a sharded checkpoint that lies in the lock's own folder."""
+_LEAST_FILES = 3  # two shards and their index
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -44,6 +50,17 @@ def plain_path(text: str) -> str:
         or not text.isprintable()
     ):
         raise ValueError("must be a plain relative path that stays within the lock's folder")
+    return text
+
+
+def entry_path(text: str) -> str:
+    """The path of an entry: a file's, or a folder's with a slash at its end, `./` for the lock's.
+
+    Raises:
+        ValueError: it could lead out of the lock's folder, or has more than one form.
+    """
+    if text != OWN_FOLDER:
+        plain_path(text.removesuffix("/"))
     return text
 
 
@@ -74,6 +91,7 @@ def _argument(value: object) -> Any:
 
 
 RelativePath = Annotated[StrictStr, AfterValidator(plain_path)]
+EntryPath = Annotated[StrictStr, AfterValidator(entry_path)]
 Digest = Annotated[StrictStr, AfterValidator(_digest)]
 PlanDigest = Annotated[StrictStr, AfterValidator(_plan_digest)]
 Size = Annotated[StrictInt, Field(ge=0, lt=2**63)]
@@ -89,6 +107,7 @@ class LockedOptions(_Strict):
 
     dtype: StrictStr
     expansion: StrictStr
+    max_shard_size: StrictStr | None = Field(default=None, alias=SHARD_SIZE)
     overrides: tuple[StrictStr, ...] = ()
     residual: StrictStr
     scale: StrictStr
@@ -103,9 +122,12 @@ class LockedShard(_Strict):
 
 
 class LockEntry(_Strict):
-    """One checkpoint: where it is, what it was made from, and its digests."""
+    """One checkpoint: where it is, what it was made from, and its digests.
 
-    path: RelativePath
+    Of a sharded one `sha256` is that of the list of its files' digests, as `sha256sum` prints it.
+    """
+
+    path: EntryPath
     source: StrictStr
     spec_sha256: Digest | None = Field(default=None, alias="spec-sha256")
     arguments: dict[StrictStr, Argument] = {}
@@ -122,8 +144,7 @@ class LockEntry(_Strict):
     def _check(self) -> Self:
         if self.scheme != SCHEME:
             raise ValueError(f"scheme {self.scheme!r} is not {SCHEME!r}, which this zeroinit makes")
-        if self.shard:
-            raise ValueError("sharded checkpoints are not known to this zeroinit")
+        self._check_shards()
         if is_spec_path(self.source) != (self.spec_sha256 is not None):
             raise ValueError("a spec has a spec-sha256, a model's name has none")
         try:
@@ -136,6 +157,40 @@ class LockEntry(_Strict):
             found = f" ({error.found})" if error.found else ""
             raise ValueError(f"{error.problem}{found} in {error.where}") from error
         return self
+
+    def _check_shards(self) -> None:
+        """The files of a sharded checkpoint are those of its folder, and add up to it."""
+        if self.path.endswith("/") != bool(self.shard):
+            raise ValueError("a folder has shards, and a file has none")
+        if not self.shard:
+            return
+        if self.options.max_shard_size is None:
+            raise ValueError(f"shards are of a {SHARD_SIZE}, which is not among the options")
+        names = file_names(max(len(self.shard), _LEAST_FILES) - 1)
+        if [shard.path for shard in self.shard] != [f"{self.prefix}{name}" for name in names]:
+            raise ValueError(f"the shards must be {names[0]} to {names[-2]} and {names[-1]}")
+        digests = ((name, shard.sha256) for name, shard in zip(names, self.shard, strict=True))
+        if sums_sha256(digests) != self.sha256:
+            raise ValueError("sha256 is not that of the shards' list")
+        if sum(shard.size for shard in self.shard) != self.size:
+            raise ValueError("size is not the sum of the shards' sizes")
+
+    @property
+    def prefix(self) -> str:
+        """What leads from the lock's folder to that of a sharded checkpoint's files."""
+        return "" if self.path == OWN_FOLDER else self.path
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of all that the checkpoint consists of."""
+        return tuple(shard.path for shard in self.shard) or (self.path,)
+
+    def named_shards(self) -> tuple[LockedShard, ...]:
+        """The files of a sharded checkpoint by their names in its folder."""
+        return tuple(
+            shard.model_copy(update={"path": shard.path.removeprefix(self.prefix)})
+            for shard in self.shard
+        )
 
     def read_source(self, folder: Path | None = None) -> Source:
         """The source and its arguments, as `generate` was given them; a spec is read anew.
@@ -160,7 +215,7 @@ class LockEntry(_Strict):
 
     def read_options(self) -> Options:
         """The options, as `generate` was given them."""
-        words = self.options.model_dump(exclude={"overrides"})
+        words = self.options.model_dump(exclude={"overrides"}, by_alias=True)
         return Options.from_words(words, overrides=self.options.overrides)
 
 
@@ -172,7 +227,7 @@ class Lock(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        counts = Counter(entry.path for entry in self.checkpoint)
+        counts = Counter(path for entry in self.checkpoint for path in {entry.path, *entry.files})
         twice = sorted(path for path, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"{twice[0]!r} is locked twice")
@@ -190,6 +245,7 @@ def make_entry(
     tensors: int,
     built_with: Mapping[str, str],
     folder: Path | None = None,
+    shards: Sequence[LockedShard] = (),
 ) -> LockEntry:
     """The entry of a checkpoint that was just written, for the lock of a folder."""
     return LockEntry(
@@ -207,6 +263,7 @@ def make_entry(
         size=size,
         tensors=tensors,
         built_with=dict(built_with),
+        shard=tuple(shards),
     )
 
 

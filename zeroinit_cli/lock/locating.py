@@ -8,9 +8,8 @@ from pathlib import Path
 
 from zeroinit_cli.errors import InputError, LockError, pasted
 from zeroinit_cli.files.reading import is_there, opened, read_exactly
-from zeroinit_cli.lock.entries import LOCK_NAME, LockEntry
-from zeroinit_cli.lock.reading import read_lock
-from zeroinit_cli.lock.writing import OPENING
+from zeroinit_cli.lock.entries import LOCK_NAME, OPENING, LockEntry
+from zeroinit_cli.lock.reading import read_entries
 
 _SUFFIX = Path(LOCK_NAME).suffix
 _MOST_FOLDERS = 1000  # to look into for locks, so that a hint never takes minutes
@@ -24,14 +23,16 @@ class Locked:
     Attributes:
         lock: the lock's path.
         entry: what it says.
+        line: where in the lock the entry begins; None if it has no line of its own.
     """
 
     lock: Path
     entry: LockEntry
+    line: int | None = None
 
     @property
     def path(self) -> Path:
-        """Where the file is, or should be."""
+        """Where the file is, or should be; of a sharded checkpoint, its folder."""
         return self.lock.parent / self.entry.path
 
     def check_place(self) -> None:
@@ -41,37 +42,45 @@ class Locked:
             LockError: it does.
         """
         # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
-        folder, path = os.path.realpath(self.lock.parent), os.path.realpath(self.path)
-        if not Path(path).is_relative_to(folder):
-            raise LockError(
-                "a checkpoint's path leaves the lock's folder",
-                where=str(self.lock),
-                expected=f"a file within {folder}",
-                found=f"{self.entry.path}, which is {path}",
-            )
+        folder = os.path.realpath(self.lock.parent)
+        for file in self.entry.files:
+            path = os.path.realpath(self.lock.parent / file)
+            if not Path(path).is_relative_to(folder):
+                raise LockError(
+                    "a checkpoint's path leaves the lock's folder",
+                    where=str(self.lock),
+                    expected=f"a file within {folder}",
+                    found=f"{file}, which is {path}",
+                )
 
 
 def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
     """What `verify` is asked to check: every entry of the lock here, of a folder's, or of files.
 
+    A checkpoint that is asked for twice, as by its lock and by itself, is checked once.
+
     Raises:
         LockError: there is no lock, no entry for a file, or a lock that cannot be trusted.
         InputError: a lock cannot be read.
     """
-    return [locked for path in paths or [Path()] for locked in _meant_by(path)]
+    found = (locked for path in paths or [Path()] for locked in _meant_by(path))
+    once: dict[tuple[str, str], Locked] = {}
+    for locked in found:
+        once.setdefault((os.path.realpath(locked.lock), locked.entry.path), locked)
+    return list(once.values())
 
 
 def _meant_by(path: Path) -> list[Locked]:
-    if path.is_dir():
-        return _all_of(_lock_in(path))
+    if is_there(path) and path.is_dir():
+        return _recorded_beside(path) or _all_of(_lock_in(path))
     if path.name == LOCK_NAME:
         return _all_of(_lock_in(path.parent))
     if path.suffix == _SUFFIX or _starts_as_lock(path):
         return _all_of(path)
     lock = _lock_in(path.parent)
-    for entry in read_lock(lock).checkpoint:
-        if entry.path == path.name:
-            return [Locked(lock=lock, entry=entry)]
+    for entry, line in read_entries(lock):
+        if path.name in (entry.path, *entry.files):
+            return [Locked(lock=lock, entry=entry, line=line)]
     raise LockError(
         f"no entry for {path.name!r}",
         where=str(lock),
@@ -79,11 +88,23 @@ def _meant_by(path: Path) -> list[Locked]:
     )
 
 
+def _recorded_beside(folder: Path) -> list[Locked]:
+    """The sharded checkpoint that a folder without a lock of its own is, by the lock beside it."""
+    name, lock = folder.name, folder.parent / LOCK_NAME
+    if not name or is_there(folder / LOCK_NAME) or not is_there(lock):
+        return []
+    return [
+        Locked(lock=lock, entry=entry, line=line)
+        for entry, line in read_entries(lock)
+        if entry.path == f"{name}/"
+    ]
+
+
 def _all_of(lock: Path) -> list[Locked]:
-    entries = read_lock(lock).checkpoint
+    entries = read_entries(lock)
     if not entries:
         raise LockError("no checkpoint is locked", where=str(lock))
-    return [Locked(lock=lock, entry=entry) for entry in entries]
+    return [Locked(lock=lock, entry=entry, line=line) for entry, line in entries]
 
 
 def _starts_as_lock(path: Path) -> bool:

@@ -1,15 +1,15 @@
 """Read a lock that anybody may have written: every field validated, every fault named."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from zeroinit_cli.errors import LockError, printable, shown
+from zeroinit_cli.errors import LockError, printable, reason_of_unreadable, shown
 from zeroinit_cli.files.reading import opened, read_exactly
-from zeroinit_cli.lock.entries import VERSION, Lock
-from zeroinit_cli.lock.toml import parse_toml
+from zeroinit_cli.lock.entries import VERSION, Lock, LockEntry
+from zeroinit_cli.lock.toml import parse_toml, table_lines
 
 MOST_LOCK_BYTES = 1_000_000
 """A lock larger than this is no lock: some 1,500 checkpoints."""
@@ -31,11 +31,30 @@ def read_lock(path: Path) -> Lock:
         InputError: the file cannot be read.
         LockError: it is no lock, or one that this version does not know.
     """
+    return parse_lock(_lock_bytes(path), str(path))
+
+
+def read_entries(path: Path) -> list[tuple[LockEntry, int | None]]:
+    """The entries of a lock from disk, each with the line that it begins on, if it has one.
+
+    Raises:
+        InputError: the file cannot be read.
+        LockError: it is no lock, or one that this version does not know.
+    """
+    data = _lock_bytes(path)
+    entries = parse_lock(data, str(path)).checkpoint
+    lines: Sequence[int | None] = table_lines(data, "checkpoint")
+    if len(lines) != len(entries):  # somebody has written the entries inline
+        lines = [None] * len(entries)
+    return list(zip(entries, lines, strict=True))
+
+
+def _lock_bytes(path: Path) -> bytes:
     with opened(path) as (file, size):
         check_size(size, str(path))
         data = bytearray(size)
         del data[read_exactly(file, memoryview(data)) :]
-    return parse_lock(bytes(data), str(path))
+    return bytes(data)
 
 
 def check_size(size: int, where: str, hint: str = MEND) -> None:
@@ -82,7 +101,9 @@ def _unparsed(data: bytes, where: str, error: ValueError) -> LockError:
                 hint="keep the entries of both sides and remove the marks; of two for the same "
                 "path keep one; then run zeroinit verify",
             )
-    return LockError("not a TOML file", where=where, found=_cut(str(error)), hint=MEND)
+    return LockError(
+        "not a TOML file", where=where, found=_cut(reason_of_unreadable(error)), hint=MEND
+    )
 
 
 def _check_version(table: Mapping[str, Any], where: str) -> None:

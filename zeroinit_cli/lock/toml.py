@@ -36,7 +36,7 @@ def parse_toml(data: bytes) -> dict[str, Any]:
         ValueError: it is no TOML, or nested more deeply than anything that is meant to be read;
             the message is one line.
     """
-    text = data.decode("utf-8-sig")  # some editors begin every file with this mark
+    text = _text(data)
     pieces = _PIECES.finditer(_OPAQUE.sub("s", text))
     if any(piece[0].count(".") >= MOST_PARTS for piece in pieces):
         raise ValueError(f"a key of more than {MOST_PARTS} parts")
@@ -47,6 +47,41 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     if _count(document) > MOST_VALUES:
         raise ValueError("more values than a lock can hold")
     return document
+
+
+def table_lines(data: bytes, name: str) -> tuple[int, ...]:
+    """Where each `[[name]]` stands in a document that was parsed: its line, counted from 1.
+
+    Tables that are written inline have no header of their own, and none is returned for them.
+    """
+    text = _text(data)
+    pairs = zip(_lines(text), _lines(_without_opaque(text)), strict=True)
+    return tuple(
+        number
+        for number, (line, bare) in enumerate(pairs, 1)
+        if bare.lstrip(" \t").startswith("[[") and _parsed(line) == {name: [{}]}
+    )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8-sig")  # some editors begin every file with this mark
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n")  # as TOML counts them; str.splitlines knows more ends than it does
+
+
+def _without_opaque(text: str) -> str:
+    """The same lines without what strings and comments hold."""
+    return _OPAQUE.sub(lambda found: "s" + "\n" * found[0].count("\n"), text)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line by itself, however its key is quoted and whatever comment ends it."""
+    try:
+        return tomllib.loads(line.removesuffix("\r"))
+    except tomllib.TOMLDecodeError:
+        return None
 
 
 def _count(document: dict[str, Any]) -> int:

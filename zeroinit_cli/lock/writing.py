@@ -7,13 +7,12 @@ from typing import Any
 import tomlkit
 
 from zeroinit_cli.files.replacing import guarded, replacing, write_all
-from zeroinit_cli.lock.entries import VERSION, LockEntry
+from zeroinit_cli.lock.entries import VERSION, LockedShard, LockEntry
 from zeroinit_cli.lock.reading import check_size, read_lock
+from zeroinit_cli.options import SHARD_SIZE
 
 _HEADER = "Written by zeroinit; check with: zeroinit verify"
 _FULL = "record it in another lock with --lock, or remove entries from this one"
-OPENING = b"# Written by zeroinit"
-"""What the first line of every lock begins with, in this version and in later ones."""
 
 
 def render_lock(entries: Iterable[LockEntry]) -> str:
@@ -33,10 +32,24 @@ def _render_entry(entry: LockEntry) -> Any:
     fields = entry.model_dump(by_alias=True, exclude={"shard"})
     if not entry.options.overrides:
         del fields["options"]["overrides"]
+    if entry.options.max_shard_size is None:
+        del fields["options"][SHARD_SIZE]
     for key, value in fields.items():
         if (key == "arguments" and not value) or value is None:
             continue
         table.add(key, _inline(value) if isinstance(value, dict) else value)
+    if entry.shard:
+        shards = tomlkit.aot()
+        for shard in entry.shard:
+            shards.append(_render_shard(shard))
+        table.add("shard", shards)
+    return table
+
+
+def _render_shard(shard: LockedShard) -> Any:
+    table = tomlkit.table()
+    for key, value in shard.model_dump().items():
+        table.add(key, value)
     return table
 
 
@@ -48,11 +61,21 @@ def _inline(values: Mapping[str, Any]) -> Any:
 
 
 def update_lock(
-    path: Path, entry: LockEntry, waiting: Callable[[str], None] = lambda message: None
+    path: Path,
+    entry: LockEntry,
+    waiting: Callable[[str], None] = lambda message: None,
+    *,
+    instead_of: Iterable[str] = (),
 ) -> None:
     """Put one entry into a lock, in place of the one with its path; the others stay.
 
     The lock is read again under the guard, so that two runs at once lose neither entry.
+
+    Args:
+        path: of the lock.
+        entry: what is recorded.
+        waiting: told when another process holds the lock for a while.
+        instead_of: paths of further entries that it takes the place of.
 
     Raises:
         LockError: what is there is no lock.
@@ -60,9 +83,25 @@ def update_lock(
         OutputError: it cannot be written.
     """
     with guarded(path, waiting=waiting):
-        entries = read_lock(path).checkpoint if path.exists() else ()
-        kept = [other for other in entries if other.path != entry.path]
-        data = render_lock([*kept, entry]).encode()
-        check_size(len(data), str(path), _FULL)
+        data = _with_entry(path, entry, instead_of)
         with replacing(path) as file:
             write_all(file, data)
+
+
+def check_room(path: Path, entry: LockEntry, instead_of: Iterable[str] = ()) -> None:
+    """Refuse an entry that the lock would be too large with, before the work for it is done.
+
+    Raises:
+        LockError: it would be, or what is there is no lock.
+        InputError: it cannot be read.
+    """
+    _with_entry(path, entry, instead_of)
+
+
+def _with_entry(path: Path, entry: LockEntry, instead_of: Iterable[str]) -> bytes:
+    gone = {entry.path, *instead_of}
+    entries = read_lock(path).checkpoint if path.exists() else ()
+    kept = [other for other in entries if other.path not in gone]
+    data = render_lock([*kept, entry]).encode()
+    check_size(len(data), str(path), _FULL)
+    return data

@@ -1,0 +1,62 @@
+"""A plan made by hand, of any size, without a model: write, verify and hash its file.
+
+python -m benchmarks.children.made mixed BYTES PATH
+python -m benchmarks.children.made embedding DTYPE PATH
+
+`mixed` is what a large model is made of, every byte of it written: expansions, identities and
+their partial forms, no whole tensor of zeros. `embedding` is one table of 256,000 x 8,192.
+"""
+
+import json
+import sys
+from itertools import cycle
+from pathlib import Path
+
+from benchmarks.children.ours import measure_plan
+from benchmarks.children.timing import Figures
+from zeroinit_cli.dtypes import BY_NAME, F32, DType
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans import Plan, PlannedTensor, TensorInfo
+from zeroinit_cli.rules import algorithm_1
+
+_WIDTH = 4096
+
+
+def mixed(nbytes: int) -> Plan:
+    """Matrices of at most 256 MB of float32, `nbytes` in all but for a last part of a row."""
+    heights = cycle((16_384, 4_096, 2_048))  # an expansion, an identity, a partial identity
+    width = min(_WIDTH, max(64, nbytes // _WIDTH))
+    rows_left = nbytes // (F32.itemsize * width)
+    tensors: list[PlannedTensor] = []
+    while rows_left:
+        rows = min(next(heights), rows_left)
+        rows_left -= rows
+        tensors.append(_tensor(f"{len(tensors):06}", (rows, width), F32))
+    return Plan(tensors=tuple(tensors))
+
+
+def table(dtype: DType) -> Plan:
+    """One embedding of 256,000 rows of 8,192."""
+    return Plan(tensors=(_tensor("embedding.weight", (256_000, 8_192), dtype),))
+
+
+def _tensor(name: str, shape: tuple[int, int], dtype: DType) -> PlannedTensor:
+    return PlannedTensor(
+        info=TensorInfo(name=name, shape=shape, dtype=dtype),
+        rule=algorithm_1(*shape, Options()),
+        reason="made by hand",
+        module_type="Linear",
+    )
+
+
+def main() -> None:
+    """What the command line asks for."""
+    kind, what, path = sys.argv[1:]
+    plan = mixed(int(what)) if kind == "mixed" else table(BY_NAME[what])
+    figures: Figures = {}
+    sha256 = measure_plan(figures, plan, Path(path))
+    print(json.dumps((figures, sha256)))
+
+
+if __name__ == "__main__":
+    main()

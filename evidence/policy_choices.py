@@ -1,0 +1,295 @@
+"""The policy's own choices, each against what it was chosen over.
+
+The rules of `zeroinit plan` that the paper does not settle: how patches, positions, groups, the end
+of a residual branch, attention and the head begin. Each alternative differs from ZerO's default in
+that one thing, and has a learning rate of its own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from evidence.comparing import tuned_runs
+from evidence.data import Data, digits, text
+from evidence.experiment import (
+    Cells,
+    Effort,
+    Experiment,
+    Json,
+    Row,
+    Verdict,
+    deviation,
+    mean,
+    spread,
+)
+from evidence.figures import dots, panels
+from evidence.nets import GPT, Separable, ViT, image_net
+from evidence.starting import Build, start, zero_with
+from evidence.training import Recipe, largest_gradient
+
+_SGD = Recipe(weight_decay=5e-4, steps=100, batch=50)
+_ADAM = Recipe(optimizer="adamw", weight_decay=0.01, warmup=10, steps=120, batch=50)
+_TEXT = Recipe(optimizer="adamw", weight_decay=0.01, warmup=10, steps=100, batch=16)
+_CONTEXT = 32
+_SEEDS = 3
+_UNITS = {"test_error": "test error, %", "test_loss": "test loss, nats a byte"}
+Make = Callable[[Build, int], nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Net:
+    """A net, how it is trained, and the ways to start it; `default` is the policy's."""
+
+    build: Build
+    ways: Mapping[str, Make]
+    recipe: Recipe = _ADAM
+    rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
+    data: Callable[[], Data] = digits
+    measure: str = "test_error"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Choice:
+    """One rule of the policy. `ways`: of the net's, the policy's first, and what each is called."""
+
+    title: str
+    claim: str
+    net: str
+    ways: Mapping[str, str]
+
+
+def _zero(*overrides: str, **options: str) -> Make:
+    def make(build: Build, seed: int) -> nn.Module:
+        return zero_with(build, *overrides, **options)
+
+    return make
+
+
+def _named(name: str) -> Make:
+    def make(build: Build, seed: int) -> nn.Module:
+        return start(build, name, seed)
+
+    return make
+
+
+def _one_block(build: Build, seed: int) -> nn.Module:
+    """Depthwise kernels read as one (c_out, 1) block: a column of a Hadamard matrix, all alike."""
+    model = zero_with(build)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                module.weight.mul_(2.0 ** (-(module.out_channels - 1).bit_length() / 2))
+    return model
+
+
+def _attention_like_others(build: Build, seed: int) -> nn.Module:
+    """Query, key and value all the identity; the output projection, which ends the branch, 0."""
+    model = zero_with(build)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("qkv.weight"):
+                weight.copy_(torch.eye(weight.shape[1]).repeat(3, 1))
+            elif name.endswith("proj.weight"):
+                weight.zero_()
+    return model
+
+
+_NETS: Mapping[str, _Net] = MappingProxyType(
+    {
+        "vit": _Net(
+            build=ViT,
+            ways={
+                "default": _zero(),
+                "centre-tap": _zero("stem.weight=algorithm-2"),
+                "positions-unmirrored": _zero("positions.weight=algorithm-1"),
+                "positions-zero": _zero("positions.weight=zeros"),
+                "attention-like-others": _attention_like_others,
+            },
+        ),
+        "vit-patch-4": _Net(
+            build=partial(ViT, patch=4),
+            ways={"default": _zero(), "centre-tap": _zero("stem.weight=algorithm-2")},
+        ),
+        "gpt": _Net(
+            build=partial(GPT, context=_CONTEXT),
+            ways={
+                "default": _zero(),
+                "positions-unmirrored": _zero("positions.weight=algorithm-1"),
+                "positions-zero": _zero("positions.weight=zeros"),
+                "head-zero": _zero("head.weight=zeros"),
+            },
+            recipe=_TEXT,
+            data=partial(text, _CONTEXT),
+            measure="test_loss",
+        ),
+        "separable": _Net(
+            build=Separable,
+            ways={"default": _zero(), "one-block": _one_block},
+            recipe=_SGD,
+            rates=(0.01, 0.03, 0.1),
+        ),
+        "resnet20": _Net(
+            build=image_net("resnet20"),
+            ways={
+                "default": _zero(),
+                "layer": _zero(residual="layer"),
+                "none": _zero(residual="none"),
+                "kaiming": _named("kaiming"),
+            },
+            recipe=_SGD,
+            rates=(0.03, 0.1, 0.3),
+        ),
+    }
+)
+_PATCH = {"default": "flattened patch", "centre-tap": "centre tap"}
+_POSITIONS = {
+    "default": "mirrored",
+    "positions-unmirrored": "unmirrored",
+    "positions-zero": "zeros",
+}
+_CHOICES = (
+    _Choice(
+        title="ViT's stem, patches of 2 x 2",
+        claim="a patch convolution by Algorithm 1 on the flattened patch",
+        net="vit",
+        ways=_PATCH,
+    ),
+    _Choice(
+        title="ViT's stem, patches of 4 x 4",
+        claim="the same with larger patches",
+        net="vit-patch-4",
+        ways=_PATCH,
+    ),
+    _Choice(
+        title="ViT's positions",
+        claim="a position table by the mirrored partial identity",
+        net="vit",
+        ways=_POSITIONS,
+    ),
+    _Choice(
+        title="GPT's positions",
+        claim="the same in a small GPT",
+        net="gpt",
+        ways=_POSITIONS,
+    ),
+    _Choice(
+        title="depthwise, without norm",
+        claim="Algorithm 2 inside each group, so that depthwise is a Dirac",
+        net="separable",
+        ways={"default": "inside groups", "one-block": "one block"},
+    ),
+    _Choice(
+        title="ResNet-20's branch ends",
+        claim="a norm that ends a branch gets scale 0, the layer before keeps its rule",
+        net="resnet20",
+        ways={"default": "end", "layer": "layer", "none": "none", "kaiming": "Kaiming"},
+    ),
+    _Choice(
+        title="ViT's attention",
+        claim="W_Q = I, W_K = W_V = 0",
+        net="vit",
+        ways={"default": "Q = I, K = V = 0", "attention-like-others": "all I, output 0"},
+    ),
+    _Choice(
+        title="GPT's head",
+        claim="the head by Algorithm 1, not 0",
+        net="gpt",
+        ways={"default": "Algorithm 1", "head-zero": "zeros"},
+    ),
+)
+
+
+def cells(effort: Effort) -> Mapping[str, Callable[[], Json]]:
+    """One of each net and way; a way that several choices compare is measured once."""
+    return {
+        f"{name}/{way}": partial(_measure, net, way, effort)
+        for name, net in _NETS.items()
+        for way in net.ways
+    }
+
+
+def _measure(net: _Net, way: str, effort: Effort) -> Json:
+    recipe = replace(net.recipe, steps=effort.steps(net.recipe.steps))
+    make, data = partial(net.ways[way], net.build), net.data()
+    return {
+        "largest_gradient": largest_gradient(make(0), data, recipe.batch),
+        **tuned_runs(make, data, recipe, net.rates, effort.fewer(_SEEDS)),
+    }
+
+
+def figure(results: Cells) -> Figure:
+    """A panel for each choice, the policy's way first and in blue."""
+    title = "The policy's choices: its own way first (blue), then what it was chosen over"
+    drawn, axes = panels(2, 4, title, width=12)
+    for panel, choice in zip(axes, _CHOICES, strict=True):
+        _draw(panel, choice, results)
+    return drawn
+
+
+def _draw(panel: Json, choice: _Choice, results: Cells) -> None:
+    measure = _NETS[choice.net].measure
+    labels = []
+    for at, (way, name) in enumerate(choice.ways.items()):
+        result = results[f"{choice.net}/{way}"]
+        dots(panel, at, result[measure], "#0072b2" if at == 0 else "#d55e00")
+        labels.append(f"{_broken(name)}\nlr {result['rate']:g}")
+    panel.set_xticks(range(len(labels)), labels, fontsize=7)
+    panel.set_xlim(-0.6, len(labels) - 0.4)
+    panel.grid(visible=False, axis="x")
+    panel.set_ylabel(_UNITS[measure])
+    panel.set_ylim(bottom=0 if measure == "test_error" else None)
+    panel.set_title(choice.title, fontsize=9)
+
+
+def _broken(name: str) -> str:
+    for word in (", ", "flattened ", "centre "):
+        name = name.replace(word, f"{word.rstrip()}\n")
+    return name
+
+
+def rows(results: Cells, effort: Effort) -> Sequence[Row]:
+    """One for each choice."""
+    return [_row(choice, results, effort) for choice in _CHOICES]
+
+
+def _row(choice: _Choice, results: Cells, effort: Effort) -> Row:
+    net = _NETS[choice.net]
+    found = {name: results[f"{choice.net}/{way}"] for way, name in choice.ways.items()}
+    values = {name: each[net.measure] for name, each in found.items()}
+    digits_shown = 2 if net.measure == "test_error" else 3
+    words = ", ".join(f"{name} {spread(each, digits_shown)}" for name, each in values.items())
+    gradients = ""
+    if choice.net == "resnet20":
+        sizes = (f"{name} {each['largest_gradient']:.2g}" for name, each in found.items())
+        gradients = f"; largest gradient at step 0: {', '.join(sizes)}"
+    return Row(
+        claim=f"{choice.title}: {choice.claim}",
+        run=f"{net.data().name}, {effort.steps(net.recipe.steps)} steps, "
+        f"{len(next(iter(values.values())))} seeds, rate tuned for each",
+        result=f"{_UNITS[net.measure]}: {words}{gradients}",
+        verdict=_verdict(list(values.values())),
+    )
+
+
+def _verdict(values: Sequence[Sequence[float]]) -> Verdict:
+    """Holds where the policy's way is best; partly where none is better by a deviation."""
+    own, others = values[0], values[1:]
+    if all(mean(own) < mean(each) for each in others):
+        return "holds"
+    best = min(others, key=mean)
+    level = mean(own) <= mean(best) + max(deviation(own), deviation(best))
+    return "holds partly" if level else "does not hold"
+
+
+experiment = Experiment(
+    name="policy_choices",
+    title="The policy's own choices",
+    cells=cells,
+    figure=figure,
+    rows=rows,
+)

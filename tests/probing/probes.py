@@ -1,0 +1,85 @@
+"""Probes by hand, for what is said of them."""
+
+from typing import Any
+
+from zeroinit_cli.plans import Caution
+from zeroinit_cli.probing.reports import Conditions, Layer, Probe, Run, Rung
+
+CAUTION = Caution(kind="batch-norm-chain", text="channels cancel", hint="--expansion paley")
+
+
+def layer(name: str, **values: Any) -> Layer:
+    defaults: dict[str, Any] = {"kind": "Conv2d", "activation": 1.0, "gradient": 2.0, "moved": 0.01}
+    units = {"units": 8, "distinct": 8, "distinct_after": 8, "rank": 6, "most_rank": 8}
+    return Layer(name=name, **{**defaults, **units, **values})
+
+
+def norm(name: str, flat: int = 0, **values: Any) -> Layer:
+    return Layer(
+        name=name,
+        kind="BatchNorm2d",
+        channels=16,
+        flat=flat,
+        **{"activation": 1.0, "gradient": 0.5, **values},
+    )
+
+
+def run(
+    *layers: Layer, losses: tuple[float | None, ...] = (2.3, 2.2, 2.1, 2.0), **more: Any
+) -> Run:
+    return Run(losses=losses, layers=layers, **{"not_finite": None, "never": (), **more})
+
+
+OWN = run(layer("conv"), norm("norm"))
+
+
+def probe(start: Run = OWN, own: Run = OWN, **more: Any) -> Probe:
+    conditions = Conditions(
+        source="torchvision:net",
+        start="ZerO: expansion sylvester",
+        plan="sha256:00",
+        inputs={"": "float32 8 x 3 x 96 x 96"},
+        given=False,
+        steps=3,
+        learning_rate=0.01,
+        seeds=(0, 1, 2),
+        device="cpu",
+        versions={"torch": "2.13.0", "torchvision": "0.28.0"},
+        parameters=1234,
+    )
+    return Probe(conditions=conditions, run=start, torch=own, **more)
+
+
+EXPLODES = probe(
+    run(layer("conv", gradient=3.5e7, distinct=2), norm("norm", 14)), cautions=(CAUTION,)
+)
+FAST = probe(
+    run(
+        layer("conv"),
+        norm("norm"),
+        losses=(6.91, 7.53, 21.6, None),
+        not_finite="the loss, after 3 steps",
+    ),
+    rungs=(Rung(learning_rate=0.001, losses=(6.91, 5.0, 4.0, 3.0), not_finite=None),),
+)
+HOPELESS = probe(
+    run(layer("conv"), norm("norm"), losses=(6.91, 60.0, None, None), not_finite="x"),
+    rungs=(
+        Rung(learning_rate=0.001, losses=(6.91, 7.0, 8.0, 9.0), not_finite=None),
+        Rung(learning_rate=0.0001, losses=(6.91, 6.95, 6.96, 6.97), not_finite=None),
+    ),
+)
+EQUAL = probe(run(layer("conv", distinct=1, distinct_after=2), norm("norm")))
+SILENT = probe(run(layer("conv"), norm("norm"), never=("a.weight", "b.bias")))
+INFINITE = probe(
+    run(
+        layer("conv", activation=None, gradient=0.0),
+        norm("norm"),
+        losses=(None,) * 4,
+        not_finite="the output of conv, before the first step",
+    ),
+    rungs=(
+        Rung(learning_rate=0.001, losses=(None,) * 4, not_finite="x"),
+        Rung(learning_rate=0.0001, losses=(None,) * 4, not_finite="x"),
+    ),
+)

@@ -1,0 +1,168 @@
+"""Arrays of strangers: read whole, or refused in words, and never executed."""
+
+import io
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zeroinit_cli.errors import InputError
+from zeroinit_cli.probing.arrays import MOST_BYTES, read_array
+
+
+def saved(folder: Path, array: Any) -> Path:
+    path = folder / "x.npy"
+    np.save(path, array)
+    return path
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float16", "float32", "float64", ">f4", "int8", "uint16", "int64"]
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_numbers_are_those_that_numpy_reads(tmp_path: Path, dtype: str, order: Any) -> None:
+    array = np.asarray(np.arange(24).reshape(2, 3, 4), dtype, order=order)
+    path = saved(tmp_path, array)
+    found = read_array(path)
+    expected = np.load(path, allow_pickle=False)
+    assert found.dtype == (np.float32 if array.dtype.kind == "f" else np.int64)
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, expected)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_array(path)
+    return str(caught.value)
+
+
+class Trap:
+    """Tells whoever unpickles it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path("sprung").write_text, ("x",))
+
+
+def test_a_pickle_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "x.npy"
+    np.save(path, np.array([[Trap()]], dtype=object), allow_pickle=True)
+    assert refused(path) == (
+        f"error: an array that cannot be fed in {path}\n"
+        "  expected: integers, or floats of at most 64 bits\n"
+        "  found: '|O'"
+    )
+    path.write_bytes(pickle.dumps(Trap()))
+    assert refused(path).startswith(f"error: not an array of numpy in {path}\n")
+    assert not Path("sprung").exists()
+
+
+def with_header(text: str, data: bytes = b"") -> bytes:
+    header = text.encode("latin1") + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+HOSTILE = {
+    "a claim of terabytes": (
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }",
+        "  expected: at most 1,073,741,824 bytes\n  found: 1,000,000,000,000 elements",
+    ),
+    "a shape beyond 64 bits": (
+        f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**40}, {2**40}), }}",
+        f"  expected: at most 1,073,741,824 bytes\n  found: {2**80:,} elements",
+    ),
+    "an empty batch": (
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }",
+        "  expected: a batch of samples: 2 to 8 dimensions, none empty\n  found: [0, 3]",
+    ),
+    "a vector": (
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }",
+        "  expected: a batch of samples: 2 to 8 dimensions, none empty\n  found: [3]",
+    ),
+    "a scalar": (
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (), }",
+        "  expected: a batch of samples: 2 to 8 dimensions, none empty\n  found: []",
+    ),
+    "complex numbers": (
+        "{'descr': '<c8', 'fortran_order': False, 'shape': (2, 3), }",
+        "  expected: integers, or floats of at most 64 bits\n  found: '<c8'",
+    ),
+    "less than it says": (
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }",
+        "  expected: 24 bytes behind the header\n  found: 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_a_header_is_not_believed(tmp_path: Path, name: str) -> None:
+    header, words = HOSTILE[name]
+    path = tmp_path / "x.npy"
+    path.write_bytes(with_header(header))
+    assert refused(path) == f"error: an array that cannot be fed in {path}\n{words}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\xff\xff{}",
+        with_header("__import__('os').abort()"),
+        with_header("{'descr': '<f4'}"),
+        with_header("{'descr': [], 'fortran_order': False, 'shape': (1, 1), }"),
+        with_header("(" * 9000),
+        with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 4), }" + " " * 20000),
+        b"\x93NUMPY\x03\x00" + bytes(8),
+        b"PK\x03\x04" + bytes(40),
+    ],
+    ids=range(10),
+)
+def test_what_is_no_array_is_refused_without_a_traceback(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.npy"
+    path.write_bytes(content)
+    assert refused(path).startswith(("error: not an array of numpy in ", "error: an array that "))
+
+
+def test_what_is_not_finite_is_refused(tmp_path: Path) -> None:
+    words = "  expected: finite numbers within float32\n  found: others among them"
+    for value in (np.nan, np.inf, 1e300):
+        path = saved(tmp_path, np.array([[0.0, value]]))
+        assert refused(path) == f"error: an array that cannot be fed in {path}\n{words}"
+
+
+def test_integers_beyond_63_bits_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, np.array([[2**63]], np.uint64))
+    assert refused(path).endswith(
+        "  expected: integers of at most 63 bits\n  found: 9223372036854775808"
+    )
+
+
+def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # a hole: no disk holds it
+    assert refused(path).endswith("  found: 1,073,741,825")
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    assert refused(path) == (
+        f"error: cannot read the file in {path}\n  found: No such file or directory"
+    )
+
+
+def test_a_stream_without_end_is_no_file() -> None:
+    assert refused(Path("/dev/zero")) == "error: not a regular file in /dev/zero"
+
+
+def test_numpys_own_writer_is_the_oracle_of_the_hostile_headers() -> None:
+    """The headers above are wrong by what they say, not by how this file writes them."""
+    stream = io.BytesIO()
+    np.save(stream, np.zeros((2, 3), np.float32))
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+    ours = np.load(io.BytesIO(with_header(header, bytes(24))), allow_pickle=False)
+    np.testing.assert_array_equal(ours, np.load(io.BytesIO(stream.getvalue())))

@@ -1,0 +1,143 @@
+"""Kill writers at random moments, and see that nothing is lost, half written or left behind."""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.entries import entry
+from tests.plans import plan, tensor
+from tests.reliability.small import SPEC, answered, command
+from zeroinit_cli.checkpoint.stream import plan_sha256
+from zeroinit_cli.checkpoint.writer import sidecar_path
+from zeroinit_cli.files.naming import sum_line
+from zeroinit_cli.files.reading import sha256_of
+from zeroinit_cli.generate import write_files
+from zeroinit_cli.lock import read_lock
+from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.plans import Hadamard
+
+LARGE, SMALL, LOCK = Path("large.safetensors"), Path("small.safetensors"), Path("zeroinit.lock")
+KEPT = ("kept/0", "kept/1", "kept/2")
+PLANS = [plan(tensor("a", (rows, 1024), Hadamard(half_exponent=-10))) for rows in (1024, 1025)]
+SCALES = ("orthonormal", "paper")
+
+
+@dataclass
+class Seen:
+    """What there was after the kills.
+
+    Attributes:
+        kills: how many.
+        litter: after how many a part or a guard was left.
+        new: after how many a file was another than before.
+        behind: after how many the sidecar was still that of the file before.
+    """
+
+    kills: int = 0
+    litter: int = 0
+    new: int = 0
+    behind: int = 0
+    whole: dict[Path, str] = field(default_factory=dict)
+
+
+def write_large() -> None:
+    """Two checkpoints of 4 MB in turn, each with its sidecar and its entry."""
+    for made in PLANS:
+        result = write_files(made, LARGE, force=True)
+        update_lock(LOCK, entry(LARGE.name, sha256=result.sha256))
+
+
+def write_entries() -> None:
+    """Entries of a lock, one after another."""
+    for number in range(20):
+        update_lock(LOCK, entry(f"other/{number % 7}", sha256=f"{number:064x}"))
+
+
+def run_commands() -> None:
+    """The command itself, with other bytes each time."""
+    for scale in SCALES:
+        code = command("generate", "net.yaml", "-o", str(SMALL), "--force", "--scale", scale)
+        if code:
+            raise RuntimeError(f"generate ended with {code}")
+
+
+WRITERS = (write_large, write_entries, run_commands)
+
+
+def killed(folder: Path, moments: int, seed: int = 0) -> Seen:
+    """Kill each of the writers in turn, as often as asked, at moments of a seed.
+
+    Raises:
+        AssertionError: something was lost, half written, or left after the next run.
+    """
+    os.chdir(folder)
+    Path("net.yaml").write_text(SPEC)
+    for path in KEPT:
+        update_lock(LOCK, entry(path))
+    known = _known()
+    lasts = [_seconds(writer) for writer in WRITERS]
+    chance, seen = random.Random(seed), Seen()
+    for number in range(moments):
+        which = number % len(WRITERS)
+        _kill(_forked(WRITERS[which]), chance.uniform(0, 1.2 * lasts[which]))
+        _look(seen, known)
+    return seen
+
+
+def _known() -> dict[Path, set[str]]:
+    """The digests that each file may have: anything else is half of one."""
+    digests = {answered("digest", "net.yaml", "--scale", scale)[1].split()[0] for scale in SCALES}
+    return {LARGE: {plan_sha256(made) for made in PLANS}, SMALL: digests}
+
+
+def _seconds(writer: Callable[[], None]) -> float:
+    writer()  # imports what it needs, which a moment should not fall into
+    began = time.monotonic()
+    writer()
+    return time.monotonic() - began
+
+
+def _forked(writer: Callable[[], None]) -> int:
+    sys.stdout.flush()
+    number = os.fork()
+    if number == 0:
+        try:
+            while True:
+                writer()
+        finally:
+            os._exit(1)
+    return number
+
+
+def _kill(number: int, after: float) -> None:
+    time.sleep(after)
+    os.kill(number, signal.SIGKILL)
+    _, status = os.waitpid(number, 0)
+    assert os.WIFSIGNALED(status), "the writer ended by itself"
+
+
+def _look(seen: Seen, known: dict[Path, set[str]]) -> None:
+    seen.kills += 1
+    for path, digests in known.items():
+        digest, _ = sha256_of(path)
+        assert digest in digests, f"{path} is neither the old file nor the new one"
+        sidecar = sidecar_path(path).read_bytes()
+        assert sidecar in {sum_line(path.name, each) for each in digests}, "half a sidecar"
+        seen.new += seen.whole.get(path) not in (None, digest)
+        seen.whole[path] = digest
+        seen.behind += sidecar != sum_line(path.name, digest)
+    entries = {each.path: each for each in read_lock(LOCK).checkpoint}
+    assert set(KEPT) <= entries.keys(), "an entry was lost"
+    assert entries[str(LARGE)].sha256 in known[LARGE]
+    seen.litter += bool(_litter())
+    update_lock(LOCK, entry("next"))
+    assert not _litter(), "the next run left what the killed one did not clear"
+
+
+def _litter() -> list[str]:
+    return sorted(path.name for path in Path().iterdir() if path.name.startswith("."))

@@ -1,0 +1,52 @@
+"""The commands by name, each imported when it is wanted: `--version` needs none of them."""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+_NAMES = ("generate", "verify", "digest", "plan", "inspect", "diff", "probe", "models", "spec")
+"""Modules of this folder, in the order in which help lists them."""
+
+
+class CommandGroup(TyperGroup):
+    """A group of the commands of this folder."""
+
+    commands: Any  # the base class would have a dict, all of it made at once
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": None})
+        self.commands = _Commands()
+
+
+class _Commands(Mapping[str, Any]):
+    """What Typer makes of each module's `command` function, or of its `app` of subcommands."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _NAMES:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = _make(name)
+        return self._made[name]
+
+
+def _make(name: str) -> Any:
+    module = import_module(f"zeroinit_cli.cli.{name}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False)
+        app.command(name)(module.command)
+    made = typer.main.get_command(app)
+    made.name = name
+    return made

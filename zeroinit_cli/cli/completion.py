@@ -1,0 +1,77 @@
+"""What a shell completes. Asked at every press of a key: neither torch nor numpy is imported."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from zeroinit_cli.cli.known_models import KNOWN_MODELS
+
+_SPECS = (".yaml", ".yml")
+_CHECKPOINTS = (".safetensors", ".safetensors.index.json")
+_MOST_ENTRIES = 2000  # looked at in a folder, so that no key press hangs
+
+
+def among(choices: Iterable[str]) -> Callable[[str], list[str]]:
+    """Completes one of some words."""
+    known = list(choices)
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in known if word.startswith(incomplete)]
+
+    return complete
+
+
+def model(incomplete: str) -> list[str]:
+    """Completes a model's name."""
+    return [name for name in KNOWN_MODELS if name.startswith(incomplete)]
+
+
+def spec(incomplete: str) -> list[str]:
+    """Completes the path of a spec."""
+    return sorted(_files(incomplete, _SPECS))
+
+
+def source(incomplete: str) -> list[str]:
+    """Completes SOURCE: a model's name, or the path of a spec."""
+    return [*model(incomplete), *spec(incomplete)]
+
+
+def side(incomplete: str) -> list[str]:
+    """Completes a side of `diff`: a SOURCE, or the path of a checkpoint."""
+    return [*source(incomplete), *sorted(_files(incomplete, _CHECKPOINTS))]
+
+
+def _files(incomplete: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Files that begin so, and those in folders that do: a shell would put a blank after a folder.
+
+    Hidden ones are completed only where the dot has been typed.
+    """
+    folder, _, start = incomplete.rpartition("/")
+    prefix = f"{folder}/" if "/" in incomplete else ""
+    for entry in _entries(Path(prefix or "."), start):
+        if entry.name.lower().endswith(suffixes):
+            yield prefix + entry.name
+        elif _is_folder(entry):
+            inner = _entries(Path(entry.path), "")
+            names = (each.name for each in inner if each.name.lower().endswith(suffixes))
+            yield from (f"{prefix}{entry.name}/{name}" for name in names)
+
+
+def _entries(folder: Path, start: str) -> "list[os.DirEntry[str]]":
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                entry
+                for entry in islice(entries, _MOST_ENTRIES)
+                if entry.name.startswith(start) and (start or not entry.name.startswith("."))
+            ]
+    except OSError:  # not there, or closed: nothing to complete
+        return []
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -1,0 +1,130 @@
+"""What `diff` prints."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from zeroinit_cli.cli.console import out
+from zeroinit_cli.cli.reports import github
+from zeroinit_cli.errors import printable
+
+if TYPE_CHECKING:
+    from zeroinit_cli.checkpoint.contents import Contents
+    from zeroinit_cli.checkpoint.differences import TensorDifference
+    from zeroinit_cli.diff import Difference
+    from zeroinit_cli.plans import TensorInfo
+
+    Sides = tuple[Contents, Contents]
+
+
+def print_human(sides: "Sides", found: "Difference") -> None:
+    """A line for each difference, and a last one that counts."""
+    out("\n".join(printable(line) for line in _lines(sides, found)))
+
+
+def print_github(sides: "Sides", found: "Difference", *, quiet: bool) -> None:
+    """One annotation, or, where nothing differs, a line."""
+    lines = list(_lines(sides, found))
+    if found.nothing:
+        if not quiet:
+            github.plain(lines[0])
+        return
+    *details, total = lines
+    a, b = sides
+    title = f"zeroinit diff: {a.label} and {b.label} differ"
+    github.annotate(github.Level.ERROR, title, [total, *details])
+
+
+def _lines(sides: "Sides", found: "Difference") -> Iterator[str]:
+    a, b = sides
+    if found.identical:
+        yield f"identical: {a.label} and {b.label} ({len(found.same)} tensors)"
+        return
+    if found.nothing:
+        yield (
+            f"the same {len(found.same)} tensors: {a.label} in {_files(found.files[0])}, "
+            f"{b.label} in {_files(found.files[1])}"
+        )
+        return
+    yield f"A: {a.label}"
+    yield f"B: {b.label}"
+    yield from (f"only in A: {info.name} {_form(info)}" for info in found.only_a)
+    yield from (f"only in B: {info.name} {_form(info)}" for info in found.only_b)
+    for before, after in found.reshaped:
+        yield f"{before.name}: {_form(before)} in A, {_form(after)} in B"
+    yield from map(_differing_line, found.differing)
+    for key, (one, other) in found.metadata.items():
+        yield f"metadata {key!r}: {_value(one)} in A, {_value(other)} in B"
+    if found.order:
+        yield "the tensors lie in another order"
+    if found.headers and not (found.only_a or found.only_b or found.reshaped or found.metadata):
+        yield "the headers differ in bytes"
+    yield _summary(found)
+
+
+def _differing_line(each: "TensorDifference") -> str:
+    verb = "differs" if each.count == 1 else "differ"
+    packed = each.info.dtype.bits % 8 != 0
+    whole = each.info.numel * each.info.dtype.bits // 8 if packed else each.info.numel
+    return (
+        f"{each.info.name}: {each.count:,} of {whole:,} {'bytes' if packed else 'elements'} "
+        f"{verb}, the first at {list(each.index)}: {each.expected} in A, {each.found} in B"
+    )
+
+
+def _summary(found: "Difference") -> str:
+    counts = (
+        (len(found.only_a), "only in A"),
+        (len(found.only_b), "only in B"),
+        (len(found.reshaped), "of another form"),
+        (len(found.differing), "with other elements"),
+        (len(found.same), "the same"),
+    )
+    return "tensors: " + ", ".join(f"{count} {words}" for count, words in counts if count)
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _form(info: "TensorInfo") -> str:
+    return f"{info.dtype.code} {list(info.shape)}"
+
+
+def _value(text: str | None) -> str:
+    return "absent" if text is None else repr(text)
+
+
+def to_json(sides: "Sides", found: "Difference") -> dict[str, Any]:
+    """The document that docs/output.md describes."""
+    return {
+        "a": sides[0].label,
+        "b": sides[1].label,
+        "differing": [
+            {
+                "a": each.expected,
+                "b": each.found,
+                "count": each.count,
+                "index": list(each.index),
+                "name": each.info.name,
+                "numel": each.info.numel,
+            }
+            for each in found.differing
+        ],
+        "files": list(found.files),
+        "headers_differ": found.headers,
+        "identical": found.identical,
+        "metadata": {key: list(values) for key, values in found.metadata.items()},
+        "only_in_a": [_info_json(info) for info in found.only_a],
+        "only_in_b": [_info_json(info) for info in found.only_b],
+        "order_differs": found.order,
+        "reshaped": [
+            {"a": _info_json(before), "b": _info_json(after), "name": before.name}
+            for before, after in found.reshaped
+        ],
+        "same": found.nothing,
+        "same_tensors": len(found.same),
+    }
+
+
+def _info_json(info: "TensorInfo") -> dict[str, Any]:
+    return {"dtype": info.dtype.code, "name": info.name, "shape": list(info.shape)}

@@ -1,0 +1,123 @@
+"""Workflow commands, which GitHub Actions turns into annotations.
+
+The syntax and its escapes are those of GitHub's page "Workflow commands for GitHub Actions" and of
+its own toolkit: `::error file=...,line=...,title=...::message`.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+
+from zeroinit_cli.cli.console import out
+from zeroinit_cli.errors import MistakeError, SpecError, ZeroinitError, printable
+
+MOST_LINES = 20
+"""Of one annotation: GitHub cuts messages of more than 64 KB, and nobody reads so many."""
+_MOST_LINE = 1000
+_OLD_PREFIX = "##["  # of commands in the runner's first syntax, which it finds anywhere in a line
+
+
+class Level(StrEnum):
+    """How an annotation is shown."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTICE = "notice"
+
+
+def annotate(
+    level: Level,
+    title: str,
+    lines: Iterable[str],
+    *,
+    file: Path | None = None,
+    line: int | None = None,
+    column: int | None = None,
+) -> None:
+    """Print one annotation.
+
+    Args:
+        level: how it is shown.
+        title: its first line.
+        lines: the message, cut where it is long.
+        file: that it is about, as a path of this process.
+        line: in the file, from 1.
+        column: likewise.
+    """
+    properties = {
+        "file": None if file is None else _in_workspace(file),
+        "line": line,
+        "col": column,
+        "title": printable(title),
+    }
+    given = ",".join(
+        f"{key}={_property(str(value))}" for key, value in properties.items() if value is not None
+    )
+    out(f"::{level} {given}::{_data(cut(lines))}")
+
+
+def plain(text: str) -> None:
+    """Print a line that is no command, whatever a stranger's name in it looks like."""
+    line = printable(text).replace(_OLD_PREFIX, "## [")
+    out(f" {line}" if line.startswith("::") else line)
+
+
+def cut(lines: Iterable[str], most: int = MOST_LINES) -> str:
+    """Lines, printable, none of them endless, and not too many of them."""
+    shown = [printable(line) for line in lines]
+    more = len(shown) - most
+    if more > 0:
+        shown[most:] = [f"and {more} more"]
+    return "\n".join(
+        text if len(text) <= _MOST_LINE else f"{text[:_MOST_LINE]}..." for text in shown
+    )
+
+
+@contextmanager
+def annotated(title: str, wanted: bool) -> Iterator[None]:
+    """What ends the command is an annotation, too; its message goes to standard error as always.
+
+    Args:
+        title: of the annotation.
+        wanted: whether the answer is printed in this format; if not, nothing is done.
+    """
+    try:
+        yield
+    except ZeroinitError as error:
+        if wanted:
+            _annotate_error(title, error)
+        raise
+
+
+def _annotate_error(title: str, error: ZeroinitError) -> None:
+    if isinstance(error, SpecError):
+        for fault in error.faults[: SpecError.most_shown]:
+            _annotate_mistake(title, fault)
+    else:
+        annotate(Level.ERROR, title, str(error).splitlines())
+
+
+def _annotate_mistake(title: str, fault: MistakeError) -> None:
+    lines = str(fault).splitlines()
+    file = Path(fault.file)
+    annotate(Level.ERROR, title, lines, file=file, line=fault.line, column=fault.column)
+
+
+def _in_workspace(file: Path) -> str:
+    """The path as GitHub knows it: from the top of the repository, wherever this process runs."""
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace:
+        place = Path(os.path.realpath(file.parent), file.name)
+        with suppress(ValueError):  # it lies outside
+            return place.relative_to(os.path.realpath(workspace)).as_posix()
+    return file.as_posix()
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,136 @@
+"""What `plan` prints: tables and warnings for people, a document for programs."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from zeroinit_cli.cli.console import out, say
+from zeroinit_cli.cli.reports import github
+from zeroinit_cli.cli.tables import print_table
+from zeroinit_cli.describe import Group, describe_rule, group_tensors, nonzeros, numel
+from zeroinit_cli.errors import printable
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans import Caution, Plan, PlannedTensor
+from zeroinit_cli.source import Source
+
+_MOST_PATTERNS = 4
+
+
+def print_human(plan: Plan, source: Source, *, every: bool) -> None:
+    """A table and totals; what is known not to train goes to standard error.
+
+    Args:
+        plan: of the source.
+        source: what was asked for.
+        every: a row for each tensor, not for each group of them that are alike.
+    """
+    print_table(
+        _every_row(plan) if every else _group_rows(plan),
+        numbers=frozenset({"count", "elements"}),
+        whole=frozenset({"type", "shape"}),
+    )
+    out(_totals(plan, source))
+    for caution in plan.cautions:
+        say(_caution_text(caution))
+
+
+def print_github(plan: Plan, source: Source) -> None:
+    """Totals, and an annotation for each warning: at the spec, if the source is one."""
+    for line in _totals(plan, source).splitlines():
+        github.plain(line)
+    for caution in plan.cautions:
+        hint = [f"hint: {caution.hint}"] if caution.hint else []
+        github.annotate(
+            github.Level.WARNING,
+            f"zeroinit plan: {caution.kind}",
+            [caution.text, *hint],
+            file=None if source.spec is None else Path(source.name),
+        )
+
+
+def to_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
+    """The canonical form, and beside it what explains it and what its kept values are."""
+    tensors = [
+        {
+            **tensor.to_json(),
+            "module_type": tensor.module_type,
+            "position": tensor.position,
+            "reason": tensor.reason,
+        }
+        for tensor in plan.tensors
+    ]
+    return {
+        **plan.to_json(),
+        "adds": [{"class": kind, "place": place} for place, kind in plan.adds],
+        "arguments": dict(source.arguments),
+        "digest": plan.digest(),
+        "kept": {sha256: base64.b64encode(data).decode() for sha256, data in plan.kept.items()},
+        "options": {
+            **options.to_words(),
+            "overrides": [str(override) for override in options.overrides],
+        },
+        "source": str(source),
+        "tensors": tensors,
+        "warnings": [
+            {"hint": caution.hint, "kind": caution.kind, "text": caution.text}
+            for caution in plan.cautions
+        ],
+    }
+
+
+def _caution_text(caution: Caution) -> str:
+    hint = f"\n  hint: {caution.hint}" if caution.hint else ""
+    return f"warning: {printable(caution.text)}{hint}"
+
+
+def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
+    return [
+        ("count", "elements", "rule", "why", "tensors"),
+        *(
+            (
+                str(len(group.tensors)),
+                f"{numel(group.tensors):,}",
+                group.rule,
+                group.reason,
+                _group_names(group),
+            )
+            for group in group_tensors(plan)
+        ),
+    ]
+
+
+def _group_names(group: Group) -> str:
+    shown = group.names[:_MOST_PATTERNS]
+    more = len(group.names) - len(shown)
+    return printable(", ".join(shown)) + (f" and {more} more" if more else "")
+
+
+def _every_row(plan: Plan) -> list[tuple[str, ...]]:
+    return [
+        ("tensor", "type", "shape", "rule", "why"),
+        *(
+            (
+                printable(tensor.info.name),
+                tensor.info.dtype.code,
+                " x ".join(str(size) for size in tensor.info.shape) or "scalar",
+                describe_rule(tensor.rule, tensor.info.shape),
+                _reason(tensor),
+            )
+            for tensor in plan.tensors
+        ),
+    ]
+
+
+def _reason(tensor: PlannedTensor) -> str:
+    tie = f"; tied to {printable(tensor.tied_to)}" if tensor.tied_to else ""
+    return f"{tensor.reason}{tie}"
+
+
+def _totals(plan: Plan, source: Source) -> str:
+    elements = numel(plan.tensors)
+    zeros = elements - sum(nonzeros(each.rule, each.info.shape) for each in plan.tensors)
+    share = f"{zeros / max(elements, 1):.1%} zeros"
+    return (
+        f"{source}: {len(plan.tensors)} tensors, {elements:,} elements ({share}), "
+        f"{plan.nbytes:,} bytes\nscheme {plan.scheme}, plan {plan.digest()}"
+    )

@@ -1,0 +1,132 @@
+"""What `verify` prints: a calm line where all is well, and all that is known where it is not."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from zeroinit_cli.cli.console import out, say
+from zeroinit_cli.cli.reports import github
+from zeroinit_cli.errors import printable
+from zeroinit_cli.findings import Cause, Finding, Unanswered, Verified
+
+Results = Sequence[Verified | Unanswered]
+
+_MOST_LINES = 20  # of a finding; --json has them all
+
+
+def status(result: Verified | Unanswered) -> str:
+    """One word, or one for each finding; "ok" only where something was checked and held."""
+    if isinstance(result, Unanswered):
+        return "unanswered"
+    if result.findings:
+        return ", ".join(finding.outcome.value for finding in result.findings)
+    return "ok" if result.checked else "skipped"
+
+
+def print_human(results: Results) -> None:
+    """For people: a line for each checkpoint, and more for those of which something is wrong."""
+    for result in results:
+        out(headline(result))
+        if isinstance(result, Unanswered):
+            say(str(result.error))
+            continue
+        for finding in result.findings:
+            for line in _cut(finding.lines):
+                out(f"  {finding.outcome.value}: {printable(line)}")
+        for line in cause_lines(result.causes):
+            out(f"  {printable(line)}")
+
+
+def headline(result: Verified | Unanswered) -> str:
+    """The one line that says how it stands with a checkpoint."""
+    said = ""
+    if isinstance(result, Verified) and result.checked and not result.findings:
+        said = f" ({', '.join(result.checked)})"
+    return f"{status(result)}: {printable(str(result.path))}{said}"
+
+
+def cause_lines(causes: Sequence[Cause]) -> Iterator[str]:
+    """Guesses, called such."""
+    for cause in causes:
+        yield f"probably: {cause.text}"
+        if cause.hint is not None:
+            yield f"  hint: {cause.hint}"
+
+
+def print_github(results: Results, *, quiet: bool) -> None:
+    """For GitHub Actions: an annotation at the lock's entry for each checkpoint that fails."""
+    for result in results:
+        if isinstance(result, Unanswered):
+            lines = str(result.error).splitlines()
+        elif result.findings:
+            lines = [
+                *(f"{finding.outcome.value}: {line}" for finding, line in _numbered(result)),
+                *cause_lines(result.causes),
+            ]
+        else:
+            if not quiet:
+                github.plain(headline(result))
+            continue
+        title = f"{status(result)}: {result.path}"
+        github.annotate(
+            github.Level.ERROR, title, lines, file=result.lock or result.path, line=result.line
+        )
+
+
+def _numbered(result: Verified) -> Iterator[tuple[Finding, str]]:
+    for finding in result.findings:
+        for line in _cut(finding.lines, github.MOST_LINES // 2):
+            yield finding, line
+
+
+def to_json(results: Results) -> dict[str, Any]:
+    """The document that docs/output.md describes."""
+    return {"checkpoints": [_checkpoint_json(result) for result in results]}
+
+
+def _checkpoint_json(result: Verified | Unanswered) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "causes": [],
+        "checked": [],
+        "error": None,
+        "findings": [],
+        "line": result.line,
+        "lock": None if result.lock is None else str(result.lock),
+        "path": str(result.path),
+        "status": status(result),
+    }
+    if isinstance(result, Unanswered):
+        return {**document, "error": str(result.error)}
+    return {
+        **document,
+        "causes": [_cause_json(cause) for cause in result.causes],
+        "checked": list(result.checked),
+        "findings": [_finding_json(finding) for finding in result.findings],
+    }
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "differing": [
+            {
+                "count": each.count,
+                "expected": each.expected,
+                "found": each.found,
+                "index": list(each.index),
+                "name": each.info.name,
+                "numel": each.info.numel,
+            }
+            for each in finding.differences
+        ],
+        "lines": list(finding.lines),
+        "outcome": finding.outcome.value,
+    }
+
+
+def _cause_json(cause: Cause) -> dict[str, Any]:
+    return {"hint": cause.hint, "kind": cause.kind, "text": cause.text}
+
+
+def _cut(lines: Sequence[str], most: int = _MOST_LINES) -> Sequence[str]:
+    if len(lines) <= most:
+        return lines
+    return [*lines[: most - 1], f"and {len(lines) - most + 1} more; --json tells them all"]

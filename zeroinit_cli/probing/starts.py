@@ -1,0 +1,193 @@
+"""The starts that are compared: the plan's, a file's, and torch's own; no chance in any forward."""
+
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit_cli.architectures.building import Factory, build
+from zeroinit_cli.architectures.classes import type_name
+from zeroinit_cli.architectures.entries import Entry, state_entries
+from zeroinit_cli.architectures.filling import fill
+from zeroinit_cli.architectures.untouched import chance_state, restore_chance
+from zeroinit_cli.checkpoint.stored import DataReader, StoredCheckpoint
+from zeroinit_cli.dtypes import FLOATS, INTEGERS, DType
+from zeroinit_cli.errors import CheckpointError
+from zeroinit_cli.plans import Plan
+
+_CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
+_RATES = ("dropout", "attention_dropout", "dropout_p")  # of attention, where it is no module
+_LIKE = nn.modules.dropout._DropoutNd
+
+Start = Callable[[], nn.Module]
+"""Builds a model with its values; each call a fresh one."""
+
+
+def planned_start(factory: Factory, plan: Plan, where: str) -> Start:
+    """A model with a plan's values."""
+
+    def start() -> nn.Module:
+        model = _skeleton(factory)
+        entries = {entry.name: entry for entry in state_entries(model, where)}
+        staged = {
+            planned.info.name: _staged(entries[planned.info.name], planned.info.dtype)
+            for planned in plan.tensors
+            if entries[planned.info.name].dtype != planned.info.dtype
+        }
+        fill({**entries, **staged}, plan)
+        _copy_into(entries, {name: entry.tensor for name, entry in staged.items()})
+        return without_chance(model)
+
+    return start
+
+
+def stored_start(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> Start:
+    """A model with a file's values; they are read anew for each.
+
+    Raises:
+        CheckpointError: by this call, if the file does not hold the model's tensors.
+    """
+    check_fits(factory, checkpoint, where)
+
+    def start() -> nn.Module:
+        model = _skeleton(factory)
+        entries = {entry.name: entry for entry in state_entries(model, where)}
+        _copy_into(entries, dict(_stored_tensors(checkpoint)))
+        return without_chance(model)
+
+    return start
+
+
+def own_start(factory: Factory, seed: int) -> Start:
+    """A model as its constructor leaves it, under a seed."""
+    return lambda: without_chance(build(factory, seed, real_weights=True))
+
+
+@contextmanager
+def started(start: Start) -> Iterator[nn.Module]:
+    """A model that is gone when the block ends: graphs refer to themselves, and hold memory."""
+    model = start()
+    try:
+        yield model
+    finally:
+        del model
+        gc.collect()
+
+
+def without_chance(model: nn.Module) -> nn.Module:
+    """Dropout and stochastic depth set to 0, in place: no gradient is then 0 by chance."""
+    for module in model.modules():
+        if isinstance(module, _LIKE) or type_name(module) in _CHANCE:
+            module.p = 0.0  # type: ignore[assignment]  # both classes have a float there
+        for name in _RATES:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return model
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """One thread, fixed seeds, deterministic kernels where there are any; all put back after it.
+
+    The order of a sum, and so its rounding, depends on the number of threads.
+    """
+    threads, chance = torch.get_num_threads(), chance_state()
+    strict, warns = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    fast = torch.backends.cudnn.benchmark
+    dtype = torch.get_default_dtype()
+    try:
+        torch.set_num_threads(1)
+        torch.manual_seed(0)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        torch.set_default_dtype(torch.float32)
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        torch.backends.cudnn.benchmark = fast
+        torch.set_default_dtype(dtype)
+        restore_chance(chance)
+
+
+def _skeleton(factory: Factory) -> nn.Module:
+    """A model whose large weights are memory that nothing was written to."""
+    model = build(factory, 0)
+    made: dict[int, nn.Parameter] = {}  # tied parameters stay tied
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and parameter.is_meta:
+                if id(parameter) not in made:
+                    empty = torch.empty_like(parameter, device="cpu")
+                    made[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
+                module._parameters[name] = made[id(parameter)]
+    return model
+
+
+def _staged(entry: Entry, dtype: DType) -> Entry:
+    """The entry with an empty tensor of the type that the plan rounds to."""
+    empty = torch.empty(entry.tensor.shape, dtype=getattr(torch, dtype.name))
+    return replace(entry, owned=replace(entry.owned, tensor=empty))
+
+
+def _copy_into(entries: Mapping[str, Entry], tensors: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            entries[name].tensor.copy_(tensor)
+
+
+def _stored_tensors(checkpoint: StoredCheckpoint) -> Iterator[tuple[str, Tensor]]:
+    with DataReader(checkpoint) as reader:
+        for placed in checkpoint.tensors:
+            data = bytearray(placed.nbytes)
+            reader.read(placed, 0, memoryview(data))
+            dtype: Any = getattr(torch, placed.info.dtype.name)
+            flat = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+            yield placed.info.name, flat.reshape(placed.info.shape)
+
+
+def check_fits(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> None:
+    """Refuse a file that does not hold exactly the tensors of the model.
+
+    Raises:
+        CheckpointError: names, shapes or types are others.
+    """
+    entries = state_entries(build(factory, 0), where)
+    wanted = {entry.name: tuple(entry.tensor.shape) for entry in entries}
+    found = {placed.info.name: placed.info for placed in checkpoint.tensors}
+    missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    if missing or extra:
+        parts = [("lacks", missing), ("has besides", extra)]
+        raise _misfit(
+            checkpoint,
+            where,
+            "; ".join(f"it {verb} {_some(names)}" for verb, names in parts if names),
+        )
+    for name, shape in sorted(wanted.items()):
+        info = found[name]
+        if info.shape != shape:
+            raise _misfit(checkpoint, where, f"{name} {list(info.shape)} in place of {list(shape)}")
+        if info.dtype not in (*FLOATS, *INTEGERS):
+            raise _misfit(checkpoint, where, f"{name} of type {info.dtype.code}")
+
+
+def _misfit(checkpoint: StoredCheckpoint, where: str, found: str) -> CheckpointError:
+    return CheckpointError(
+        "not a checkpoint of this source",
+        where=str(checkpoint.path),
+        expected=f"the tensors of {where}",
+        found=found,
+        hint="--source and --set say what it was made for",
+    )
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
