@@ -159,11 +159,15 @@ def _training(results: Json) -> Figure:
     axes.set_xscale("log")
     axes.set_xticks([2, 5, 10, 20, 50, 90], ["2", "5", "10", "20", "50", "90"])
     axes.minorticks_off()
-    axes.set_xlabel("test error, % (bar: one standard deviation over seeds; 90 is guessing)")
+    axes.set_xlabel(
+        "test error, % (bar: one standard deviation over seeds; 90 is guessing, 99 for GPT)"
+    )
     for at in range(1, len(names)):
         axes.axhline(at - 0.5, color="#bbbbbb", linewidth=0.6)
     axes.grid(axis="y", visible=False)
-    _legend(axes, _STEPS, "upper right")
+    for start in _STEPS:
+        axes.plot([], [], MARKERS[start], color=COLOURS[start], label=start)
+    figure.legend(loc="outside lower center", ncols=len(_STEPS), fontsize=8)
     return figure
 
 
