@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test test-torch-free format fuzz reliability bench bench-full bench-setup clean \
-	evidence evidence-quick evidence-full evidence-first-steps
+	evidence evidence-quick evidence-full evidence-first-steps evidence-expansions
 
 setup: $(STAMP)
 
@@ -82,6 +82,10 @@ evidence-full: setup
 # The first steps of all classification models: an hour on two cores; it goes on where it stopped.
 evidence-first-steps: setup
 	$(BIN)/python -m evidence.first_steps
+
+# Which matrix should expand: about an hour of one free core; it goes on where it stopped.
+evidence-expansions: setup
+	$(BIN)/python -m evidence.expansions
 
 clean:
 	rm -rf $(VENV) init.safetensors init.safetensors.sha256 zeroinit.lock
