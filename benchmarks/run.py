@@ -1,14 +1,13 @@
 """Measure everything, print the tables, and keep them: python -m benchmarks.run [--full] [PART...].
 
-A run of all parts replaces README's tables, results.json and sizes.svg; one of some parts prints.
+What is measured replaces its part of results.json, and README's tables and sizes.svg are made anew
+of all that is there, so that a long part can be measured by itself on the same machine.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -16,11 +15,13 @@ from rich.console import Console
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.parts import extremes, models, shards, sizes, startup
 from benchmarks.processes import run_python
+from benchmarks.results import read_results, write_results
 from benchmarks.samples import Part
 from benchmarks.tables import machine_lines, target_table, terminal_tables, update_readme
 from benchmarks.targets import Target, targets
 
 _FOLDER = Path(__file__).resolve().parent
+_RESULTS = _FOLDER / "results.json"
 Measure = Callable[[bool, Callable[[str], None]], Part]
 PARTS: dict[str, Measure] = {
     "models": models.measure,
@@ -46,11 +47,12 @@ def main() -> None:
     models.measure_round("resnet18", with_reference=False)
     started = time.perf_counter()
     parts = [PARTS[key](wanted.full, _say) for key in keys]
-    found = targets(parts)
     _say(f"{(time.perf_counter() - started) / 60:.0f} minutes")
-    if len(keys) == len(PARTS):
-        _write_json(machine, parts)
-        update_readme(_FOLDER / "README.md", machine, found, parts)
+    everything = _with_earlier(parts)
+    write_results(_RESULTS, machine, everything)
+    found = targets(everything)
+    update_readme(_FOLDER / "README.md", machine, found, everything)
+    if any(part.key == "sizes" for part in everything):
         run_python("-m", "benchmarks.plot")  # whose libraries would weigh on every child's peak
     _print(machine, found, parts)
 
@@ -64,22 +66,10 @@ def _print(machine: Machine, found: Sequence[Target], parts: Sequence[Part]) -> 
         console.print(line, highlight=False)
 
 
-def _write_json(machine: Machine, parts: Sequence[Part]) -> None:
-    """Every number as it was measured, for whoever wants another statistic."""
-    data = {
-        "machine": asdict(machine),
-        "parts": [
-            {
-                "key": part.key,
-                "notes": part.notes,
-                "series": [asdict(series) for series in part.series],
-                "title": part.title,
-            }
-            for part in parts
-        ],
-    }
-    path = _FOLDER / "results.json"
-    path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def _with_earlier(parts: Sequence[Part]) -> list[Part]:
+    """These parts, and from the results file those that were not measured now, in PARTS' order."""
+    known = {part.key: part for part in read_results(_RESULTS)} | {part.key: part for part in parts}
+    return [known[key] for key in PARTS if key in known]
 
 
 def _say(message: str) -> None:

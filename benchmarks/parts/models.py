@@ -28,9 +28,9 @@ class Workload:
 
 
 QUICK = (
-    Workload(name="resnet18", rounds=5, reference_rounds=5),
-    Workload(name="resnet50", rounds=5, reference_rounds=5),
-    Workload(name="vit_b_16", rounds=3, reference_rounds=3),
+    Workload(name="resnet18", rounds=3, reference_rounds=3),
+    Workload(name="resnet50", rounds=3, reference_rounds=3),
+    Workload(name="vit_b_16", rounds=3, reference_rounds=2),
     Workload(name="convnext_large", rounds=3, reference_rounds=1),
     Workload(name="vit_h_14", rounds=3, reference_rounds=1),  # the reference takes minutes
 )

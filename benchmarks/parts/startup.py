@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.processes import run
 from benchmarks.samples import Part, Row, Series, as_ratio, as_seconds, new_file, ratio, value
 
-_ROUNDS = 15
+_ROUNDS = 11
 _IMPORT_TYPER = "import typer"
 # Where torchvision's operators do not load (a CPU torch beside a wheel built for CUDA), a plain
 # `import torch, torchvision` dies; this imports both there, too, and nothing else of weight.
@@ -34,7 +34,7 @@ def measure(full: bool, say: Callable[[str], None]) -> Part:
         cases = (
             ("--version", ["--version"], _IMPORT_TYPER, _ROUNDS, "typer"),
             ("--help", ["--help"], _IMPORT_TYPER, _ROUNDS, "typer"),
-            ("generate resnet18", generate, _IMPORT_TORCHVISION, 9, "torch, torchvision"),
+            ("generate resnet18", generate, _IMPORT_TORCHVISION, 7, "torch, torchvision"),
         )
         series = []
         for name, arguments, imports, rounds, packages in cases:

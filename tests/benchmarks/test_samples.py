@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.machine import Machine
 from benchmarks.parts.sizes import fit, line
+from benchmarks.results import read_results, write_results
 from benchmarks.samples import Part, Row, Series, Spread, as_ratio, ratio, spread, total, value
 from benchmarks.tables import update_readme
 from benchmarks.targets import targets
@@ -74,3 +75,13 @@ def test_the_readme_gets_the_tables_between_its_marks(tmp_path: Path) -> None:
     (tmp_path / "bare.md").write_text("nothing")
     with pytest.raises(ValueError, match=r"bare\.md has no"):
         update_readme(tmp_path / "bare.md", MACHINE, [], [])
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    assert read_results(path) == []
+    startup = part("startup", "--version", {"command_seconds": 0.25}, {"command_seconds": 0.5})
+    write_results(path, MACHINE, [startup])
+    [read] = read_results(path)
+    assert (read.key, read.title, read.series) == (startup.key, startup.title, startup.series)
+    assert next(row.label for row in read.rows) == "command / imports"
