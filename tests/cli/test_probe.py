@@ -231,7 +231,7 @@ REFUSED = {
     ),
     "an unknown format": (
         ("mlp.yaml", "--format", "jsn"),
-        "error: unknown choice in --format\n  expected: human, json\n  found: 'jsn'\n"
+        "error: unknown choice in --format\n  expected: human, json, github\n  found: 'jsn'\n"
         "\n"
         "hint: did you mean json?\n",
     ),
@@ -271,3 +271,11 @@ def test_a_file_of_another_source_is_refused(zeroinit: Command, nets: Path) -> N
     (nets / "mlp.yaml").write_text(MLP.replace("Linear: 8", "Linear: 7"))
     done = zeroinit("probe", "init.safetensors", "--source", "mlp.yaml")
     assert done.err.splitlines()[2] == "  found: 2.bias [8] in place of [7]"
+
+
+def test_a_verdict_is_an_annotation_for_github(zeroinit: Command, nets: Path) -> None:
+    result = zeroinit("probe", "mlp.yaml", "--format", "github")
+    assert result.code == 0
+    _, command, message = result.out.rstrip().split("::")
+    level = "notice" if message.startswith("will train") else "warning"
+    assert command == f"{level} title=zeroinit probe%3A mlp.yaml"
