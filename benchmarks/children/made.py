@@ -12,7 +12,7 @@ import sys
 from itertools import cycle
 from pathlib import Path
 
-from benchmarks.children.ours import measure_plan
+from benchmarks.children.steps import measure_plan
 from benchmarks.children.timing import Figures
 from zeroinit_cli.dtypes import BY_NAME, F32, DType
 from zeroinit_cli.options import Options

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from benchmarks.children.ours import measure_plan
+from benchmarks.children.steps import measure_plan
 from benchmarks.children.timing import Figures, timed, weighed
 from zeroinit_cli import api
 
