@@ -147,6 +147,17 @@ def test_chains_of_convolution_and_batch_norm_are_warned_of_but_for_closed_skips
     assert kind in cautions(resnet, residual="none")
 
 
+def test_behind_one_channel_the_stem_has_to_be_a_patch_as_well() -> None:
+    def net() -> nn.Module:
+        return nn.Sequential(*(conv_bn(c_in, c_out) for c_in, c_out in ((1, 8), (8, 16), (16, 32))))
+
+    [(_, hint)] = texts(net, "batch-norm-chain")
+    assert hint == (
+        "--expansion paley breaks the pattern that cancels; "
+        "behind one channel it takes --override '0.0.weight=patch' as well"
+    )
+
+
 def test_a_chain_of_projections_of_shortcuts_is_warned_of_from_four_expansions_on() -> None:
     kind = "shortcut-chain"
     assert texts(resnet, kind) == [

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from torch import nn
 
 from zeroinit_cli.architectures.cautions.seen import Seen, counted, gain, listed
-from zeroinit_cli.architectures.classes import TRANSPOSED_CONVOLUTION, is_batch_norm
+from zeroinit_cli.architectures.classes import CONVOLUTION, TRANSPOSED_CONVOLUTION, is_batch_norm
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import Node
 from zeroinit_cli.architectures.residual import Add, terms_of
@@ -38,7 +38,7 @@ def chains(seen: Seen) -> Iterator[Caution]:
             text=f"{number} behind {_CHAIN} or more Sylvester expansions in a row, without a skip "
             f"that is closed: {listed(list(affected))}; whole channels cancel to 0 there, and "
             f"each such norm multiplies gradients by up to {gain(list(affected.values()))}",
-            hint=_PALEY,
+            hint=_mend(seen),
         )
 
 
@@ -58,8 +58,26 @@ def shortcut_chains(seen: Seen) -> Iterator[Caution]:
             f"shortcuts of branches that begin closed: {listed(list(affected))}; whole channels "
             "cancel to 0 there at first, and each such norm multiplies gradients by up to "
             f"{gain(list(affected.values()))}",
-            hint=_PALEY,
+            hint=_mend(seen),
         )
+
+
+def _mend(seen: Seen) -> str:
+    """What breaks the pattern.
+
+    Rows that read one channel at one tap are one number each, plus or minus c, and Paley's can
+    cancel as well; as a patch a stem reads several. evidence/expansions has the measurements.
+    """
+    stems = [
+        f"--override '{seen.names[id(module.weight)]}=patch'"
+        for module in seen.module.modules()
+        if isinstance(module, CONVOLUTION)
+        and module.in_channels == 1
+        and math.prod(module.kernel_size) > 1
+        and _expands(seen.rule(module.weight))
+    ]
+    more = f"; behind one channel it takes {' '.join(dict.fromkeys(stems))} as well"
+    return _PALEY + (more if stems else "")
 
 
 def _in_chains(seen: Seen) -> dict[str, nn.Module]:
