@@ -31,8 +31,8 @@ QUICK = (
     Workload(name="resnet18", rounds=3, reference_rounds=3),
     Workload(name="resnet50", rounds=3, reference_rounds=3),
     Workload(name="vit_b_16", rounds=3, reference_rounds=2),
-    Workload(name="convnext_large", rounds=3, reference_rounds=1),
-    Workload(name="vit_h_14", rounds=3, reference_rounds=1),  # the reference takes minutes
+    Workload(name="convnext_large", rounds=2, reference_rounds=1),
+    Workload(name="vit_h_14", rounds=2, reference_rounds=1),  # the reference takes minutes
 )
 FULL = (
     Workload(name="resnet18", rounds=9, reference_rounds=9),

@@ -148,7 +148,7 @@ def test_a_lock_an_index_and_a_spec_that_change_are_not_believed(
         (spec_reading, "net.yaml", ("plan", "net.yaml")),
     ):
         with monkeypatch.context() as patch:
-            when(patch, module, "read_exactly", lambda path=path: change(made / path))  # type: ignore[misc]
+            when(patch, module, "read_exactly", lambda path=path: change(made / path))  # type: ignore[misc]  # bound now
             result = zeroinit(*arguments)
         assert (result.code, result.out, result.err) == (2, "", f"error: {CHANGED.format(path)}\n")
         assert zeroinit(*arguments).code in (0, 2)  # by itself again, whatever it is now

@@ -80,7 +80,7 @@ def test_the_summary_lists_every_file(zeroinit: Command, spec: Path, tmp_path: P
 def test_the_folder_loads_with_the_hubs_loader(net: Path) -> None:
     model = zeroinit_cli.build(net.parent / "net.yaml")
     result = load_torch_model(model, net, strict=True)
-    assert (result.missing_keys, result.unexpected_keys) == ([], [])  # type: ignore[attr-defined]
+    assert (result.missing_keys, result.unexpected_keys) == ([], [])  # type: ignore[attr-defined]  # untyped
     expected = zeroinit_cli.init_(zeroinit_cli.build(net.parent / "net.yaml"))
     for name, value in expected.state_dict().items():
         assert value.equal(model.state_dict()[name]), name
