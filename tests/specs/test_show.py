@@ -7,6 +7,7 @@ import pytest
 from tests.cli.command import Command
 from zeroinit_cli.specs.show import filled_in
 from zeroinit_cli.specs.spec import parse_spec
+from zeroinit_cli.specs.text import MOST_BYTES
 
 PATHS = sorted((Path(__file__).parents[2] / "model_specs").glob("*.yaml"))
 SPEC = """\
@@ -91,6 +92,24 @@ def test_windows_line_ends_are_kept_apart_from_what_is_filled_in() -> None:
         "out_features": 4,
         "bias": True,
     }
+
+
+def test_a_spec_that_its_defaults_make_too_large_is_shown_with_a_warning(
+    zeroinit: Command, tmp_path: Path
+) -> None:
+    """What is printed cannot be read back, which a spec of the largest size once did not say."""
+    text = "zeroinit: 1\ninput: 8\nlayers:\n- Linear: 4\n"
+    comment = "#" * (MOST_BYTES - len(text) - 1) + "\n"
+    (tmp_path / "x.yaml").write_text(comment + text)
+    shown = zeroinit("spec", "show", "x.yaml")
+    assert shown.code == 0
+    assert shown.out.startswith(comment)
+    assert len(shown.out.encode()) == 100123
+    assert shown.err == (
+        "warning: 100123 bytes with its defaults, which is too large for a spec: at most 100000 "
+        "bytes are read\n"
+        "  hint: --json prints its canonical form, without comments\n"
+    )
 
 
 def test_the_canonical_form_and_its_digest(zeroinit: Command, tmp_path: Path) -> None:

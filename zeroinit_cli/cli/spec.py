@@ -77,8 +77,16 @@ def show(
         out_json({"canonical": spec.canonical(), "sha256": spec.digest()})
         return
     from zeroinit_cli.specs.show import filled_in
+    from zeroinit_cli.specs.text import MOST_BYTES
 
-    out(filled_in(spec).rstrip("\r\n"))
+    text = filled_in(spec).rstrip("\r\n")
+    out(text)
+    if (size := len(text.encode()) + 1) > MOST_BYTES:
+        say(
+            f"warning: {size} bytes with its defaults, which is too large for a spec: at most "
+            f"{MOST_BYTES} bytes are read\n"
+            "  hint: --json prints its canonical form, without comments"
+        )
 
 
 def _read(path: str) -> "Spec":
