@@ -128,13 +128,24 @@ class MistakeError(SourceError):
 
 
 class SpecError(SourceError):
-    """A YAML spec with mistakes; all that could be told apart, in the order of the file."""
+    """A YAML spec with mistakes; all that could be told apart, in the order of the file.
 
+    A mistake that aliases or repeats lead to several times is one. Of more than `most_kept` the
+    rest is left out, and the message says so.
+    """
+
+    most_kept = 1000
     most_shown = 50
 
     def __init__(self, faults: Iterable[MistakeError]) -> None:
         ordered = sorted(faults, key=lambda fault: (fault.line, fault.column, fault.problem))
-        self.faults: tuple[MistakeError, ...] = tuple(ordered)
+        by_facts: dict[tuple[object, ...], MistakeError] = {}
+        for each in ordered:
+            facts = (each.line, each.column, each.problem, each.expected, each.found, each.hint)
+            by_facts.setdefault(facts, each)
+        distinct = tuple(by_facts.values())
+        self.faults: tuple[MistakeError, ...] = distinct[: self.most_kept]
+        self.complete = len(distinct) <= self.most_kept
         first = self.faults[0]
         super().__init__(
             first.problem,
@@ -148,7 +159,8 @@ class SpecError(SourceError):
         """Every fault in the shape of all messages, a blank line between."""
         shown = [str(fault) for fault in self.faults[: self.most_shown]]
         more = len(self.faults) - len(shown)
-        return "\n\n".join([*shown, *([f"and {more} more"] if more else [])])
+        least = "" if self.complete else "at least "
+        return "\n\n".join([*shown, *([f"and {least}{more} more"] if more else [])])
 
 
 class PlanError(ZeroinitError):

@@ -340,6 +340,20 @@ SPECS: dict[str, bytes] = {
             *(f"x{n}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(9)),
         ]
     ).encode(),
+    # one mistake that is reached in 11,111 ways, and half as many mistakes as there are bytes
+    "aliases-to-a-mistake": "\n".join(
+        [
+            "zeroinit: 1",
+            "input: [4]",
+            "layers:",
+            "- sequential: &a0 none",
+            *(
+                f"- sequential: &a{n + 1} [{', '.join([f'sequential: *a{n}'] * 10)}]"
+                for n in range(4)
+            ),
+        ]
+    ).encode(),
+    "mistakes-by-the-thousand": spec(f"[{', '.join(['sequential: [' + 'a,' * 1900 + ']'] * 25)}]"),
     "aliases-in-a-circle": b"zeroinit: 1\ninput: [4]\nlayers: &a [*a]\n",
     "nested-flow": spec("[" * 5000),
     "nested-block": b"layers:\n" + b"".join(b" " * n + b"-\n" for n in range(200)),

@@ -119,3 +119,22 @@ def test_a_very_wrong_spec_shows_fifty_faults_and_how_many_more() -> None:
         parse_spec(text.encode(), "x")
     assert str(caught.value).count("error: unknown layer 'Foo'") == 50
     assert str(caught.value).endswith("\n\nand 20 more")
+
+
+def test_a_mistake_that_aliases_repeat_is_told_once() -> None:
+    """One finding of the fuzzer: told 11,111 times it took twelve seconds."""
+    text = "zeroinit: 1\ninput: 8\nlayers:\n- &a {sequential: [Foo]}\n- *a\n- *a\n- Foo\n"
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text.encode(), "x")
+    assert [(each.line, each.path) for each in caught.value.faults] == [
+        (4, "layers[0].sequential[0]"),
+        (7, "layers[3]"),
+    ]
+
+
+def test_of_thousands_of_faults_a_thousand_are_kept() -> None:
+    text = f"zeroinit: 1\ninput: 8\nlayers: [{'Foo, ' * 1500}]\n"
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text.encode(), "x")
+    assert len(caught.value.faults) == 1000
+    assert str(caught.value).endswith("\n\nand at least 950 more")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zeroinit_cli.errors import MistakeError
+from zeroinit_cli.errors import MistakeError, SpecError
 from zeroinit_cli.specs.layers import LAYERS
 from zeroinit_cli.specs.layers.base import MismatchError
 from zeroinit_cli.specs.schema import Part, in_words, known_keys, schema_at
@@ -95,14 +95,25 @@ class Locator:
 
 
 def from_validation(error: ValidationError, locator: Locator) -> Iterator[MistakeError]:
-    """Every fault that pydantic found."""
+    """The faults that pydantic found, each once, however often aliases repeat its place.
+
+    No more of them than are kept: to word a fault takes longer than to find it, and a short file
+    can have tens of thousands.
+    """
     errors = error.errors(include_url=False, include_input=False)
     paths = [tuple(each["loc"]) for each in errors]
+    outer = {path[:end] for path in paths for end in range(len(path))}
+    told = set()
     for each, path in zip(errors, paths, strict=True):
         # a list is not too short because some of its entries are wrong
-        inner = any(other[: len(path)] == path != other for other in paths)
-        if not (each["type"] == "too_short" and inner):
+        if each["type"] == "too_short" and path in outer:
+            continue
+        key = (id(locator.node(path)), each["type"], path[-1:], _name_of(path))
+        if key not in told:
+            told.add(key)
             yield _fault(each["type"], path, each.get("ctx", {}), locator)
+        if len(told) > SpecError.most_kept:
+            return
 
 
 def from_mismatch(error: MismatchError, path: KeyPath, locator: Locator) -> MistakeError:
