@@ -457,14 +457,17 @@ def test_a_spec_that_changed_is_no_guess(zeroinit: Command, locked: Path) -> Non
 def test_where_all_is_well_nothing_is_guessed(
     zeroinit: Command, locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zeroinit_cli.causes.guesses.probable_causes", None)
+    monkeypatch.setattr("zeroinit_cli.verification.causes.guesses.probable_causes", None)
     assert zeroinit("verify").code == 0
     assert zeroinit("verify", NAME, "--source", "net.yaml").code == 0
 
 
 def test_the_page_names_every_kind() -> None:
     root = Path(__file__).parents[2]
-    code = "".join(path.read_text() for path in (root / "zeroinit_cli" / "causes").glob("*.py"))
+    code = "".join(
+        path.read_text()
+        for path in (root / "zeroinit_cli" / "verification" / "causes").glob("*.py")
+    )
     kinds = set(re.findall(r'kind="([a-z-]+)"', code)) | {"html", "pickle", "compressed"}
     page = (root / "docs" / "output.md").read_text()
     assert len(kinds) > 15

@@ -6,7 +6,7 @@ from typing import Any
 from zeroinit_cli.cli.console import out, say
 from zeroinit_cli.cli.reports import github
 from zeroinit_cli.errors import printable
-from zeroinit_cli.findings import Cause, Finding, Unanswered, Verified
+from zeroinit_cli.verification.findings import Cause, Finding, Unanswered, Verified
 
 Results = Sequence[Verified | Unanswered]
 

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeroinit_cli.causes import changes, damage
-from zeroinit_cli.causes.evidence import Evidence
-from zeroinit_cli.causes.openings import foreign
-from zeroinit_cli.causes.requests import Request, asked_otherwise, locked_otherwise
 from zeroinit_cli.checkpoint.compare import Comparison
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.findings import Cause, Outcome, Verified
 from zeroinit_cli.lock import LockEntry
 from zeroinit_cli.plans import Plan
+from zeroinit_cli.verification.causes import changes, damage
+from zeroinit_cli.verification.causes.evidence import Evidence
+from zeroinit_cli.verification.causes.openings import foreign
+from zeroinit_cli.verification.causes.requests import Request, asked_otherwise, locked_otherwise
+from zeroinit_cli.verification.findings import Cause, Outcome, Verified
 
 _CERTAIN: tuple[Callable[[Evidence], Cause | None], ...] = (
     damage.cut_short,

@@ -1,4 +1,4 @@
-"""What verification found of the files of a sharded checkpoint, and the words for it."""
+"""A folder with shards, file by file: what is changed, missing or one too many."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from zeroinit_cli.errors import CheckpointError, InputError, reason_of, shown
 from zeroinit_cli.files.naming import INDEX, is_of_family
 from zeroinit_cli.files.reading import is_there, opened, read_exactly, sha256_of, size_of
-from zeroinit_cli.findings import Finding, Outcome, comparison_lines, digest_lines
 from zeroinit_cli.lock import LockedShard
+from zeroinit_cli.verification.findings import Finding, Outcome
+from zeroinit_cli.verification.words import comparison_lines, digest_lines
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.compare import Comparison

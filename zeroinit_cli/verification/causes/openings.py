@@ -7,8 +7,8 @@ from pathlib import Path
 from zeroinit_cli.checkpoint.header import PREFIX_BYTES, decode_header, header_length
 from zeroinit_cli.errors import CheckpointError, InputError
 from zeroinit_cli.files.reading import opened, read_exactly, size_of
-from zeroinit_cli.findings import Cause
 from zeroinit_cli.lock import Locked
+from zeroinit_cli.verification.findings import Cause
 
 LFS_SPEC = b"version https://git-lfs.github.com/spec"
 _OPENING_BYTES = 1024  # Git LFS's own limit for pointers

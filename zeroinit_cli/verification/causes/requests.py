@@ -6,14 +6,14 @@ from itertools import islice
 
 import numpy as np
 
-from zeroinit_cli.causes.evidence import Evidence
 from zeroinit_cli.checkpoint.contents import PlannedContents, StoredContents, aligned
 from zeroinit_cli.dtypes import FLOATS
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.findings import Cause
 from zeroinit_cli.options import CHOICES, PRESETS, Options
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.source import Source
+from zeroinit_cli.verification.causes.evidence import Evidence
+from zeroinit_cli.verification.findings import Cause
 
 _MOST_PLANS = 8  # each takes as long as the first one
 _MOST_VALUES = 4  # of a tensor by a rule: 0 and c, and of blocks of other rules 1 and another c

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from zeroinit_cli.causes.evidence import Evidence
-from zeroinit_cli.causes.openings import truncated
 from zeroinit_cli.checkpoint.hashing import BLOCK_BYTES
 from zeroinit_cli.checkpoint.stream import data_blocks
-from zeroinit_cli.findings import Cause
+from zeroinit_cli.verification.causes.evidence import Evidence
+from zeroinit_cli.verification.causes.openings import truncated
+from zeroinit_cli.verification.findings import Cause
 
 _MOST_FLIPPED = 8  # bits that rot; more of them are more than one accident
 _LEAST_HOLE = 4096  # bytes of 0 at the end that no edit of an element explains: a page

@@ -1,4 +1,4 @@
-"""Prove that the shards of a folder are what their source gives: derive, reproduce, compare."""
+"""A checkpoint in the shards of a folder: held against its plan, and both against the lock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroinit_cli.files.reading import is_there
-from zeroinit_cli.findings import Cause, Finding, Outcome, Verified, drift_lines, spec_lines
 from zeroinit_cli.jobs import in_order
 from zeroinit_cli.lock import Locked, LockedShard, LockEntry
 from zeroinit_cli.options import Options
 from zeroinit_cli.progress import Advance, Progress, no_progress
-from zeroinit_cli.shard_findings import FolderFiles
 from zeroinit_cli.source import Source
+from zeroinit_cli.verification.findings import Cause, Finding, Outcome, Verified
+from zeroinit_cli.verification.folder_files import FolderFiles
+from zeroinit_cli.verification.words import drift_lines, spec_lines
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.compare import Comparison
@@ -193,7 +194,7 @@ def _causes(files: FolderFiles, shards: "Sequence[Shard]") -> tuple[Cause, ...]:
     for shard in shards:
         comparison = files.comparisons.get(shard.name)
         if comparison is not None and not comparison.same:
-            from zeroinit_cli.causes.guesses import cause_of_shard
+            from zeroinit_cli.verification.causes.guesses import cause_of_shard
 
             cause = cause_of_shard(shard.plan, files.folder / shard.name, comparison)
             return () if cause is None else (cause,)

@@ -1,18 +1,18 @@
-"""Prove that locked checkpoints are what their sources give: derive, reproduce, compare."""
+"""A checkpoint in one file: held against its plan, and both against the lock."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroinit_cli.causes.openings import opening_causes
-from zeroinit_cli.errors import UsageError, ZeroinitError
 from zeroinit_cli.files.reading import is_there
-from zeroinit_cli.findings import (
-    Finding,
-    Outcome,
-    Unanswered,
-    Verified,
+from zeroinit_cli.lock import Locked
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans import Plan
+from zeroinit_cli.progress import Progress, no_progress
+from zeroinit_cli.source import Source
+from zeroinit_cli.verification.causes.openings import opening_causes
+from zeroinit_cli.verification.findings import Finding, Outcome, Verified
+from zeroinit_cli.verification.words import (
     changed_lines,
     comparison_lines,
     drift_lines,
@@ -21,71 +21,20 @@ from zeroinit_cli.findings import (
     steps,
     unreproduced_lines,
 )
-from zeroinit_cli.lock import Locked, locked_checkpoints
-from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Plan
-from zeroinit_cli.progress import Progress, no_progress
-from zeroinit_cli.source import Source
-from zeroinit_cli.verify_shards import hash_shards, source_shards, verify_shards
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.compare import Comparison
 
 
-def verify_locked(
-    paths: Sequence[Path],
-    *,
-    ignore_missing: bool = False,
-    hash_only: bool = False,
-    jobs: int = 1,
-    progress: Progress = no_progress,
-) -> list[Verified | Unanswered]:
-    """Every checkpoint that is asked for, in the order of the locks; none stops the others.
-
-    Args:
-        paths: folders with a lock, locks, or locked files; the current folder if there are none.
-        ignore_missing: a file that is not there fails nothing.
-        hash_only: hold the files against the locked digests alone, without torch.
-        jobs: processes that check shards at a time.
-        progress: shown while bytes are computed.
-
-    Raises:
-        LockError: there is no lock, no entry for a file, or a lock that cannot be trusted.
-        InputError: a lock cannot be read.
-    """
-    results: list[Verified | Unanswered] = []
-    for locked in locked_checkpoints(paths):
-        result: Verified | Unanswered
-        try:
-            locked.check_place()
-            result = (
-                verify_hash(locked, ignore_missing=ignore_missing)
-                if hash_only
-                else verify_entry(
-                    locked, ignore_missing=ignore_missing, jobs=jobs, progress=progress
-                )
-            )
-        except ZeroinitError as error:
-            result = Unanswered(path=locked.path, error=error)
-        except MemoryError:  # this one's, whose arguments a stranger may have chosen
-            no_memory = ZeroinitError("out of memory", where=str(locked.path))
-            result = Unanswered(path=locked.path, error=no_memory)
-        results.append(replace(result, lock=locked.lock, line=locked.line))
-    return results
-
-
-def verify_entry(
-    locked: Locked, *, ignore_missing: bool = False, jobs: int = 1, progress: Progress = no_progress
+def verify_file(
+    locked: Locked, *, ignore_missing: bool = False, progress: Progress = no_progress
 ) -> Verified:
-    """All three steps for one checkpoint.
+    """All three steps for a checkpoint in one file.
 
     Raises:
         SourceError: the source is not known here or cannot be built.
         InputError: the file is there but cannot be read.
     """
-    if locked.entry.shard:
-        return verify_shards(locked, ignore_missing=ignore_missing, jobs=jobs, progress=progress)
-
     from zeroinit_cli.architectures import plan_source
 
     entry = locked.entry
@@ -118,14 +67,12 @@ def verify_entry(
     return _explained(verified, plan, source, options, comparison, locked)
 
 
-def verify_hash(locked: Locked, *, ignore_missing: bool = False) -> Verified:
+def hash_file(locked: Locked, *, ignore_missing: bool = False) -> Verified:
     """The file's digest alone, without torch or numpy.
 
     Raises:
         InputError: the file is there but cannot be read.
     """
-    if locked.entry.shard:
-        return hash_shards(locked, ignore_missing=ignore_missing)
     if not is_there(locked.path):
         missing = Finding(outcome=Outcome.MISSING, lines=("no such file",))
         findings = () if ignore_missing else (missing,)
@@ -137,31 +84,15 @@ def verify_hash(locked: Locked, *, ignore_missing: bool = False) -> Verified:
     return Verified(path=locked.path, checked=checked, findings=findings, causes=causes)
 
 
-def verify_source(
-    path: Path,
-    source: Source,
-    options: Options,
-    *,
-    jobs: int = 1,
-    progress: Progress = no_progress,
+def source_file(
+    path: Path, source: Source, options: Options, *, progress: Progress = no_progress
 ) -> Verified:
-    """A file, or a folder with shards, against a source that the caller names, without a lock.
+    """A file against a source that the caller names, without a lock.
 
     Raises:
         SourceError: the source is not known here or cannot be built.
         InputError: the file cannot be read.
-        UsageError: there are options for shards, and no folder that holds them.
     """
-    if is_there(path) and path.is_dir():
-        return source_shards(path, source, options, jobs=jobs, progress=progress)
-    if options.max_shard_size is not None:
-        raise UsageError(
-            "shards are in a folder",
-            where="--max-shard-size",
-            expected="the folder that holds them",
-            found=str(path),
-        )
-
     from zeroinit_cli.architectures import plan_source
 
     plan = plan_source(source, options)
@@ -185,8 +116,8 @@ def _explained(
     """The same with its probable causes, which are looked for only where something is wrong."""
     if not verified.findings:
         return verified
-    from zeroinit_cli.causes.guesses import Case, probable_causes
-    from zeroinit_cli.causes.requests import Request
+    from zeroinit_cli.verification.causes.guesses import Case, probable_causes
+    from zeroinit_cli.verification.causes.requests import Request
 
     case = Case(
         verified=verified,

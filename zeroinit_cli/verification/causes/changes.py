@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from zeroinit_cli.causes.evidence import Evidence
 from zeroinit_cli.checkpoint.header import METADATA
-from zeroinit_cli.findings import Cause
+from zeroinit_cli.verification.causes.evidence import Evidence
+from zeroinit_cli.verification.findings import Cause
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _COUNTER = "num_batches_tracked"
