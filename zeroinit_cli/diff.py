@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from zeroinit_cli.checkpoint.contents import Contents, aligned
-from zeroinit_cli.checkpoint.differences import Tally, TensorDifference
-from zeroinit_cli.checkpoint.header import StoredTensor
+from zeroinit_cli.checkpoint.contents import Contents, compare_tensor, nbytes
+from zeroinit_cli.checkpoint.differences import TensorDifference
 from zeroinit_cli.plans import TensorInfo
-from zeroinit_cli.progress import Advance, Progress, no_progress
+from zeroinit_cli.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +70,7 @@ def diff(a: Contents, b: Contents, progress: Progress = no_progress) -> Differen
     with ExitStack() as stack:
         for side in (a, b):
             stack.enter_context(side.reading())
-        found = [_compare(a, b, info, advance) for info in comparable]
+        found = [compare_tensor(a, b, info, advance) for info in comparable]
     single = len(a.headers) == len(b.headers) == 1
     in_b = [info.name for info in b.tensors if info.name in of_a]
     return Difference(
@@ -85,22 +84,6 @@ def diff(a: Contents, b: Contents, progress: Progress = no_progress) -> Differen
         headers=single and a.headers != b.headers,
         files=(len(a.headers), len(b.headers)),
     )
-
-
-def nbytes(info: TensorInfo) -> int:
-    """Bytes of a tensor, of packed types too."""
-    return info.numel * info.dtype.bits // 8
-
-
-def _compare(
-    a: Contents, b: Contents, info: TensorInfo, advance: Advance
-) -> TensorDifference | None:
-    tally = Tally((StoredTensor(info=info, start=0, end=nbytes(info)),))
-    for first, second in aligned(a.blocks(info.name), b.blocks(info.name)):
-        tally.add(first, second)
-        tally.position += first.nbytes
-        advance(first.nbytes)
-    return next(iter(tally.differences()), None)
 
 
 def _metadata(

@@ -457,7 +457,7 @@ def test_a_spec_that_changed_is_no_guess(zeroinit: Command, locked: Path) -> Non
 def test_where_all_is_well_nothing_is_guessed(
     zeroinit: Command, locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zeroinit_cli.verification.causes.guesses.probable_causes", None)
+    monkeypatch.setattr("zeroinit_cli.verification.causes.guesses.causes_of_file", None)
     assert zeroinit("verify").code == 0
     assert zeroinit("verify", NAME, "--source", "net.yaml").code == 0
 

@@ -156,7 +156,7 @@ def test_a_flipped_bit_is_found_in_its_tensor(zeroinit: Command, net: Path, jobs
         "changed: net\n"
         f"  changed: {TWO}: tensor '2.weight': 1 of 120000 elements differ, first at [399, 299]: "
         "expected 0.044194173, found -0.044194173\n"
-        "  probably: bit rot: 1 bit of the file is flipped, in tensor '2.weight'\n"
+        f"  probably: {TWO}: bit rot: 1 bit of the file is flipped, in tensor '2.weight'\n"
         "    hint: copy the file again; if it happens again, check the disk and the memory\n",
     )
 

@@ -7,11 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
+from zeroinit_cli.checkpoint.differences import Tally, TensorDifference
 from zeroinit_cli.checkpoint.hashing import BLOCK_BYTES, Buffer, zero_views
-from zeroinit_cli.checkpoint.header import METADATA
+from zeroinit_cli.checkpoint.header import METADATA, StoredTensor
 from zeroinit_cli.checkpoint.stored import DataReader, Placed, StoredCheckpoint
 from zeroinit_cli.checkpoint.stream import data_blocks, plan_header
 from zeroinit_cli.plans import Plan, TensorInfo
+from zeroinit_cli.progress import Advance, no_advance
 
 
 class Contents(Protocol):
@@ -152,3 +154,25 @@ def aligned(first: Iterator[Buffer], second: Iterator[Buffer]) -> Iterator[tuple
             return
         yield left[:size], right[:size]
         left, right = left[size:], right[size:]
+
+
+def nbytes(info: TensorInfo) -> int:
+    """Bytes of a tensor, of packed types too."""
+    return info.numel * info.dtype.bits // 8
+
+
+def compare_tensor(
+    a: Contents, b: Contents, info: TensorInfo, advance: Advance = no_advance
+) -> TensorDifference | None:
+    """Where a tensor that both have in the same form differs; `expected` is A's value.
+
+    Raises:
+        InputError: a file cannot be read.
+        CheckpointError: a file changed while it was read.
+    """
+    tally = Tally((StoredTensor(info=info, start=0, end=nbytes(info)),))
+    for first, second in aligned(a.blocks(info.name), b.blocks(info.name)):
+        tally.add(first, second)
+        tally.position += first.nbytes
+        advance(first.nbytes)
+    return next(iter(tally.differences()), None)

@@ -68,7 +68,7 @@ def split(plan: Plan, most_bytes: int | None) -> tuple[Shard, ...]:
     )
 
 
-def index_bytes(shards: Iterable[Shard]) -> bytes:
+def index_bytes(shards: Sequence[Shard]) -> bytes:
     """`model.safetensors.index.json`: where each tensor is, and the bytes of all."""
     weight_map = {each.info.name: shard.name for shard in shards for each in shard.plan.tensors}
     total = sum(shard.plan.nbytes for shard in shards)

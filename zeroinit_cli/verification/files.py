@@ -10,7 +10,7 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
-from zeroinit_cli.verification.causes.openings import opening_causes
+from zeroinit_cli.verification.causes.openings import opening_cause
 from zeroinit_cli.verification.findings import Finding, Outcome, Verified
 from zeroinit_cli.verification.words import (
     changed_lines,
@@ -80,7 +80,9 @@ def hash_file(locked: Locked, *, ignore_missing: bool = False) -> Verified:
     lines = hash_lines(locked)
     findings = (Finding(outcome=Outcome.CHANGED, lines=lines),) if lines else ()
     checked = () if findings else ("the file has the locked digest",)
-    causes = opening_causes(locked) if findings else ()
+    entry = locked.entry
+    cause = opening_cause(locked.path, entry.sha256, entry.size) if findings else None
+    causes = () if cause is None else (cause,)
     return Verified(path=locked.path, checked=checked, findings=findings, causes=causes)
 
 
@@ -116,17 +118,16 @@ def _explained(
     """The same with its probable causes, which are looked for only where something is wrong."""
     if not verified.findings:
         return verified
-    from zeroinit_cli.verification.causes.guesses import Case, probable_causes
+    from zeroinit_cli.verification.causes.guesses import Case, causes_of_file
     from zeroinit_cli.verification.causes.requests import Request
 
     case = Case(
         verified=verified,
         plan=plan,
         request=Request(source=source, options=options),
-        comparison=comparison,
         entry=None if locked is None else locked.entry,
     )
-    return replace(verified, causes=probable_causes(case))
+    return replace(verified, causes=causes_of_file(case, comparison))
 
 
 def _reproduce(plan: Plan, path: Path, progress: Progress) -> str:

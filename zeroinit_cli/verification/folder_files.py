@@ -48,9 +48,18 @@ class FolderFiles:
         return {each.path: self._changes(each) for each in there}
 
     @property
+    def changed(self) -> tuple[LockedShard, ...]:
+        """Those that are there and are not as they should be.
+
+        Raises:
+            InputError: one cannot be read.
+        """
+        return tuple(each for each in self.expected if self.changes.get(each.path, ((), ()))[0])
+
+    @property
     def whole(self) -> bool:
         """All that is there is as it should be, and something is."""
-        return bool(self.changes) and not any(lines for lines, _ in self.changes.values())
+        return bool(self.changes) and not self.changed
 
     @cached_property
     def others(self) -> tuple[str, ...]:

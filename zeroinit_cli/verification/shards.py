@@ -1,7 +1,7 @@
 """A checkpoint in the shards of a folder: held against its plan, and both against the lock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,12 @@ from zeroinit_cli.files.reading import is_there
 from zeroinit_cli.jobs import in_order
 from zeroinit_cli.lock import Locked, LockedShard, LockEntry
 from zeroinit_cli.options import Options
+from zeroinit_cli.plans import Plan
 from zeroinit_cli.progress import Advance, Progress, no_progress
 from zeroinit_cli.source import Source
-from zeroinit_cli.verification.findings import Cause, Finding, Outcome, Verified
+from zeroinit_cli.verification.causes.folders import of_files
+from zeroinit_cli.verification.causes.openings import opening_cause
+from zeroinit_cli.verification.findings import Finding, Outcome, Verified
 from zeroinit_cli.verification.folder_files import FolderFiles
 from zeroinit_cli.verification.words import drift_lines, spec_lines
 
@@ -24,8 +27,37 @@ if TYPE_CHECKING:
 class _Checked:
     """A shard's digest as its plan gives it, and its file beside the plan, if it is there."""
 
+    shard: "Shard"
     sha256: str
     comparison: "Comparison | None"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Derived:
+    """What a source gives, and each of its shards beside its file."""
+
+    source: Source
+    options: Options
+    plan: Plan
+    checked: "tuple[_Checked, ...]"
+
+    def files(self) -> "tuple[FileDigest, ...]":
+        """What the folder should hold, the index last."""
+        from zeroinit_cli.checkpoint.shards import with_index
+
+        digests = {each.shard.name: each.sha256 for each in self.checked}
+        return with_index([each.shard for each in self.checked], digests)
+
+    def index(self) -> bytes:
+        """What the index should be."""
+        from zeroinit_cli.checkpoint.shards import index_bytes
+
+        return index_bytes([each.shard for each in self.checked])
+
+    def comparisons(self) -> "dict[str, Comparison]":
+        """Of the shards that are there, by their names."""
+        found = ((each.shard.name, each.comparison) for each in self.checked)
+        return {name: comparison for name, comparison in found if comparison is not None}
 
 
 def verify_shards(
@@ -37,24 +69,19 @@ def verify_shards(
         SourceError: the source is not known here or cannot be built.
         InputError: a file is there but cannot be read.
     """
-    from zeroinit_cli.architectures import plan_source
-    from zeroinit_cli.checkpoint.shards import index_bytes, split, with_index
-
     entry, folder = locked.entry, locked.path
     source, options = entry.read_source(locked.lock.parent), entry.read_options()
     spec = spec_lines(source, entry)
-    plan = plan_source(source, options)
+    derived = _derive(source, options, folder, jobs=jobs, progress=progress)
+    plan = derived.plan
     drifted = plan.digest() != entry.plan or bool(spec)
-    shards = split(plan, options.max_shard_size)
-    checked = _check_all(shards, folder, jobs=jobs, progress=progress)
-    digests = {shard.name: each.sha256 for shard, each in zip(shards, checked, strict=True)}
-    differing = _unreproduced_lines(entry, with_index(shards, digests), len(plan.tensors))
+    differing = _unreproduced_lines(entry, derived.files(), len(plan.tensors))
     files = FolderFiles(
         folder=folder,
         expected=entry.named_shards(),
         # Where the plan no longer gives the locked bytes, the lock's digests are the measure.
-        comparisons={} if differing else _comparisons(shards, checked),
-        index=None if differing else index_bytes(shards),
+        comparisons={} if differing else derived.comparisons(),
+        index=None if differing else derived.index(),
     )
     findings = []
     if drifted:
@@ -66,12 +93,8 @@ def verify_shards(
     held = ["the source gives the locked plan"] * (not drifted)
     if not differing:
         held += ["the plan gives the locked bytes", *_whole_words(files, "have them")]
-    return Verified(
-        path=folder,
-        checked=tuple(held),
-        findings=tuple(findings),
-        causes=() if differing else _causes(files, shards),
-    )
+    verified = Verified(path=folder, checked=tuple(held), findings=tuple(findings))
+    return _explained(verified, derived, files, entry)
 
 
 def hash_shards(locked: Locked, *, ignore_missing: bool = False) -> Verified:
@@ -83,7 +106,12 @@ def hash_shards(locked: Locked, *, ignore_missing: bool = False) -> Verified:
     files = FolderFiles(folder=locked.path, expected=locked.entry.named_shards())
     findings = files.findings(ignore_missing=ignore_missing)
     words = () if findings else _whole_words(files, "have the locked digests")
-    return Verified(path=locked.path, checked=words, findings=findings)
+    cause = of_files(
+        (each.path, opening_cause(locked.path / each.path, each.sha256, each.size))
+        for each in files.changed
+    )
+    causes = () if cause is None else (cause,)
+    return Verified(path=locked.path, checked=words, findings=findings, causes=causes)
 
 
 def source_shards(
@@ -100,58 +128,50 @@ def source_shards(
         SourceError: the source is not known here or cannot be built.
         InputError: a file cannot be read.
     """
-    from zeroinit_cli.architectures import plan_source
-    from zeroinit_cli.checkpoint.shards import index_bytes, split, with_index
-
-    shards = split(plan_source(source, options), options.max_shard_size)
-    checked = _check_all(shards, folder, jobs=jobs, progress=progress)
-    digests = {shard.name: each.sha256 for shard, each in zip(shards, checked, strict=True)}
+    derived = _derive(source, options, folder, jobs=jobs, progress=progress)
     files = FolderFiles(
         folder=folder,
         expected=[
             LockedShard(path=each.name, sha256=each.sha256, size=each.size)
-            for each in with_index(shards, digests)
+            for each in derived.files()
         ],
-        comparisons=_comparisons(shards, checked),
-        index=index_bytes(shards),
+        comparisons=derived.comparisons(),
+        index=derived.index(),
     )
     findings = files.findings()
-    return Verified(
-        path=folder,
-        checked=() if findings else _whole_words(files, "have the bytes that the source gives"),
-        findings=findings,
-        causes=_causes(files, shards),
-    )
+    words = () if findings else _whole_words(files, "have the bytes that the source gives")
+    return _explained(Verified(path=folder, checked=words, findings=findings), derived, files)
 
 
-def _check_all(
-    shards: "Sequence[Shard]", folder: Path, *, jobs: int, progress: Progress
-) -> list[_Checked]:
-    from zeroinit_cli.checkpoint.shards import Placed
+def _derive(
+    source: Source, options: Options, folder: Path, *, jobs: int, progress: Progress
+) -> _Derived:
+    from zeroinit_cli.architectures import plan_source
+    from zeroinit_cli.checkpoint.shards import Placed, split
 
+    plan = plan_source(source, options)
+    shards = split(plan, options.max_shard_size)
     tasks = [Placed(path=folder / shard.name, plan=shard.plan) for shard in shards]
     advance = progress(
         f"verifying {folder.absolute().name}", sum(task.plan.nbytes for task in tasks)
     )
-    return in_order(_check, tasks, jobs=jobs, advance=advance)
+    found = in_order(_check, tasks, jobs=jobs, advance=advance)
+    checked = tuple(
+        _Checked(shard=shard, sha256=sha256, comparison=comparison)
+        for shard, (sha256, comparison) in zip(shards, found, strict=True)
+    )
+    return _Derived(source=source, options=options, plan=plan, checked=checked)
 
 
-def _check(task: "Placed", advance: Advance) -> _Checked:
+def _check(task: "Placed", advance: Advance) -> "tuple[str, Comparison | None]":
+    """A shard's digest as its plan gives it, and its file beside the plan, if it is there."""
     from zeroinit_cli.checkpoint.compare import compare_with_plan
     from zeroinit_cli.checkpoint.stream import plan_sha256
 
     if not is_there(task.path):
-        return _Checked(sha256=plan_sha256(task.plan, advance=advance), comparison=None)
+        return plan_sha256(task.plan, advance=advance), None
     comparison = compare_with_plan(task.plan, task.path, advance)
-    return _Checked(sha256=comparison.plan_sha256, comparison=comparison)
-
-
-def _comparisons(shards: "Sequence[Shard]", checked: Sequence[_Checked]) -> "dict[str, Comparison]":
-    return {
-        shard.name: each.comparison
-        for shard, each in zip(shards, checked, strict=True)
-        if each.comparison is not None
-    }
+    return comparison.plan_sha256, comparison
 
 
 def _unreproduced_lines(
@@ -189,13 +209,25 @@ def _whole_words(files: FolderFiles, verb: str) -> tuple[str, ...]:
     return (f"{count} files {verb}",)
 
 
-def _causes(files: FolderFiles, shards: "Sequence[Shard]") -> tuple[Cause, ...]:
-    """What has probably happened to the first shard with other bytes."""
-    for shard in shards:
-        comparison = files.comparisons.get(shard.name)
-        if comparison is not None and not comparison.same:
-            from zeroinit_cli.verification.causes.guesses import cause_of_shard
+def _explained(
+    verified: Verified, derived: _Derived, files: FolderFiles, entry: LockEntry | None = None
+) -> Verified:
+    """The same with its probable causes, which are looked for only where something is wrong."""
+    if not verified.findings:
+        return verified
+    from zeroinit_cli.verification.causes.guesses import Case, CaseShard, causes_of_folder
+    from zeroinit_cli.verification.causes.requests import Request
 
-            cause = cause_of_shard(shard.plan, files.folder / shard.name, comparison)
-            return () if cause is None else (cause,)
-    return ()
+    case = Case(
+        verified=verified,
+        plan=derived.plan,
+        request=Request(source=derived.source, options=derived.options),
+        entry=entry,
+    )
+    shards = [
+        CaseShard(
+            path=files.folder / each.shard.name, plan=each.shard.plan, comparison=each.comparison
+        )
+        for each in derived.checked
+    ]
+    return replace(verified, causes=causes_of_folder(case, files.changed, shards))

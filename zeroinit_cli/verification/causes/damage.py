@@ -4,7 +4,7 @@ import numpy as np
 
 from zeroinit_cli.checkpoint.hashing import BLOCK_BYTES
 from zeroinit_cli.checkpoint.stream import data_blocks
-from zeroinit_cli.verification.causes.evidence import Evidence
+from zeroinit_cli.verification.causes.evidence import FileEvidence
 from zeroinit_cli.verification.causes.openings import truncated
 from zeroinit_cli.verification.findings import Cause
 
@@ -13,7 +13,7 @@ _LEAST_HOLE = 4096  # bytes of 0 at the end that no edit of an element explains:
 _WINDOW_BYTES = 1 << 20  # in which a conversion of line ends must show
 
 
-def cut_short(evidence: Evidence) -> Cause | None:
+def cut_short(evidence: FileEvidence) -> Cause | None:
     """All bytes that are there are right, and the last are not there."""
     comparison = evidence.comparison
     missing = comparison.size < comparison.expected_size
@@ -22,7 +22,7 @@ def cut_short(evidence: Evidence) -> Cause | None:
     return None
 
 
-def appended(evidence: Evidence) -> Cause | None:
+def appended(evidence: FileEvidence) -> Cause | None:
     """All bytes are right, and others follow."""
     more = evidence.comparison.size - evidence.comparison.expected_size
     if more > 0 and not evidence.differences and evidence.header_is_right:
@@ -31,7 +31,7 @@ def appended(evidence: Evidence) -> Cause | None:
     return None
 
 
-def flipped(evidence: Evidence) -> Cause | None:
+def flipped(evidence: FileEvidence) -> Cause | None:
     """A few bits, each in an element or byte of its own, of one tensor or of the header."""
     if evidence.comparison.size != evidence.comparison.expected_size:
         return None
@@ -55,7 +55,7 @@ def flipped(evidence: Evidence) -> Cause | None:
     )
 
 
-def never_written(evidence: Evidence) -> Cause | None:
+def never_written(evidence: FileEvidence) -> Cause | None:
     """From somewhere on all is 0, although it should not be."""
     if not evidence.header_is_right or not evidence.differences:
         return None
@@ -72,11 +72,11 @@ def never_written(evidence: Evidence) -> Cause | None:
     )
 
 
-def _all_found_zero(evidence: Evidence) -> bool:
+def _all_found_zero(evidence: FileEvidence) -> bool:
     return all(each.found in ("0", "0.0", "false") for each in evidence.differences)
 
 
-def converted_line_ends(evidence: Evidence) -> Cause | None:
+def converted_line_ends(evidence: FileEvidence) -> Cause | None:
     """The bytes after a conversion of line ends, which Git makes where it is told `text`."""
     found = evidence.start(_WINDOW_BYTES)
     expected = _expected_start(evidence)
@@ -92,7 +92,7 @@ def converted_line_ends(evidence: Evidence) -> Cause | None:
     return None
 
 
-def _expected_start(evidence: Evidence) -> bytes:
+def _expected_start(evidence: FileEvidence) -> bytes:
     parts, size = [evidence.header[:_WINDOW_BYTES]], len(evidence.header)
     buffer = np.empty(BLOCK_BYTES, np.uint8)
     for block in data_blocks(evidence.plan, lambda: buffer):

@@ -1,4 +1,4 @@
-"""What is known of a file that differs from its plan, gathered once for all guesses."""
+"""What is known of a checkpoint that differs from its plan, gathered once for all guesses."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from zeroinit_cli.checkpoint.compare import Comparison
+from zeroinit_cli.checkpoint.contents import PlannedContents, StoredContents, compare_tensor
 from zeroinit_cli.checkpoint.differences import TensorDifference
 from zeroinit_cli.checkpoint.hashing import BLOCK_BYTES, Buffer
+from zeroinit_cli.checkpoint.index import read_checkpoint
 from zeroinit_cli.checkpoint.stored import StoredCheckpoint, placed, read_file
 from zeroinit_cli.checkpoint.stream import plan_header, stored_tensors
 from zeroinit_cli.dtypes import FLOATS
@@ -19,22 +21,50 @@ from zeroinit_cli.plans import Plan, TensorInfo
 
 @dataclass(frozen=True)
 class Evidence:
-    """A file, its plan, and where they differ.
+    """A checkpoint's tensors beside those of its plan; in which files they lie does not matter.
 
     Attributes:
         plan: what should be there.
-        path: the file.
-        comparison: of the two.
+        stored: what the checkpoint says of itself, if that is sound.
+        differences: tensors with other bytes.
     """
 
     plan: Plan
-    path: Path
-    comparison: Comparison
+    stored: StoredCheckpoint | None
+    differences: tuple[TensorDifference, ...]
+
+    @cached_property
+    def infos(self) -> dict[str, TensorInfo]:
+        """The stored tensors by name; none if a header is not sound."""
+        return {each.info.name: each.info for each in self.stored.tensors} if self.stored else {}
+
+    @cached_property
+    def planned(self) -> dict[str, TensorInfo]:
+        """The plan's tensors by name."""
+        return {each.info.name: each.info for each in self.plan.tensors}
+
+    @cached_property
+    def same_form(self) -> bool:
+        """The checkpoint has the planned tensors, each with its type and shape."""
+        return self.infos == self.planned
 
     @property
-    def differences(self) -> tuple[TensorDifference, ...]:
-        """Tensors with other bytes, in file order."""
-        return self.comparison.differences
+    def floats(self) -> set[str]:
+        """Names of the planned floating tensors."""
+        return {name for name, info in self.planned.items() if info.dtype in FLOATS}
+
+
+@dataclass(frozen=True)
+class FileEvidence(Evidence):
+    """The same of one file, byte by byte.
+
+    Attributes:
+        path: the file.
+        comparison: of it with the plan.
+    """
+
+    path: Path
+    comparison: Comparison
 
     @cached_property
     def header(self) -> bytes:
@@ -46,35 +76,6 @@ class Evidence:
         """As far as the file goes."""
         found = self.start(len(self.header))
         return self.header.startswith(found)
-
-    @cached_property
-    def stored(self) -> StoredCheckpoint | None:
-        """What the file's own header says, if it is sound."""
-        try:
-            file = read_file(self.path)
-        except CheckpointError:
-            return None
-        return StoredCheckpoint(path=self.path, files=(file,), tensors=placed(file, 0))
-
-    @cached_property
-    def infos(self) -> dict[str, TensorInfo]:
-        """The file's tensors by name; none if its header is not sound."""
-        return {each.info.name: each.info for each in self.stored.tensors} if self.stored else {}
-
-    @cached_property
-    def planned(self) -> dict[str, TensorInfo]:
-        """The plan's tensors by name."""
-        return {each.info.name: each.info for each in self.plan.tensors}
-
-    @cached_property
-    def same_form(self) -> bool:
-        """The file has the planned tensors, each with its type and shape."""
-        return self.infos == self.planned
-
-    @property
-    def floats(self) -> set[str]:
-        """Names of the planned floating tensors."""
-        return {name for name, info in self.planned.items() if info.dtype in FLOATS}
 
     def start(self, nbytes: int) -> bytes:
         """The file's first bytes."""
@@ -111,3 +112,50 @@ class Evidence:
         """The bits that differ in the header, byte by byte."""
         found = np.frombuffer(self.start(len(self.header)), np.uint8)
         return np.frombuffer(self.header, np.uint8)[: len(found)] ^ found
+
+
+def evidence_of_file(plan: Plan, path: Path, comparison: Comparison) -> FileEvidence:
+    """What is known of one file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        file = read_file(path)
+    except CheckpointError:
+        stored = None
+    else:
+        stored = StoredCheckpoint(path=path, files=(file,), tensors=placed(file, 0))
+    return FileEvidence(
+        plan=plan,
+        stored=stored,
+        differences=comparison.differences,
+        path=path,
+        comparison=comparison,
+    )
+
+
+def evidence_of_folder(plan: Plan, folder: Path) -> Evidence:
+    """What is known of a folder's tensors, whatever shards they lie in.
+
+    Raises:
+        InputError: a file cannot be read.
+        CheckpointError: a file changed while it was read.
+    """
+    try:
+        stored = read_checkpoint(folder)
+    except CheckpointError:
+        return Evidence(plan=plan, stored=None, differences=())
+    planned, found = PlannedContents("", plan), StoredContents(stored)
+    infos = {info.name: info for info in found.tensors}
+    with found.reading():
+        differences = [
+            compare_tensor(planned, found, info)
+            for info in planned.tensors
+            if infos.get(info.name) == info
+        ]
+    return Evidence(
+        plan=plan,
+        stored=stored,
+        differences=tuple(each for each in differences if each is not None),
+    )

@@ -7,7 +7,6 @@ from pathlib import Path
 from zeroinit_cli.checkpoint.header import PREFIX_BYTES, decode_header, header_length
 from zeroinit_cli.errors import CheckpointError, InputError
 from zeroinit_cli.files.reading import opened, read_exactly, size_of
-from zeroinit_cli.lock import Locked
 from zeroinit_cli.verification.findings import Cause
 
 LFS_SPEC = b"version https://git-lfs.github.com/spec"
@@ -42,15 +41,17 @@ def foreign(path: Path, sha256: str) -> Cause | None:
     return None
 
 
-def opening_causes(locked: Locked) -> tuple[Cause, ...]:
-    """What can be told without torch of a file that has not the locked digest."""
-    entry = locked.entry
+def opening_cause(path: Path, sha256: str, size: int) -> Cause | None:
+    """What can be told without torch of a file that has not the locked digest.
+
+    Args:
+        path: the file.
+        sha256: what it should have.
+        size: bytes that it should have.
+    """
     with suppress(InputError):  # it is no longer there
-        cause = foreign(locked.path, entry.sha256) or shortened(
-            locked.path, size_of(locked.path), entry.size
-        )
-        return () if cause is None else (cause,)
-    return ()
+        return foreign(path, sha256) or shortened(path, size_of(path), size)
+    return None
 
 
 def _pointer(opening: bytes, sha256: str) -> Cause:
