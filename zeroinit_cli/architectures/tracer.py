@@ -120,7 +120,7 @@ class Tracer(fx.Tracer):
         """Look into a submodule, or make it one node where that fails."""
         if args and args[0] is None and self.is_leaf_module(m, ""):
             raise TypeError(_NOTHING_GIVEN)
-        last, depth = next(reversed(self.graph.nodes), None), len(self.module_stack)
+        last, depth = next(iter(reversed(self.graph.nodes)), None), len(self.module_stack)
         try:
             return super().call_module(m, forward, args, kwargs)
         except Exception:  # noqa: BLE001 - any code may run in a forward, and stumble over a proxy

@@ -17,6 +17,7 @@ from zeroinit_cli.architectures.classes import (
     is_weight_layer,
     type_name,
 )
+from zeroinit_cli.architectures.known_torch import check_recording
 from zeroinit_cli.architectures.tracer import Tracer
 from zeroinit_cli.architectures.untouched import chance_state, in_mode, untouched
 
@@ -62,6 +63,7 @@ def trace(module: nn.Module) -> Traced:
     The forward is that of training, whatever mode the module is in. One that draws at random which
     layers to pass shows another graph each time; then it is that of evaluation, with all of them.
     """
+    check_recording()
     with untouched(module), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a forward that is looked at, not run
         before = chance_state()
