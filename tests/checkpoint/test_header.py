@@ -208,7 +208,9 @@ def test_whatever_the_library_rejects_we_reject(data: st.DataObject) -> None:
 def test_the_order_of_types_is_the_librarys() -> None:
     names = "bool uint8 int8 float8_e5m2 float8_e4m3fn float8_e8m0fnu int16 uint16 float16 bfloat16"
     names += " int32 uint32 float32 complex64 float64 int64 uint64"
-    tensors = {name: torch.zeros(1, dtype=getattr(torch, name)) for name in names.split()}
+    known = [name for name in names.split() if hasattr(torch, name)]  # float8_e8m0fnu: torch 2.7
+    assert len(known) >= 16
+    tensors = {name: torch.zeros(1, dtype=getattr(torch, name)) for name in known}
     saved = safetensors.torch.save(tensors)
     table = json.loads(saved[8 : 8 + int.from_bytes(saved[:8], "little")])
     codes = [entry["dtype"] for entry in table.values()]

@@ -14,14 +14,12 @@ from zeroinit_cli.plans import TensorInfo
 from zeroinit_cli.recognition.numbers import pattern_type, to_numbers
 from zeroinit_cli.recognition.summary import BLOCK_BYTES, Summary, summarise
 
-TORCH_TYPES = [
-    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"),
-]
-
 
 @pytest.mark.parametrize("code", [code for code in DTYPES if code.startswith("F8")])
 def test_small_floats_are_torchs(code: str) -> None:
     dtype = DTYPES[code]
+    if not hasattr(torch, dtype.name):
+        pytest.skip("float8_e8m0fnu came with torch 2.7")
     every = torch.arange(256, dtype=torch.uint8).view(getattr(torch, dtype.name))
     expected = every.to(torch.float64).numpy()
     ours = to_numbers(np.arange(256, dtype=np.uint8), dtype)

@@ -77,7 +77,7 @@ class Tracer(fx.Tracer):
         self, root: nn.Module | Callable[..., Any], concrete_args: dict[str, Any] | None = None
     ) -> fx.Graph:
         """The forward of a module as a graph."""
-        with _makers_recorded():
+        with _makers_recorded(), _buffers_taken():
             return super().trace(root, concrete_args)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -282,6 +282,25 @@ def _makers_recorded() -> Iterator[None]:
     finally:
         for name, original in originals.items():
             setattr(torch, name, original)
+
+
+@contextmanager
+def _buffers_taken() -> Iterator[None]:
+    """A value of a graph may become a buffer, as caches of positions do; before torch 2.8 too."""
+    original = nn.Module.register_buffer
+
+    @functools.wraps(original)
+    def register_buffer(self: nn.Module, name: str, tensor: Any, *args: Any, **named: Any) -> None:
+        recorded = isinstance(tensor, fx.Proxy)
+        original(self, name, None if recorded else tensor, *args, **named)
+        if recorded:
+            self._buffers[name] = tensor
+
+    nn.Module.register_buffer = register_buffer  # type: ignore[method-assign]  # taken back below
+    try:
+        yield
+    finally:
+        nn.Module.register_buffer = original  # type: ignore[method-assign]  # as it was
 
 
 def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
