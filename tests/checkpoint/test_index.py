@@ -83,11 +83,11 @@ MAP = {"x": "a.safetensors", "y": "a.safetensors", "z": "b.safetensors"}
 DISAGREEMENTS: list[tuple[dict[str, str], str]] = [
     (
         {**MAP, "w": "a.safetensors"},
-        f"error: 1 tensors of the index are in no shard in FOLDER/{INDEX}\n  found: 'w'",
+        f"error: 1 tensor of the index is in no shard in FOLDER/{INDEX}\n  found: 'w'",
     ),
     (
         {"x": "a.safetensors", "z": "b.safetensors"},
-        f"error: 1 tensors are in a shard but not in the index in FOLDER/{INDEX}\n"
+        f"error: 1 tensor is in a shard but not in the index in FOLDER/{INDEX}\n"
         "  found: 'y' in a.safetensors",
     ),
     (

@@ -125,7 +125,7 @@ def test_a_thousand_wrong_fields_are_counted_and_ten_are_shown(
     (tmp_path / "zeroinit.lock").write_text(f"version = 1\n{keys}")
     result = zeroinit("verify")
     assert result.code == 2
-    assert result.err.startswith("error: 1000 invalid fields in zeroinit.lock\n")
+    assert result.err.startswith("error: 1,000 invalid fields in zeroinit.lock\n")
     assert "    a009: extra inputs are not permitted\n    and 990 more\n" in result.err
     assert "a010" not in result.err
 

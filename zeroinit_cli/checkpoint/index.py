@@ -14,6 +14,7 @@ from zeroinit_cli.checkpoint.stored import StoredCheckpoint, StoredFile, placed,
 from zeroinit_cli.checkpoint.strict_json import parse_json
 from zeroinit_cli.errors import CheckpointError, InputError, near
 from zeroinit_cli.files.reading import is_there, opened, read_exactly
+from zeroinit_cli.wording import counted
 
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -161,7 +162,11 @@ def _check_places(weight_map: dict[str, str], files: tuple[StoredFile, ...], ind
     missing = sorted(weight_map.keys() - stored.keys())
     if missing:
         raise CheckpointError(
-            f"{len(missing)} tensors of the index are in no shard",
+            counted(
+                len(missing),
+                "tensor of the index is in no shard",
+                "tensors of the index are in no shard",
+            ),
             where=str(index),
             found=_listed(map(repr, missing)),
             hint=near(missing[0], stored),
@@ -169,7 +174,7 @@ def _check_places(weight_map: dict[str, str], files: tuple[StoredFile, ...], ind
     extra = sorted(stored.keys() - weight_map.keys())
     if extra:
         raise CheckpointError(
-            f"{len(extra)} tensors are in a shard but not in the index",
+            f"{counted(len(extra), 'tensor is', 'tensors are')} in a shard but not in the index",
             where=str(index),
             found=_listed(f"{name!r} in {stored[name][0]}" for name in extra),
         )

@@ -24,6 +24,7 @@ from zeroinit_cli.cli.arguments import (
 )
 from zeroinit_cli.cli.console import out, out_json, say, shown_progress
 from zeroinit_cli.errors import UsageError, pasted, printable
+from zeroinit_cli.wording import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.generate import Generated
@@ -143,7 +144,7 @@ def _print(result: "Generated", place: Path | None) -> None:
     if not result.files:
         out(f"{result.sha256}  {printable(str(result.path))}")
     verb = "was there already with these bytes" if result.already_there else "written"
-    size = f"{result.tensors} tensors, {result.size:,} bytes"
+    size = f"{counted(result.tensors, 'tensor')}, {result.size:,} bytes"
     if len(result.files) > 1:
         size += f" in {len(result.files) - 1} shards and their index"
     recorded = "" if place is None else f", recorded in {printable(str(place))}"

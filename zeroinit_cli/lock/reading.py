@@ -10,6 +10,7 @@ from zeroinit_cli.errors import LockError, printable, reason_of_unreadable, show
 from zeroinit_cli.files.reading import opened, read_exactly
 from zeroinit_cli.lock.entries import VERSION, Lock, LockEntry
 from zeroinit_cli.lock.toml import parse_toml, table_lines
+from zeroinit_cli.wording import counted
 
 MOST_LOCK_BYTES = 1_000_000
 """A lock larger than this is no lock: some 1,500 checkpoints."""
@@ -129,7 +130,7 @@ def _faulty(error: ValidationError, where: str) -> LockError:
     if len(faults) > _MOST_FAULTS:
         lines.append(f"and {len(faults) - _MOST_FAULTS} more")
     return LockError(
-        f"{len(faults)} invalid field{'s' * (len(faults) > 1)}",
+        counted(len(faults), "invalid field"),
         where=where,
         found="\n    ".join(["", *lines]) if len(lines) > 1 else lines[0],
         hint=MEND,

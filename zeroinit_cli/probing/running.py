@@ -12,6 +12,7 @@ from zeroinit_cli.probing.feeding import Feed
 from zeroinit_cli.probing.portions import Gradients, portions
 from zeroinit_cli.probing.reports import Layer, Run, Rung
 from zeroinit_cli.probing.watching import Watch, layers_of, norm_of, own_parameters
+from zeroinit_cli.wording import counted
 
 
 def run_steps(
@@ -169,4 +170,4 @@ def _most(values: list[float]) -> float | None:
 
 
 def _when(step: int) -> str:
-    return "before the first step" if step == 0 else f"after {step} step{'s' * (step > 1)}"
+    return "before the first step" if step == 0 else f"after {counted(step, 'step')}"

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from zeroinit_cli.architectures.branches import StepKind
-from zeroinit_cli.architectures.cautions.seen import Seen, counted, listed
+from zeroinit_cli.architectures.cautions.seen import Seen, listed
 from zeroinit_cli.architectures.endings import BY_HAND, NONE_CLOSED
 from zeroinit_cli.plans import Caution, Kept
+from zeroinit_cli.wording import counted
 
 _SMALL = 0.1 + 1e-6  # CaiT's largest layer scale, as float32 rounds it
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
-from zeroinit_cli.architectures.cautions.seen import Seen, counted, gain, listed
+from zeroinit_cli.architectures.cautions.seen import Seen, gain, listed
 from zeroinit_cli.architectures.classes import CONVOLUTION, TRANSPOSED_CONVOLUTION, is_batch_norm
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import Node
@@ -22,6 +22,7 @@ from zeroinit_cli.plans import (
     Viewed,
     ZeroRow,
 )
+from zeroinit_cli.wording import counted
 
 _CHAIN = 3  # Sylvester expansions in a row; two (a stem and a first projection) did no harm
 _SHORTCUTS = 4  # the same by way of shortcuts; ResNet-20 has three and trained as well as Kaiming's

@@ -55,11 +55,6 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(unique[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def counted(number: int, thing: str, things: str) -> str:
-    """A number of things: `1 branch is`, `2 branches are`."""
-    return f"{number} {thing if number == 1 else things}"
-
-
 def gain(norms: Sequence[nn.Module]) -> str:
     """What norms that see no variance multiply a gradient by at most: 1 / sqrt(eps)."""
     smallest = min(float(getattr(norm, "eps", None) or 1e-5) for norm in norms)

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from torch import nn
 
 from zeroinit_cli.architectures.attention import attention_of
-from zeroinit_cli.architectures.cautions.seen import Seen, counted, gain, listed
+from zeroinit_cli.architectures.cautions.seen import Seen, gain, listed
 from zeroinit_cli.architectures.classes import is_norm, is_weight_layer
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import NORM_FUNCTIONS, PRODUCTS, Node, function_name
 from zeroinit_cli.architectures.zeros import zero_values
 from zeroinit_cli.plans import Caution, Rule, Split, Transposed, Zeros
+from zeroinit_cli.wording import counted
 
 _NOT_BY_HAND = "leave out the --override that makes them 0"
 

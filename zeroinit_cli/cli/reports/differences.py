@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from zeroinit_cli.cli.console import out
 from zeroinit_cli.cli.reports import github
 from zeroinit_cli.errors import printable
+from zeroinit_cli.wording import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.contents import Contents
@@ -37,12 +38,13 @@ def print_github(sides: "Sides", found: "Difference", *, quiet: bool) -> None:
 def _lines(sides: "Sides", found: "Difference") -> Iterator[str]:
     a, b = sides
     if found.identical:
-        yield f"identical: {a.label} and {b.label} ({len(found.same)} tensors)"
+        yield f"identical: {a.label} and {b.label} ({counted(len(found.same), 'tensor')})"
         return
     if found.nothing:
         yield (
-            f"the same {len(found.same)} tensors: {a.label} in {_files(found.files[0])}, "
-            f"{b.label} in {_files(found.files[1])}"
+            f"the same {counted(len(found.same), 'tensor')}: "
+            f"{a.label} in {counted(found.files[0], 'file')}, "
+            f"{b.label} in {counted(found.files[1], 'file')}"
         )
         return
     yield f"A: {a.label}"
@@ -80,10 +82,6 @@ def _summary(found: "Difference") -> str:
         (len(found.same), "the same"),
     )
     return "tensors: " + ", ".join(f"{count} {words}" for count, words in counts if count)
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
 
 
 def _form(info: "TensorInfo") -> str:

@@ -16,6 +16,7 @@ from zeroinit_cli.cli.reports.tensors import (
 )
 from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.errors import printable
+from zeroinit_cli.wording import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.stored import Placed, StoredCheckpoint
@@ -103,13 +104,13 @@ def _totals(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | 
     elements = sum(map(numel, checkpoint.tensors))
     zeros = ""
     if found:
-        counted = [each for each in found if each.summary.zeros is not None]
-        whole = sum(each.summary.numel for each in counted)
-        share = share_text(sum(each.summary.zeros or 0 for each in counted), whole)
+        known = [each for each in found if each.summary.zeros is not None]
+        whole = sum(each.summary.numel for each in known)
+        share = share_text(sum(each.summary.zeros or 0 for each in known), whole)
         zeros = f" ({share} zeros)" if share else ""
     lines = [
-        f"{checkpoint.path}: {len(checkpoint.tensors)} tensors, {elements:,} elements{zeros}, "
-        f"{checkpoint.size:,} bytes"
+        f"{checkpoint.path}: {counted(len(checkpoint.tensors), 'tensor')}, "
+        f"{counted(elements, 'element')}{zeros}, {checkpoint.size:,} bytes"
     ]
     if checkpoint.tensors:
         types = (f"{code} in {each['tensors']}" for code, each in _dtypes(checkpoint))
@@ -122,7 +123,7 @@ def _totals(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | 
 
 def _header_lines(checkpoint: "StoredCheckpoint") -> list[str]:
     header = sum(file.header.data_start for file in checkpoint.files)
-    where = "" if checkpoint.index is None else f" in {len(checkpoint.files)} shards"
+    where = "" if checkpoint.index is None else f" in {counted(len(checkpoint.files), 'shard')}"
     metadata = [f"{key}={value}" for key, value in checkpoint.metadata.items()]
     lines = [f"header: {header:,} bytes{where}; metadata: {', '.join(metadata) or 'none'}"]
     if checkpoint.index is not None:

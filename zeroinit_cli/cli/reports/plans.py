@@ -12,6 +12,7 @@ from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Caution, Plan, PlannedTensor
 from zeroinit_cli.source import Source
+from zeroinit_cli.wording import counted
 
 _MOST_PATTERNS = 4
 
@@ -131,6 +132,7 @@ def _totals(plan: Plan, source: Source) -> str:
     zeros = elements - sum(nonzeros(each.rule, each.info.shape) for each in plan.tensors)
     share = f"{zeros / max(elements, 1):.1%} zeros"
     return (
-        f"{source}: {len(plan.tensors)} tensors, {elements:,} elements ({share}), "
+        f"{source}: {counted(len(plan.tensors), 'tensor')}, "
+        f"{counted(elements, 'element')} ({share}), "
         f"{plan.nbytes:,} bytes\nscheme {plan.scheme}, plan {plan.digest()}"
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeroinit_cli.cli.reports import github
 from zeroinit_cli.errors import printable
+from zeroinit_cli.wording import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.checkpoint.stored import Placed, StoredCheckpoint
@@ -18,8 +19,8 @@ def tensor_lines(found: "InspectedTensor") -> list[str]:
     """One tensor in lines."""
     info, summary = found.placed.info, found.summary
     lines = [
-        f"{info.name}: {info.dtype.code} {shape_text(found.placed)}, {numel(found.placed):,} "
-        f"elements, {found.placed.nbytes:,} bytes",
+        f"{info.name}: {info.dtype.code} {shape_text(found.placed)}, "
+        f"{counted(numel(found.placed), 'element')}, {counted(found.placed.nbytes, 'byte')}",
         f"rule: {verdict(found)}",
     ]
     if summary.zeros is not None and summary.norm is not None:

@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema
 
 from zeroinit_cli.specs.blueprint import Shape as Shape
 from zeroinit_cli.specs.fields import Strict
+from zeroinit_cli.wording import counted
 
 ORIGIN = "\0"
 """Stands in a mismatch's words for where the input comes from, which the layer does not know."""
@@ -173,7 +174,7 @@ def spread(value: int | tuple[int, ...], rank: int, layer: Layer, key: str) -> t
         return (value,) * rank
     if len(value) != rank:
         raise MismatchError(
-            f"{layer.kind} has {rank} dimension{'s' * (rank > 1)}, {key} another number of them",
+            f"{layer.kind} has {counted(rank, 'dimension')}, {key} another number of them",
             key=key,
             expected=f"an integer, or a list of {rank}",
             found=str(list(value)),

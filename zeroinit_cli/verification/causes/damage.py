@@ -7,6 +7,7 @@ from zeroinit_cli.checkpoint.stream import data_blocks
 from zeroinit_cli.verification.causes.evidence import FileEvidence
 from zeroinit_cli.verification.causes.openings import truncated
 from zeroinit_cli.verification.findings import Cause
+from zeroinit_cli.wording import counted
 
 _MOST_FLIPPED = 8  # bits that rot; more of them are more than one accident
 _LEAST_HOLE = 4096  # bytes of 0 at the end that no edit of an element explains: a page
@@ -26,7 +27,7 @@ def appended(evidence: FileEvidence) -> Cause | None:
     """All bytes are right, and others follow."""
     more = evidence.comparison.size - evidence.comparison.expected_size
     if more > 0 and not evidence.differences and evidence.header_is_right:
-        text = f"{more:,} byte{'s' * (more > 1)} appended by something; all before them are right"
+        text = f"{counted(more, 'byte')} appended by something; all before them are right"
         return Cause(kind="appended", text=text)
     return None
 
