@@ -11,6 +11,7 @@ not; 2, the input cannot be used.
 import base64
 import hashlib
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 SCHEME = "zero-1"
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.json)?")
 RUN_BYTES, BAND_BYTES = 1 << 20, 1 << 26  # of equal elements, and of columns to be made rows
 # the types that a plan can hold, in the order of a file
 TYPES = ("U64", "I64", "F64", "F32", "U32", "I32", "BF16", "F16", "U16", "I16", "I8", "U8", "BOOL")
@@ -302,17 +304,18 @@ def entries_hold(lock: Rule, plan: Rule, files: list[Rule]) -> bool:
 
 
 def differing(path: Path, plan: Rule, files: list[Rule]) -> list[str]:
-    """What has other digests: a lock, files of a folder, or a file."""
+    """What has other digests: a lock, files of a folder, or a file; or is one too many there."""
     if path.suffix == ".lock":
         holds = entries_hold(tomllib.loads(path.read_text()), plan, files)
-        return [] if holds else [str(path)]
+        return [] if holds else [f"the digest of {path}"]
     paths = [path / each["path"] for each in files] if path.is_dir() else [path]
     wrong = []
     for each, expected in zip(paths, files, strict=True):
         with each.open("rb") as file:
             same = hashlib.file_digest(file, "sha256").hexdigest() == expected["sha256"]
-        wrong += [] if same else [str(each)]
-    return wrong
+        wrong += [] if same else [f"the digest of {each}"]
+    others = sorted(set(path.iterdir()).difference(paths)) if path.is_dir() else []
+    return wrong + [f"{each}, a part of another" for each in others if FAMILY.fullmatch(each.name)]
 
 
 def main(plan: str, checkpoint: str = "") -> int:
@@ -320,14 +323,14 @@ def main(plan: str, checkpoint: str = "") -> int:
     try:
         read, holds = read_plan(sys.stdin.buffer.read() if plan == "-" else Path(plan).read_bytes())
         files = files_of(read)
-        wrong = ["the plan"] * (not holds)
+        wrong = ["the digest of the plan"] * (not holds)
         wrong += differing(Path(checkpoint), read, files) if checkpoint else []
     except (OSError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         print(f"unusable: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     print(files[0]["sha256"] if len(files) == 1 else sums(files).rstrip("\n"))
     for each in wrong:
-        print(f"differs: the digest of {each}", file=sys.stderr)
+        print(f"differs: {each}", file=sys.stderr)
     return 1 if wrong else 0
 
 

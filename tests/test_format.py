@@ -136,6 +136,13 @@ def test_check_derives_shards_and_holds_a_folder_and_its_lock_against_them(tmp_p
     index.write_bytes(index.read_bytes() + b"\n")
     done = run("-", folder, text=plan)
     assert (done.returncode, done.stderr) == (1, f"differs: the digest of {index}\n")
+    index.write_bytes(index.read_bytes()[:-1])
+    for name in ("model.safetensors", "model-00003-of-00003.safetensors", "model.safetensors.bak"):
+        (folder / name).write_bytes(b"")  # a loader takes the first for the whole
+    done = run("-", folder, text=plan)
+    others = [folder / "model-00003-of-00003.safetensors", folder / "model.safetensors"]
+    told = "".join(f"differs: {each}, a part of another\n" for each in others)
+    assert (done.returncode, done.stderr) == (1, told)
     lock.write_text(lock.read_text().replace(lines.splitlines()[0][:64], "0" * 64))
     done = run("-", lock, text=plan)
     assert (done.returncode, done.stderr) == (1, f"differs: the digest of {lock}\n")
