@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.entries import entry
 from tests.plans import plan, tensor
+from tests.reliability.folder_faults import FolderSeen, Shards
 from tests.reliability.small import SPEC, answered, command
 from zeroinit_cli.checkpoint.stream import plan_sha256
 from zeroinit_cli.checkpoint.writer import sidecar_path
@@ -36,6 +37,7 @@ class Seen:
         litter: after how many a part or a guard was left.
         new: after how many a file was another than before.
         behind: after how many the sidecar was still that of the file before.
+        folder: what there was in the folder with shards.
     """
 
     kills: int = 0
@@ -43,6 +45,15 @@ class Seen:
     new: int = 0
     behind: int = 0
     whole: dict[Path, str] = field(default_factory=dict)
+    folder: FolderSeen = field(default_factory=FolderSeen)
+
+    def __str__(self) -> str:
+        """What to print of it."""
+        return (
+            f"{self.kills} kills: every file whole, no entry lost; after {self.new} a file was the "
+            f"new one, after {self.behind} its sidecar still the old one's, after {self.litter} "
+            f"there was litter, which the next run cleared\n{self.folder}"
+        )
 
 
 def write_large() -> None:
@@ -67,6 +78,7 @@ def run_commands() -> None:
 
 
 WRITERS = (write_large, write_entries, run_commands)
+"""And one more, which writes shards."""
 
 
 def killed(folder: Path, moments: int, seed: int = 0) -> Seen:
@@ -79,13 +91,16 @@ def killed(folder: Path, moments: int, seed: int = 0) -> Seen:
     Path("net.yaml").write_text(SPEC)
     for path in KEPT:
         update_lock(LOCK, entry(path))
-    known = _known()
-    lasts = [_seconds(writer) for writer in WRITERS]
+    known, shards = _known(), Shards.of_commands()
+    writers = [*WRITERS, shards.write]
+    lasts = [_seconds(writer) for writer in writers]
     chance, seen = random.Random(seed), Seen()
     for number in range(moments):
-        which = number % len(WRITERS)
-        _kill(_forked(WRITERS[which]), chance.uniform(0, 1.2 * lasts[which]))
+        which = number % len(writers)
+        _kill(_forked(writers[which]), chance.uniform(0, 1.2 * lasts[which]))
         _look(seen, known)
+        if writers[which] == shards.write:
+            shards.look(seen.folder)
     return seen
 
 

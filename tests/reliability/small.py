@@ -1,10 +1,9 @@
-"""A small checkpoint with every kind of layer that matters, and the commands that judge a file."""
+"""A small checkpoint with every kind of layer that matters, and the commands that judge it."""
 
 import contextlib
 import importlib.util
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +31,21 @@ layers:
   - Linear: 5
 """
 NAME, LOCK, SIDECAR = "a.safetensors", "zeroinit.lock", "a.safetensors.sha256"
+FOLDER, SHARD_SIZE = "net", "300"
+"""Where its tensors lie in three shards, and the bytes of tensors that each of them may hold."""
+PLAN = "plan.json"
+OPTIONS = (
+    ("--dtype", "float16"),
+    ("--dtype", "float64"),
+    ("--scale", "paper"),
+    ("--expansion", "paley"),
+    ("--residual", "layer"),
+    ("--residual", "none"),
+    ("--override", "5.weight=zeros"),
+)
+"""Options that give another checkpoint, if they say anything of this net."""
+SIZES = ("1", "16", "64", "100", "150", "200", "400", "600")
+"""Sizes of shards that cut it otherwise."""
 Judge = Callable[[], int]
 _CHECK = Path(__file__).parents[2] / "docs" / "check.py"
 
@@ -55,17 +69,27 @@ def answered(*arguments: str) -> tuple[int, str]:
 @contextmanager
 def small_checkpoint(folder: Path) -> Iterator[bytes]:
     """Generate it in a folder, which is the current one meanwhile; its bytes."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with _generated(folder, NAME):
+        yield Path(NAME).read_bytes()
+
+
+@contextmanager
+def small_shards(folder: Path) -> Iterator[dict[str, bytes]]:
+    """Likewise in a folder with shards: the bytes of each, and of the index, which is the last."""
+    with _generated(folder, f"{FOLDER}/", "--max-shard-size", SHARD_SIZE) as printed:
+        names = [line.partition("  ")[2] for line in printed.splitlines()]
+        yield {Path(name).name: Path(name).read_bytes() for name in names}
+
+
+@contextmanager
+def _generated(folder: Path, output: str, *options: str) -> Iterator[str]:
+    with contextlib.chdir(folder):
         Path("net.yaml").write_text(SPEC)
-        code, _ = answered("generate", "net.yaml", "-o", NAME)
+        code, printed = answered("generate", "net.yaml", "-o", output, *options)
         if code:
             raise RuntimeError(f"generate ended with {code}")
-        Path("plan.json").write_text(answered("plan", "net.yaml", "--json")[1])
-        yield Path(NAME).read_bytes()
-    finally:
-        os.chdir(before)
+        Path(PLAN).write_text(answered("plan", "net.yaml", "--json", *options)[1])
+        yield printed
 
 
 @contextmanager
@@ -96,8 +120,12 @@ def planned_once() -> Iterator[None]:
         typer.main.get_command = typer_command
 
 
-def judges() -> dict[str, Judge]:
-    """What can accept the file of the current folder: name -> gives an exit code."""
+def judges(*, folder: str | None = None) -> dict[str, Judge]:
+    """What can accept a checkpoint: name -> gives an exit code.
+
+    Args:
+        folder: where its shards and their lock lie; else it is the file of the current folder.
+    """
     module = importlib.util.spec_from_file_location("check", _CHECK)
     assert module is not None
     assert module.loader is not None
@@ -109,11 +137,12 @@ def judges() -> dict[str, Judge]:
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):
-            return int(check.main("plan.json", NAME))
+            return int(check.main(PLAN, folder or NAME))
 
+    where = () if folder is None else (folder,)
     return {
-        "`verify`": lambda: command("verify"),
-        "`verify --hash-only`": lambda: command("verify", "--hash-only"),
+        "`verify`": lambda: command("verify", *where),
+        "`verify --hash-only`": lambda: command("verify", "--hash-only", *where),
         "check.py": by_check,
     }
 
