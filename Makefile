@@ -53,7 +53,7 @@ endif
 		$(BIN)/python -m tests.fuzz $$reader --executions $(EXECUTIONS) --engine $(ENGINE) || exit 1; \
 	done
 
-# Changes of every kind to a checkpoint, its lock and its sidecar, and 200 kills.
+# Changes of every kind to a checkpoint, in one file and in shards, to its lock and sums; 200 kills.
 reliability: setup
 	$(BIN)/python -m tests.reliability
 	$(BIN)/python -m tests.reliability --faults 210

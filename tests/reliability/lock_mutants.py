@@ -77,12 +77,12 @@ def _edits(text: str, part: tuple[int, int], fields: Fields) -> Iterator[str]:
     before, section, after = text[: part[0]], text[slice(*part)], text[part[1] :]
     for field, values in fields.items():
         pattern = re.compile(rf'(?<![\w-]){field} = ("[^"]*"|\d+)')
-        [value] = pattern.findall(section)
-        for edited in values or _other_numbers(value):
+        [found] = pattern.finditer(section)
+        for edited in values or _other_numbers(found[1]):
             yield before + pattern.sub(f"{field} = {edited}", section) + after
         left = pattern.sub("", section).replace("{, ", "{").replace(", , ", ", ")
         yield before + left.replace(", }", "}") + after
-        inline = section[pattern.search(section).start() - 1] in "{ "  # type: ignore[union-attr]  # it is there
+        inline = section[found.start() - 1] in "{ "
         again = r"\g<0>, \g<0>" if inline else r"\g<0>\n\g<0>"
         yield before + pattern.sub(again, section) + after
 

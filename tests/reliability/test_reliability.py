@@ -1,5 +1,7 @@
 """Some of each class of the matrices, and some kills: docs/reliability.md in small."""
 
+import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +16,11 @@ import zeroinit_cli
 from tests.fuzz.header import STRICTER
 from tests.reliability import folder_mutants, matrix, shard_locks, sharded, small
 from tests.reliability.matrix import all_rows
-from tests.reliability.rows import Row
+from tests.reliability.rows import Row, by_sha256sum
 from tests.reliability.sharded import all_folder_rows
 from tests.reliability.small import FOLDER, small_checkpoint, small_shards
 from zeroinit_cli.files.naming import INDEX, SUMS
+from zeroinit_cli.lock import read_lock
 
 ROOT = Path(__file__).parents[2]
 JUDGES = {"`verify`", "`verify --hash-only`", "check.py", "`sha256sum -c`"}
@@ -126,6 +129,20 @@ def test_a_link_within_the_folder_to_the_right_bytes_is_the_file(tmp_path: Path)
             path.rename(Path(FOLDER) / f"blob-{name}.bin")
             path.symlink_to(f"blob-{name}.bin")
         assert [judge() for judge in small.judges(folder=FOLDER).values()] == [0, 0, 0]
+
+
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="needs sha256sum")
+def test_a_list_of_sums_that_was_cut_is_seen_by_the_lock_alone(tmp_path: Path) -> None:
+    """Why the matrix asks for the list's digest: the tool is content with what is left."""
+    with small_shards(tmp_path):
+        sums = Path(FOLDER) / SUMS
+        whole = sums.read_bytes()
+        [entry] = read_lock(Path(FOLDER) / "zeroinit.lock").checkpoint
+        assert hashlib.sha256(whole).hexdigest() == entry.sha256
+        lines = whole.splitlines(keepends=True)
+        for cut in (b"".join(lines[1:]), b"#" + whole):
+            sums.write_bytes(cut)
+            assert by_sha256sum(sums)() == 0
 
 
 @pytest.mark.skipif(not hasattr(sys, "getsid") and sys.platform == "win32", reason="needs fork")
