@@ -213,6 +213,8 @@ def edited(net: Path, old: str, new: str) -> None:
             "shards are of a max-shard-size, which is not among the options",
         ),
         ("600KB", "lots", "not a size ('lots') in --max-shard-size"),
+        ("600KB", "600000", "max-shard-size is written 600KB in a lock"),
+        ("600KB", "0.6 MB", "max-shard-size is written 600KB in a lock"),
         ("size = 600", "size = 700", "size is not the sum of the shards' sizes"),
     ],
 )

@@ -152,10 +152,12 @@ class LockEntry(_Strict):
                 self.read_source()
             elif self.arguments or not _is_plain(self.source):
                 raise ValueError("a spec is a relative path without arguments")
-            self.read_options()
+            words = self.read_options().to_words()
         except ZeroinitError as error:
             found = f" ({error.found})" if error.found else ""
             raise ValueError(f"{error.problem}{found} in {error.where}") from error
+        if self.options.max_shard_size != words.get(SHARD_SIZE):
+            raise ValueError(f"{SHARD_SIZE} is written {words[SHARD_SIZE]} in a lock")
         return self
 
     def _check_shards(self) -> None:
