@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-torch-free format fuzz reliability bench bench-full bench-setup clean \
+.PHONY: setup demo test test-torch-free test-oldest test-newest format fuzz reliability bench bench-full bench-setup clean \
 	evidence evidence-quick evidence-full evidence-first-steps evidence-expansions
 
 setup: $(STAMP)
@@ -36,6 +36,15 @@ test-torch-free:
 		numpy typer rich pydantic PyYAML tomlkit filelock hypothesis pytest pytest-timeout pytest-xdist
 	$(TORCH_FREE)/bin/python -m pytest tests/files tests/lock tests/test_lock.py \
 		tests/test_torch_free.py tests/specs/test_tree.py tests/specs/test_show.py
+
+# Everything under the oldest versions that pyproject.toml allows, or the newest that there are.
+# Torch then comes with CUDA, in gigabytes: make test-newest PYTHON=python3.13
+OTHER_VERSIONS := --ignore tests/evidence --ignore tests/benchmarks
+test-oldest: OTHER := -c constraints-oldest.txt
+test-oldest test-newest:
+	$(PYTHON) -m venv $(VENV)-$@
+	$(VENV)-$@/bin/python -m pip install --quiet --disable-pip-version-check $(OTHER) -e '.[dev]'
+	$(VENV)-$@/bin/python -m pytest $(OTHER_VERSIONS)
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -1,7 +1,9 @@
 """What the project says of itself: README's output, the contracts, and that they can break."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.cli.command import child
@@ -59,3 +61,13 @@ def test_torch_outside_its_room_would_be_seen(tmp_path: Path) -> None:
 
 def test_the_version_is_printed() -> None:
     assert child("--version").stdout == f"zeroinit {__version__}\n"
+
+
+def test_the_oldest_versions_that_are_tested_are_those_that_are_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lower = dict(each.split(">=") for each in project["dependencies"])
+    lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
+    oldest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert oldest.keys() == lower.keys()
+    for name, version in lower.items():
+        assert re.fullmatch(rf"{re.escape(version)}(\.\d+)*", oldest[name]), name

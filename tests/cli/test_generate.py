@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_it_leaves_three_files_and_nothing_else(made: Path) -> None:
         "sha256": digest,
         "size": SIZE,
         "tensors": 338,
-        "built-with": {"torch": "2.13.0", "torchvision": "0.28.0"},
+        "built-with": {name: version(name).partition("+")[0] for name in ("torch", "torchvision")},
     }
     assert [line.partition(" ")[0] for line in lines[4:]] == [
         "path",
