@@ -54,6 +54,11 @@ def check_out_without_lfs(_: Command) -> None:
             point_to(f"net/{name}", digest)
 
 
+def check_out_without_lfs_and_from_elsewhere(zeroinit: Command) -> None:
+    check_out_without_lfs(zeroinit)
+    point_to(f"net/{TWO}", "0" * 64)
+
+
 def cut(_: Command) -> None:
     path = Path(f"net/{TWO}")
     path.write_bytes(path.read_bytes()[:-1000])
@@ -104,6 +109,11 @@ CASES: list[tuple[Callable[[Command], None], str, str]] = [
         check_out_without_lfs,
         "lfs-pointer",
         f"{ONE} and 2 more: a Git LFS pointer in place of the file; it points to these very bytes",
+    ),
+    (
+        check_out_without_lfs_and_from_elsewhere,
+        "lfs-pointer",
+        f"{ONE} and 1 more: a Git LFS pointer in place of the file; it points to these very bytes",
     ),
     (
         cut,

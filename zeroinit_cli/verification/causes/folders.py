@@ -20,7 +20,7 @@ def of_files(guesses: Iterable[tuple[str, Cause | None]]) -> Cause | None:
     if not told:
         return None
     first, cause = told[0]
-    more = sum(each.kind == cause.kind for _, each in told[1:])
+    more = sum((each.kind, each.hint) == (cause.kind, cause.hint) for _, each in told[1:])
     names = f"{first} and {more} more" if more else first
     return replace(cause, text=f"{names}: {cause.text}")
 
