@@ -22,6 +22,7 @@ from zeroinit_cli.files.replacing import (
     staging,
     write_all,
 )
+from zeroinit_cli.files.undisturbed import undisturbed
 from zeroinit_cli.jobs import in_order
 from zeroinit_cli.outputs import check_place
 from zeroinit_cli.progress import Advance, Progress, no_progress
@@ -92,7 +93,8 @@ def write_folder(
             if len(shards) > 1 and INDEX not in standing:
                 with replacing(stage / INDEX) as file:
                     write_all(file, index_bytes(shards))
-            _exchange(stage, folder, [name for name in names if name not in standing], stale)
+            with undisturbed():  # by Ctrl-C, which would leave files without an index
+                _exchange(stage, folder, [name for name in names if name not in standing], stale)
         files = with_index(shards, written)
         with guarded(folder / SUMS), replacing(folder / SUMS) as file:
             write_all(file, sums((each.name, each.sha256) for each in files))

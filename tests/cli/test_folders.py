@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -368,3 +371,48 @@ def test_the_plan_tells_positions_and_the_option(zeroinit: Command, spec: Path) 
     order = sorted(document["tensors"], key=lambda each: each["position"])
     assert [each["name"] for each in order] == list(zeroinit_cli.build(spec).state_dict())
     assert json.dumps(document)
+
+
+INTERRUPTED = """
+import os, sys
+from zeroinit_cli import folders
+from zeroinit_cli.__main__ import main
+from zeroinit_cli.files.replacing import move
+
+left = [int(sys.argv.pop(1))]
+
+def interrupting(source, target):
+    move(source, target)
+    if source.name.startswith("model-00002") and left:
+        os.kill(os.getpid(), left.pop())
+
+folders.move = interrupting
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_between_two_moves_all_files_are_exchanged_first(
+    zeroinit: Command, net: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    """Ctrl-C leaves the old files or the new ones; only a kill can leave some of both."""
+    words = ("generate", "net.yaml", "-o", "net/", "--max-shard-size", "600KB", "--force")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(int(number)), *words, "--scale", "paper"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    name = signal.Signals(number).name
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == f"interrupted by {name}; no file is left half written\n"
+    paper = zeroinit("digest", "net.yaml", "--max-shard-size", "600KB", "--scale", "paper").out
+    found = [
+        f"{hashlib.sha256((net / each).read_bytes()).hexdigest()}  {each}\n" for each in FILES[:4]
+    ]
+    assert "".join(found) == paper
+    assert zeroinit(*words, "--scale", "paper").code == 0
+    assert zeroinit("verify", "net").code == 0
+    assert names(net) == sorted(FILES)
