@@ -15,6 +15,7 @@ from torch import nn
 
 import zeroinit_cli
 from tests.architectures.models import planned
+from tests.cli.command import child
 from zeroinit_cli.architectures.importing import import_torchvision
 from zeroinit_cli.checkpoint.stream import plan_sha256
 from zeroinit_cli.errors import NoRuleError, PlanError, UsageError
@@ -70,7 +71,8 @@ def test_the_public_names_are_these() -> None:
         "save",
     ]
     assert str(inspect.signature(zeroinit_cli.save)) == (
-        "(plan: 'Plan', path: 'str | PathLike[str]', *, force: bool = False) -> str"
+        "(plan: 'Plan', path: 'str | PathLike[str]', *, max_shard_size: int | str | None = None, "
+        "force: bool = False) -> str"
     )
     options = ["expansion", "residual", "scale", "preset", "overrides"]
     assert list(inspect.signature(zeroinit_cli.plan).parameters) == [
@@ -194,6 +196,32 @@ def test_a_plan_is_saved_with_its_sum_beside_it(tmp_path: Path) -> None:
         zeroinit_cli.save(other, tmp_path / "a.safetensors")
     zeroinit_cli.save(other, tmp_path / "a.safetensors", force=True)
     assert safetensors.torch.load_file(tmp_path / "a.safetensors")["weight"].shape == (5, 3)
+
+
+def test_a_plan_is_saved_in_shards_as_the_command_does(tmp_path: Path) -> None:
+    plan = zeroinit_cli.plan("squeezenet1_1")
+    digest = zeroinit_cli.save(plan, tmp_path / "ours", max_shard_size="2MB")
+    command = ("generate", "squeezenet1_1", "-o", "theirs/", "--max-shard-size", "2MB")
+    assert child(*command, "--no-lock", cwd=tmp_path).returncode == 0
+    ours, theirs = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("ours", "theirs")
+    )
+    assert ours == theirs
+    assert len(ours) > 3
+    assert digest == hashlib.sha256(ours["model.safetensors.sha256"]).hexdigest()
+    assert zeroinit_cli.save(plan, tmp_path / "ours", max_shard_size=2_000_000) == digest
+    whole = zeroinit_cli.save(plan, tmp_path / "whole", max_shard_size="1TB")
+    data = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert whole == hashlib.sha256(data).hexdigest()
+    with pytest.raises(zeroinit_cli.ZeroinitError, match="not a size") as caught:
+        zeroinit_cli.save(plan, tmp_path / "none", max_shard_size="2 GiB")
+    assert caught.value.where == "max_shard_size"
+    assert not (tmp_path / "none").exists()
+    other = zeroinit_cli.plan("squeezenet1_1", scale="paper")
+    with pytest.raises(zeroinit_cli.ZeroinitError, match="other files are there"):
+        zeroinit_cli.save(other, tmp_path / "ours", max_shard_size="2MB")
+    assert zeroinit_cli.save(other, tmp_path / "ours", max_shard_size="2MB", force=True) != digest
 
 
 class Scaled(nn.Module):

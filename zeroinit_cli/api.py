@@ -125,25 +125,39 @@ def init_(
     return module
 
 
-def save(plan: "Plan", path: "str | PathLike[str]", *, force: bool = False) -> str:
+def save(
+    plan: "Plan",
+    path: "str | PathLike[str]",
+    *,
+    max_shard_size: int | str | None = None,
+    force: bool = False,
+) -> str:
     """Write a plan as a safetensors file, whole or not at all, and its `.sha256` beside it.
 
     Args:
         plan: of `plan()`.
-        path: the checkpoint; its folder exists. A file with exactly these bytes is left alone.
-        force: replace another file at `path`.
+        path: the checkpoint, or the folder for its shards; its own folder exists. Files with
+            exactly these bytes are left alone.
+        max_shard_size: the most bytes of tensors in a file, such as `"5GB"`. The folder then gets
+            shards and their index, or one `model.safetensors` if they all fit.
+        force: replace files with other bytes.
 
     Returns:
-        the SHA-256 of the file's bytes, in hexadecimal.
+        the SHA-256, in hexadecimal, of the file's bytes; of shards, that of the folder's
+        `model.safetensors.sha256`, which lists theirs.
 
     Raises:
-        ZeroinitError: it cannot be written.
+        ZeroinitError: it cannot be written, or the size is none.
     """
     from pathlib import Path
 
-    from zeroinit_cli.generate import write_files
+    from zeroinit_cli.generate import write_files, write_shards
     from zeroinit_cli.outputs import check_output
+    from zeroinit_cli.sizes import parse_size
 
+    if max_shard_size is not None:
+        most_bytes = parse_size(str(max_shard_size), "max_shard_size")
+        return write_shards(plan, Path(path), most_bytes, force=force).sha256
     check_output(Path(path))
     return write_files(plan, Path(path), force=force).sha256
 

@@ -143,7 +143,7 @@ def generate_folder(
             source.recorded_in(lock.parent)
 
         from zeroinit_cli.architectures import plan_source, versions
-        from zeroinit_cli.checkpoint.shards import overall, split
+        from zeroinit_cli.checkpoint.shards import split
 
         plan = plan_source(source, options)
         shards = split(plan, options.max_shard_size)
@@ -161,6 +161,35 @@ def generate_folder(
         if place is not None:
             entry = place.entry(source, options, plan, files, versions())
             update_lock(place.lock, entry, waiting=say, instead_of=place.paths)
+    return _of_folder(folder, plan, files, already_there=already_there)
+
+
+def write_shards(plan: Plan, folder: Path, most_bytes: int, *, force: bool = False) -> Generated:
+    """Write a plan's checkpoint into a folder of its own, and the list of its digests.
+
+    Args:
+        plan: the whole.
+        folder: where; it is made if its own folder exists.
+        most_bytes: of tensors in a shard.
+        force: replace files with other bytes.
+
+    Raises:
+        OutputError: they cannot be written, or other files are there.
+    """
+    from zeroinit_cli.checkpoint.shards import split
+    from zeroinit_cli.folders import made_folder, write_folder
+
+    check_folder(folder)
+    with made_folder(folder):
+        files, already_there = write_folder(split(plan, most_bytes), folder, force=force)
+    return _of_folder(folder, plan, files, already_there=already_there)
+
+
+def _of_folder(
+    folder: Path, plan: Plan, files: "tuple[FileDigest, ...]", *, already_there: bool
+) -> Generated:
+    from zeroinit_cli.checkpoint.shards import overall
+
     sha256, size = overall(files)
     return Generated(
         path=folder,
