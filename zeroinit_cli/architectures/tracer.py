@@ -6,28 +6,18 @@ the spot is a layer. What still stops is one submodule, not the whole: it become
 graph, and is named.
 """
 
-import dis
-import functools
 import inspect
 import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from zeroinit_cli.architectures.operations import words
-
-_MAKERS = sorted(
-    words(
-        "arange as_tensor empty eye finfo full linspace logspace normal ones rand randint randn "
-        "randperm tensor zeros"
-    )
-)
-"""What torch makes of numbers alone: fx does not see that a number is one of its own."""
+from zeroinit_cli.architectures.bytecode import names_beside_a_star, passing
+from zeroinit_cli.architectures.patching import MAKERS, buffers_taken, makers_recorded
 
 _ARITHMETIC = (
     operator.add,
@@ -64,7 +54,7 @@ class Tracer(fx.Tracer):
     ):
         super().__init__(
             autowrap_modules=(math, *_reshapers()),
-            autowrap_functions=tuple(getattr(torch, name) for name in _MAKERS),
+            autowrap_functions=tuple(getattr(torch, name) for name in MAKERS),
         )
         self.proxy_buffer_attributes = buffers
         self.unknown: list[str] = []
@@ -77,7 +67,7 @@ class Tracer(fx.Tracer):
         self, root: nn.Module | Callable[..., Any], concrete_args: dict[str, Any] | None = None
     ) -> fx.Graph:
         """The forward of a module as a graph."""
-        with _makers_recorded(), _buffers_taken():
+        with makers_recorded(), buffers_taken():
             return super().trace(root, concrete_args)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -154,7 +144,7 @@ class Tracer(fx.Tracer):
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Answer a check that can only raise; anything else stays open, which is an error."""
         caller = sys._getframe(2)  # above this function and the proxy's own
-        answer = _passing(caller.f_code, caller.f_lasti)
+        answer = passing(caller.f_code, caller.f_lasti)
         return super().to_bool(obj) if answer is None else answer
 
     def iter(self, obj: Any) -> Iterator[Any]:
@@ -162,11 +152,7 @@ class Tracer(fx.Tracer):
         if not _is_size(obj.node):
             return super().iter(obj)
         caller = sys._getframe(2)
-        instructions = dis.get_instructions(caller.f_code)
-        asking = next((each for each in instructions if each.offset == caller.f_lasti), None)
-        number = 1
-        if asking is not None and asking.opname == "UNPACK_EX" and asking.arg is not None:
-            number = (asking.arg & 0xFF) + (asking.arg >> 8)  # before and behind the star
+        number = names_beside_a_star(caller.f_code, caller.f_lasti)
         return (obj[index] for index in range(number))
 
     def _recorded_tensors(self, root: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -227,98 +213,3 @@ def _is_size(node: fx.Node) -> bool:
 def _reshapers() -> list[Any]:
     """Libraries that ask a tensor for its type, to be recorded as they are called, if in use."""
     return [sys.modules[name] for name in ("einops",) if name in sys.modules]
-
-
-@functools.cache
-def _passing(code: Any, offset: int) -> bool | None:
-    """The answer that passes a check, where the other one can only raise; else None.
-
-    Args:
-        code: of the function that asks.
-        offset: of the instruction that asks, in bytes.
-    """
-    instructions = [each for each in dis.get_instructions(code) if each.opname != "NOT_TAKEN"]
-    places = {each.offset: index for index, each in enumerate(instructions)}
-    index = places.get(offset, len(instructions) - 1)
-    asking = instructions[index]
-    if asking.opname in ("COMPARE_OP", "CONTAINS_OP", "TO_BOOL"):
-        index += 1  # asks by itself, from Python 3.13 on or about the items of a tuple
-    jump = instructions[index]
-    if not jump.opname.startswith("POP_JUMP") or "NONE" in jump.opname:
-        return None
-    taken = _only_raises(instructions, places, places[jump.argval])
-    if taken == _only_raises(instructions, places, index + 1):
-        return None
-    answer = ("IF_TRUE" in jump.opname) != taken
-    return not answer if asking.opname == "CONTAINS_OP" and asking.arg else answer  # `not in`
-
-
-def _only_raises(instructions: list[dis.Instruction], places: dict[int, int], start: int) -> bool:
-    """Whether no way on from an instruction returns."""
-    waiting, seen = [start], {start}
-    while waiting:
-        index = waiting.pop()
-        each = instructions[index]
-        if each.opname.startswith(("RETURN", "YIELD")):
-            return False
-        further = []
-        ends = each.opname in ("RAISE_VARARGS", "RERAISE")
-        if not ends and not (each.opname.startswith("JUMP_") and "IF" not in each.opname):
-            further.append(index + 1)
-        if each.opcode in dis.hasjrel or each.opcode in dis.hasjabs:
-            further.append(places[each.argval])
-        waiting += [following for following in further if following not in seen]
-        seen.update(further)
-    return True
-
-
-@contextmanager
-def _makers_recorded() -> Iterator[None]:
-    originals = {name: getattr(torch, name) for name in _MAKERS}
-    for name, original in originals.items():
-        setattr(torch, name, _recorded(original))
-    try:
-        yield
-    finally:
-        for name, original in originals.items():
-            setattr(torch, name, original)
-
-
-@contextmanager
-def _buffers_taken() -> Iterator[None]:
-    """A value of a graph may become a buffer, as caches of positions do; before torch 2.8 too."""
-    original = nn.Module.register_buffer
-
-    @functools.wraps(original)
-    def register_buffer(self: nn.Module, name: str, tensor: Any, *args: Any, **named: Any) -> None:
-        recorded = isinstance(tensor, fx.Proxy)
-        original(self, name, None if recorded else tensor, *args, **named)
-        if recorded:
-            self._buffers[name] = tensor
-
-    nn.Module.register_buffer = register_buffer  # type: ignore[method-assign]  # taken back below
-    try:
-        yield
-    finally:
-        nn.Module.register_buffer = original  # type: ignore[method-assign]  # as it was
-
-
-def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, recorded instead of called where an argument is a value of a graph."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        values = [each for each in _flat((*args, *kwargs.values())) if isinstance(each, fx.Proxy)]
-        if not values:
-            return function(*args, **kwargs)
-        return values[0].tracer.create_proxy("call_function", function, args, kwargs)
-
-    return wrapper
-
-
-def _flat(arguments: Any) -> Iterator[Any]:
-    for each in arguments:
-        if isinstance(each, tuple | list):
-            yield from _flat(each)
-        else:
-            yield each
