@@ -1,12 +1,10 @@
-"""What a forward may do, and still be seen; and that looking at it leaves no trace."""
+"""What a forward may do, and still be seen."""
 
-import random
 import sys
 import types
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,82 +13,20 @@ from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 from tests.architectures.checks import CHECKS
 from tests.architectures.closings import (
     Around,
-    Written,
     begins_as_identity,
     closed,
     ends,
-    left_open,
     tokens,
 )
+from tests.architectures.forwards import block, untraced
 from zeroinit_cli.architectures.structure import find_structure
 from zeroinit_cli.architectures.tracing import trace
-
-
-def block(forward: Callable[..., Any], **modules: Any) -> Written:
-    return Written(forward, **{"f": nn.Linear(8, 8), "g": nn.Linear(8, 8), **modules})
-
-
-def untraced(module: nn.Module) -> list[str]:
-    return [each.path for each in find_structure(module, "end").untraced]
 
 
 @pytest.mark.parametrize("forward", CHECKS)
 def test_a_check_that_can_only_raise_passes(forward: Callable[..., Any]) -> None:
     assert ends(block(forward)) == {"f.weight"}
     assert begins_as_identity(block(forward), tokens())
-
-
-def _branches_on_data(m: Any, x: Any) -> Any:
-    if x.sum() > 0:
-        return x + m.f(x)
-    return x + m.g(x)
-
-
-def _loops_over_a_size(m: Any, x: Any) -> Any:
-    for _ in range(x.size(1)):
-        x = x + m.f(x)
-    return x
-
-
-def _loops_while(m: Any, x: Any) -> Any:
-    while x.norm() > 1:
-        x = x + m.f(x)
-    return x
-
-
-@pytest.mark.parametrize("forward", [_branches_on_data, _loops_over_a_size, _loops_while])
-def test_a_forward_that_depends_on_its_data_is_named_and_nothing_in_it_guessed(
-    forward: Callable[..., Any],
-) -> None:
-    structure = find_structure(block(forward), "end")
-    assert [(each.path, each.module_type) for each in structure.untraced] == [("", "Written")]
-    assert structure.adds == ()
-    assert closed(structure) == set()
-
-
-def test_one_such_submodule_hides_nothing_of_the_rest() -> None:
-    """The whole is seen around it, and its own children are seen inside it."""
-    inner = block(_branches_on_data, inside=Around(nn.Linear(8, 8)))
-    whole = block(lambda m, x: (lambda y: y + m.f(m.inner(y)))(x + m.g(x)), inner=inner)
-    structure = find_structure(whole, "end")
-    assert [(each.path, each.module_type) for each in structure.untraced] == [("inner", "Written")]
-    assert closed(structure) == {"f.weight", "g.weight", "inner.inside.branch.0.weight"}
-
-
-def test_a_weight_that_is_shared_with_what_is_not_seen_is_not_zeroed() -> None:
-    whole = block(_branches_on_data, inside=Around(nn.Linear(8, 8)))
-    assert closed(find_structure(whole, "end")) == {"inside.branch.0.weight"}
-    shared = whole.get_parameter("inside.branch.0.weight")
-    whole.get_submodule("f").register_parameter("weight", shared)
-    structure = find_structure(whole, "end")
-    assert closed(structure) == set()
-    assert left_open(structure) == ["inside.branch.0 (Linear) ends it and is used elsewhere too"]
-
-
-def test_a_branch_that_ends_in_such_a_submodule_is_left_open() -> None:
-    structure = find_structure(Around(block(_branches_on_data)), "end")
-    assert [branch.obstacle for branch in structure.branches] == ["it ends in branch.0 (Written)"]
-    assert untraced(Around(block(_branches_on_data))) == ["branch.0"]
 
 
 class Optional(nn.Module):
@@ -311,114 +247,6 @@ def test_wrappers_are_seen_through() -> None:
     assert ends(Wrapper(Around(nn.Linear(8, 8)))) == {"module.branch.0.weight"}
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_the_mode_that_a_module_is_in_does_not_matter(training: bool) -> None:
-    def forward(m: Any, x: Any) -> Any:
-        x = x + m.f(x)
-        return (x, x + m.g(x)) if m.training else x
-
-    module = block(forward).train(training)
-    assert ends(module) == {"f.weight", "g.weight"}
-    assert {each.training for each in module.modules()} == {training}
-
-
-class LayerDrop(nn.Module):
-    """Passes over a layer at random: what a forward shows once is not what the module is."""
-
-    def __init__(self, draw: Callable[[], float]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(20))
-        self.draw = draw
-
-    def forward(self, x: Any) -> Any:
-        for layer in self.layers:
-            if self.training and self.draw() < 0.5:
-                continue
-            x = x + layer(x)
-        return x
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [random.random, np.random.rand, lambda: torch.rand(1).item()],
-    ids=["random", "numpy", "torch"],
-)
-def test_a_forward_that_draws_its_layers_shows_all_of_them(draw: Callable[[], float]) -> None:
-    module = LayerDrop(draw)
-    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index]
-    assert ends(module) == {f"layers.{i}.weight" for i in range(20)}
-    assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index]
-    assert torch.equal(torch.get_rng_state(), before[2])
-
-
-class Remembering(nn.Module):
-    """Keeps what it computed, counts its calls, and makes a constant."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.f = nn.Linear(8, 8)
-        self.calls = nn.Buffer(torch.zeros(()))
-        self.last: Any = None
-        self.cache: dict[str, Any] = {}
-        self.history: list[Any] = []
-        self.seen: set[Any] = set()
-
-    def forward(self, x: Any) -> Any:
-        self.calls.add_(1)
-        self.last = x
-        self.cache["x"] = x
-        self.history.append(x)
-        self.seen.add(x)
-        self.register_buffer("late", x)
-        return x + self.f(x) * torch.tensor([1.0] * 8)
-
-
-def test_looking_at_a_module_leaves_no_trace_in_it() -> None:
-    module = Remembering()
-    attributes = {name: id(value) for name, value in vars(module).items()}
-    for _ in range(2):
-        assert ends(module) == {"f.weight"}
-    assert {name: id(value) for name, value in vars(module).items()} == attributes
-    assert (module.last, module.cache, module.history, module.seen) == (None, {}, [], set())
-    assert list(module.state_dict()) == ["calls", "f.weight", "f.bias"]
-    assert module.calls.item() == 0
-    assert torch.arange(3).tolist() == [0, 1, 2]
-
-
-def test_nor_does_a_forward_that_fails() -> None:
-    def forward(m: Any, x: Any) -> Any:
-        m.kept = x
-        raise RuntimeError("no")
-
-    module = block(forward)
-    arange = torch.arange
-    assert untraced(module) == [""]
-    assert not hasattr(module, "kept")
-    assert torch.arange is arange
-
-
-class Counting(nn.Module):
-    """Writes into tensors of its own, and asks for one's value, so that it is no graph's."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.f = nn.Linear(8, 8)
-        self.calls = nn.Buffer(torch.zeros(()))
-        self.plain = torch.zeros(3)
-
-    def forward(self, x: Any) -> Any:
-        self.plain.add_(1)
-        self.calls.add_(1)
-        return x + self.f(x) if self.calls.item() > 1 else x
-
-
-def test_a_forward_that_writes_into_its_tensors_changes_none_of_them() -> None:
-    module = Counting()
-    assert untraced(module) == [""]
-    assert (module.calls.item(), module.plain.tolist()) == (0.0, [0.0] * 3)
-
-
 def test_a_buffer_that_a_forward_asks_for_is_at_hand() -> None:
     def forward(m: Any, x: Any) -> Any:
         return x + m.f(x) if m.on.item() else x + m.g(x)
@@ -438,10 +266,3 @@ def test_a_module_without_a_forward_only_holds_others() -> None:
 def test_a_layer_alone_is_no_riddle() -> None:
     for module in (nn.Linear(8, 8), nn.MultiheadAttention(8, 2), nn.BatchNorm1d(8)):
         assert trace(module).untraced == ()
-
-
-def test_a_net_shared_by_two_parts_is_looked_at_once() -> None:
-    inner = Around(nn.Linear(8, 8))
-    whole = block(_branches_on_data, one=inner, other=nn.Sequential(inner))
-    structure = find_structure(whole, "end")
-    assert closed(structure) == {"one.branch.0.weight"}
