@@ -15,6 +15,20 @@ from zeroinit_cli.__main__ import run
 MODEL = "shufflenet_v2_x0_5"  # 5 MB
 SIZE = 5_530_712
 
+NET = """\
+zeroinit: 1
+input: [3, 8, 8]
+layers:
+  - Conv2d: {out_channels: 8, kernel_size: 3}
+  - BatchNorm2d
+  - ReLU
+  - Flatten
+  - Linear: 40
+  - ReLU
+  - Linear: 10
+"""
+NAME = "init.safetensors"
+
 
 @dataclass(frozen=True)
 class Result:

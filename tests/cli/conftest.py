@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import MODEL, Command, child
+from tests.cli.command import MODEL, NAME, NET, Command, child
 
 SPEC = """\
 zeroinit: 1
@@ -62,3 +62,21 @@ def net(sharded: Path, zeroinit: Command, tmp_path: Path) -> Path:
     """A copy of that folder, in the current one."""
     shutil.copytree(sharded, tmp_path, dirs_exist_ok=True)
     return tmp_path / "net"
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small net's checkpoint and lock; not to be written."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "net.yaml").write_text(NET)
+    done = child("generate", "net.yaml", "-o", NAME, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def locked(small: Path, tmp_path: Path, zeroinit: Command) -> Path:
+    """A copy of them, in the current folder."""
+    for name in ("net.yaml", NAME, "zeroinit.lock"):
+        (tmp_path / name).write_bytes((small / name).read_bytes())
+    return tmp_path
