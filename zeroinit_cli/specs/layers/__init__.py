@@ -2,10 +2,17 @@
 
 from types import ModuleType
 
-from zeroinit_cli.specs.layers import convolutions, dense, elementwise, norms, resizing
+from zeroinit_cli.specs.layers import (
+    convolutions,
+    dense,
+    elementwise,
+    norms,
+    pooling,
+    resizing,
+)
 from zeroinit_cli.specs.layers.base import Layer
 
-_ROOMS = (dense, convolutions, norms, resizing, elementwise)
+_ROOMS = (dense, convolutions, norms, pooling, resizing, elementwise)
 
 
 def _layers_of(room: ModuleType) -> dict[str, type[Layer]]:
