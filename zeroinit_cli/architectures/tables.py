@@ -10,7 +10,8 @@ from zeroinit_cli.architectures.attention import opaque_attention_of
 from zeroinit_cli.architectures.classes import is_norm, is_weight_layer
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import MATRIX_PRODUCTS, Node, function_name, words
-from zeroinit_cli.architectures.residual import Add, AddClass, terms_of
+from zeroinit_cli.architectures.residual import Add, AddClass
+from zeroinit_cli.architectures.sums import terms_of
 
 POSITIONS = "position table"
 LESSER_POSITIONS = "position table summed with a larger one"

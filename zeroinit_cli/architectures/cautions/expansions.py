@@ -9,7 +9,8 @@ from zeroinit_cli.architectures.cautions.seen import Seen, gain, listed
 from zeroinit_cli.architectures.classes import CONVOLUTION, TRANSPOSED_CONVOLUTION, is_batch_norm
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import Node
-from zeroinit_cli.architectures.residual import Add, terms_of
+from zeroinit_cli.architectures.residual import Add
+from zeroinit_cli.architectures.sums import terms_of
 from zeroinit_cli.plans import (
     Caution,
     Groups,
