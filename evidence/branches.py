@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from zeroinit_cli.architectures.branches import StepKind
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import Node
 from zeroinit_cli.architectures.residual import Add
+from zeroinit_cli.architectures.steps import StepKind
 from zeroinit_cli.architectures.structure import Branch, Structure
 
 

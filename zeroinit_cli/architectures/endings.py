@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from zeroinit_cli.architectures.attention import Attention, attention_of
-from zeroinit_cli.architectures.branches import Step, StepKind, steps_of
+from zeroinit_cli.architectures.branches import steps_of
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.operations import Node
 from zeroinit_cli.architectures.residual import Add
+from zeroinit_cli.architectures.steps import Step, StepKind
 
 NONE_CLOSED = "--residual none"
 """The obstacle of every branch under that option."""

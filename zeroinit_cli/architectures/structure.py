@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from zeroinit_cli.architectures.attention import composite_of
-from zeroinit_cli.architectures.branches import StepKind
 from zeroinit_cli.architectures.dataflow import DataFlow
 from zeroinit_cli.architectures.endings import EVERYWHERE, NONE_CLOSED, End, ends_of
 from zeroinit_cli.architectures.operations import Node
 from zeroinit_cli.architectures.residual import Add, AddClass, find_adds
 from zeroinit_cli.architectures.sharing import Uses
+from zeroinit_cli.architectures.steps import StepKind
 from zeroinit_cli.architectures.tables import find_tables
 from zeroinit_cli.architectures.tracing import Untraced, trace
 

@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from zeroinit_cli.architectures.branches import StepKind
 from zeroinit_cli.architectures.cautions.seen import Seen, listed
 from zeroinit_cli.architectures.endings import BY_HAND, NONE_CLOSED
+from zeroinit_cli.architectures.steps import StepKind
 from zeroinit_cli.plans import Caution, Kept
 from zeroinit_cli.wording import counted
 
