@@ -22,8 +22,9 @@ from zeroinit_cli.architectures.classes import (
     is_weight_layer,
     type_name,
 )
+from zeroinit_cli.architectures.known_tables import known_table, table_of
 from zeroinit_cli.architectures.structure import Structure
-from zeroinit_cli.architectures.tables import POSITIONS, RELATIVE, SEGMENTS
+from zeroinit_cli.architectures.tables import POSITIONS
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import Ones, Rule, Zeros
 
@@ -35,45 +36,6 @@ _NORM_ENTRIES: dict[str, tuple[Rule, str]] = {
     "num_batches_tracked": (Zeros(), "counter 0"),
 }
 _SEPARATE_PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-_POSITIONS, _RELATIVE, _SEGMENTS = POSITIONS, RELATIVE, SEGMENTS
-
-_LOOKUPS = {
-    # Tables that only the type of a module explains, by their name in it. A parameter of its own
-    # gets the rule only where its constructor draws it at random. All but position tables are 0: a
-    # start without preference.
-    "torchvision.models.maxvit.RelativePositionalMultiHeadAttention": {
-        "relative_position_bias_table": _RELATIVE,
-    },
-    "torchvision.models.swin_transformer.ShiftedWindowAttention": {
-        "relative_position_bias_table": _RELATIVE,
-    },
-    "torchvision.models.video.mvit.MultiscaleAttention": {
-        "rel_pos_h": _RELATIVE,
-        "rel_pos_t": _RELATIVE,
-        "rel_pos_w": _RELATIVE,
-    },
-    "torchvision.models.video.mvit.PositionalEncoding": {
-        "class_pos": "position of the class token",
-        "class_token": "class token",
-        "spatial_pos": _POSITIONS,
-        "temporal_pos": _POSITIONS,
-    },
-    "torchvision.models.video.swin_transformer.ShiftedWindowAttention3d": {
-        "relative_position_bias_table": _RELATIVE,
-    },
-    "transformers.models.bert.modeling_bert.BertEmbeddings": {
-        "position_embeddings.weight": _POSITIONS,
-        "token_type_embeddings.weight": _SEGMENTS,
-    },
-    "transformers.models.gpt2.modeling_gpt2.GPT2Model": {"wpe.weight": _POSITIONS},
-    "torchvision.models.vision_transformer.Encoder": {"pos_embedding": _POSITIONS},
-    "torchvision.models.vision_transformer.VisionTransformer": {"class_token": "class token"},
-    "zeroinit_cli.architectures.from_spec.encoder.Encoder": {
-        "segment_embedding.weight": _SEGMENTS,
-    },
-}
-
-
 _FUSED = {
     # Linear layers that hold several projections of equal size one above the other, by the type of
     # the module that splits their output.
@@ -146,7 +108,7 @@ def kind_of(owned: Owned, structure: Structure, options: Options) -> Kind:
         return ruled
     if _is_bias(module, name):
         return Constructed(if_random=Ruled(rule=Zeros(), reason=f"{type_name(module)}: bias 0"))
-    table = _lookup(owned)
+    table = table_of(owned.root, owned.path, owned.attribute)
     if table is not None:
         return Constructed(if_random=_table(owned, table, options))
     return Constructed()
@@ -222,7 +184,9 @@ def _weight(owned: Owned, structure: Structure, options: Options) -> Ruled | Non
         rule = rules.transposed_linear(shape, options)
         return Ruled(rule=rule, reason=f"{type_name(module)}: Algorithm 1, stored transposed")
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        table = structure.tables.get(owned.path) or _lookup(owned)
+        table = structure.tables.get(owned.path) or table_of(
+            owned.root, owned.path, owned.attribute
+        )
         if table is not None:
             return _table(owned, table, options)
         rule = rules.embedding(shape, module.padding_idx, options)
@@ -274,30 +238,14 @@ def _is_bias(module: nn.Module, name: str) -> bool:
     return name == "bias" and is_weight_layer(module)
 
 
-def _lookup(owned: Owned) -> str | None:
-    """What a table is, by the type of the module that owns it or of one further out."""
-    path, inner = owned.path, owned.attribute
-    while True:
-        table = _known_table(owned.root.get_submodule(path), inner)
-        if table is not None or not path:
-            return table
-        path, _, last = path.rpartition(".")
-        inner = f"{last}.{inner}"
-
-
-def _known_table(module: nn.Module, name: str) -> str | None:
-    tables = (_LOOKUPS.get(path, {}).get(name) for path in class_paths(module))
-    return next((table for table in tables if table is not None), None)
-
-
 def _table(owned: Owned, table: str, options: Options) -> Ruled:
     """A lookup table; of several position tables that one module sums, the largest alone."""
-    if table != _POSITIONS:
+    if table != POSITIONS:
         return Ruled(rule=Zeros(), reason=f"{table}: 0")
     siblings = [
         parameter.numel()
         for name, parameter in owned.owner.named_parameters(recurse=False)
-        if _known_table(owned.owner, name) == _POSITIONS
+        if known_table(owned.owner, name) == POSITIONS
     ]
     if owned.tensor.numel() < max(siblings, default=0):
         return Ruled(rule=Zeros(), reason=f"{table} summed with a larger one: 0")
