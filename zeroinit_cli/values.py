@@ -3,22 +3,20 @@
 Entries are computed as the bit patterns of the stored type, in unsigned integers: bfloat16 needs
 no library, a sign is one XOR, and nothing passes through floating-point arithmetic, so that no
 processor, library version or thread count can change a bit. No array here is larger than the
-region asked for, but for the small base blocks of `_base_rows`.
-
-Source of the formulas: arXiv:2110.12661, Algorithms 1 and 2.
+region asked for, or than the rectangle around it in a matrix that a tensor holds.
 """
 
 import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zeroinit_cli.dtypes import DType
+from zeroinit_cli.matrices import fill_hadamard, fill_identity, fill_paley
 from zeroinit_cli.plans import (
     Groups,
     Hadamard,
@@ -42,8 +40,6 @@ T = TypeVar("T")
 Range = tuple[int, int]
 Region = tuple[Range, ...]
 """First and last + 1 index in each dimension."""
-
-_BASE_BYTES = 256 * 1024  # a base block stays in the second-level cache of any recent core
 
 
 def region_values(
@@ -139,13 +135,13 @@ def fill(out: Bits, rule: Rule, shape: Shape, region: Region, elements: Elements
             whole = np.frombuffer(elements.kept[sha256], out.dtype).reshape(shape)
             out[...] = whole[tuple(slice(*bounds) for bounds in region)]
         case Identity():
-            _fill_identity(out, region, elements.one)
+            fill_identity(out, region[0], region[1], elements.one)
         case Hadamard(half_exponent=half_exponent):
-            _fill_hadamard(out, region, power_bits(half_exponent, elements.dtype), elements.sign)
+            constant = power_bits(half_exponent, elements.dtype)
+            fill_hadamard(out, region[0], region[1], constant, elements.sign)
         case Paley(prime=prime, half_exponent=half_exponent):
-            _fill_paley(
-                out, region, prime, power_bits(half_exponent, elements.dtype), elements.sign
-            )
+            constant = power_bits(half_exponent, elements.dtype)
+            fill_paley(out, region[0], region[1], prime, constant, elements.sign)
         case Mirrored(of=of):
             rows, (left, right) = region
             mirrored = (rows, (shape[1] - right, shape[1] - left))
@@ -168,13 +164,6 @@ def fill(out: Bits, rule: Rule, shape: Shape, region: Region, elements: Elements
 def _swapped(dimensions: tuple[T, ...]) -> tuple[T, ...]:
     first, second, *rest = dimensions
     return (second, first, *rest)
-
-
-def _fill_identity(out: Bits, region: Region, one: int) -> None:
-    (top, bottom), (left, right) = region
-    out[...] = 0
-    diagonal = np.arange(max(top, left), min(bottom, right))
-    out[diagonal - top, diagonal - left] = one
 
 
 def _fill_taps(
@@ -276,70 +265,3 @@ def _flat_positions(shape: Shape, region: Region) -> NDArray[np.int64]:
     for size, (first, last) in zip(shape, region, strict=True):
         flat = (flat[:, None] * size + np.arange(first, last)).reshape(-1)
     return flat
-
-
-def _fill_paley(out: Bits, region: Region, prime: int, constant: int, sign: int) -> None:
-    """Each row is a slice of one table, one step to the left of the row's before."""
-    (top, bottom), (left, right) = region
-    table = _residue_table(prime, constant, sign, out.dtype.str)
-    windows = np.lib.stride_tricks.sliding_window_view(table, right - left)
-    starts = (left - np.arange(top, bottom)) % prime
-    out[...] = windows[starts]
-
-
-@lru_cache(maxsize=4)
-def _residue_table(prime: int, constant: int, sign: int, bits: str) -> Bits:
-    """Entries c * chi(-k mod p), k = 0..2p: any row of up to p entries is one slice of it."""
-    squares = np.arange(prime, dtype=np.int64) ** 2 % prime
-    character = np.full(prime, constant ^ sign, bits)
-    character[squares] = constant
-    reversed_once = character[-np.arange(prime) % prime]
-    return np.concatenate([reversed_once, reversed_once])
-
-
-def _fill_hadamard(out: Bits, region: Region, constant: int, sign: int) -> None:
-    """Rows top..bottom, columns left..right of c * (-1)^popcount(i & j).
-
-    With i = high + low, low < B a power of two: popcount(i & j) = popcount(high & j) +
-    popcount(low & j). So a block of B rows is the base block (high = 0) with its columns' signs
-    flipped by one row of signs: one XOR per entry, on a base block that stays in cache.
-    """
-    (top, bottom), (left, right) = region
-    columns = max(right - left, 1)
-    height = 1 << max(_BASE_BYTES // (columns * out.itemsize), 1).bit_length() - 1
-    height = min(height, 1 << (bottom - 1).bit_length()) if bottom > 1 else 1
-    base = _base_rows(height, left, right, constant, sign, out.dtype.str)
-    for high in range(top - top % height, bottom, height):
-        first, last = max(top, high), min(bottom, high + height)
-        signs = _sign_row(high, left, right, sign, out.dtype.str)
-        np.bitwise_xor(base[first - high : last - high], signs, out=out[first - top : last - top])
-
-
-@lru_cache(maxsize=4)
-def _base_rows(height: int, left: int, right: int, constant: int, sign: int, bits: str) -> Bits:
-    """Rows 0..height of the matrix, columns left..right, by doubling."""
-    base = np.empty((height, right - left), bits)
-    base[:1] = constant
-    rows = 1
-    while rows < height:
-        signs = _sign_row(rows, left, right, sign, bits)
-        np.bitwise_xor(base[:rows], signs, out=base[rows : 2 * rows])
-        rows *= 2
-    return base
-
-
-def _sign_row(row: int, left: int, right: int, sign: int, bits: str) -> Bits:
-    """The sign bit where popcount(row & j) is odd, for j = left..right."""
-    signs = np.zeros(right - left, bits)
-    for bit in range(row.bit_length()):
-        if row >> bit & 1:
-            signs ^= _bit_row(bit, left, right, sign, bits)
-    return signs
-
-
-@lru_cache(maxsize=64)
-def _bit_row(bit: int, left: int, right: int, sign: int, bits: str) -> Bits:
-    """The sign bit where `bit` is set in j, for j = left..right."""
-    signs: Bits = (np.arange(left, right) >> bit & 1).astype(bits)
-    signs *= signs.dtype.type(sign)
-    return signs
