@@ -74,6 +74,7 @@ def test_another_number_of_classes_is_tried(zeroinit: Command, made: Path) -> No
 
 def test_a_trained_option_is_not_called_an_option(zeroinit: Command, locked: Path) -> None:
     """All but one element as another option gives them: no option gives the file."""
-    assert zeroinit("generate", "net.yaml", "-o", NAME, "--no-lock", "--force", "--scale", "paper")
+    words = ("--scale", "paper")
+    assert zeroinit("generate", "net.yaml", "-o", NAME, "--no-lock", "--force", *words).code == 0
     flip(PATH, PATH.stat().st_size - 1)
     assert [kind for kind, _ in causes(zeroinit)] == []
