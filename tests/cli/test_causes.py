@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,8 @@ LOCKS: list[tuple[Callable[[], None], list[tuple[str, str]]]] = [
         [
             (
                 "other-versions",
-                "another version builds another net: torchvision 0.1.0 then, 0.28.0 now",
+                "another version builds another net: torchvision 0.1.0 then, "
+                f"{version('torchvision').partition('+')[0]} now",
             )
         ],
     ),
