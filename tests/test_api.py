@@ -161,12 +161,12 @@ def test_ties_that_empty_memory_untied_have_equal_values() -> None:
 def test_no_random_state_is_touched() -> None:
     build = builder("shufflenet_v2_x0_5")
     module = build()
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]  # typed as a dict, too
     zeroinit_cli.init_(module)
     zeroinit_cli.init_(module, build=build)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
-    assert np.random.get_state()[1].tolist() == states[2]  # type: ignore[index]
+    assert np.random.get_state()[1].tolist() == states[2]  # type: ignore[index]  # typed as a dict, too
 
 
 def test_it_trains_from_there() -> None:

@@ -87,7 +87,7 @@ def test_the_processs_state_is_put_back() -> None:
     torch.manual_seed(7)
     np.random.seed(7)
     random.seed(7)
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]  # typed as a dict, too
     register = nn.Module.register_parameter
     torch.set_default_dtype(torch.float64)
     try:
@@ -97,7 +97,7 @@ def test_the_processs_state_is_put_back() -> None:
         torch.set_default_dtype(torch.float32)
     assert module.bias.dtype is torch.float32
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index]
+    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index]  # typed as a dict, too
     assert random.getstate() == before[2]
     assert nn.Module.register_parameter is register
 

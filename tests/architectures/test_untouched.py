@@ -49,10 +49,10 @@ class LayerDrop(nn.Module):
 )
 def test_a_forward_that_draws_its_layers_shows_all_of_them(draw: Callable[[], float]) -> None:
     module = LayerDrop(draw)
-    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index]
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index]  # typed as a dict, too
     assert ends(module) == {f"layers.{i}.weight" for i in range(20)}
     assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index]
+    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index]  # typed as a dict, too
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
