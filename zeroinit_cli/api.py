@@ -151,15 +151,14 @@ def save(
     """
     from pathlib import Path
 
-    from zeroinit_cli.commands.generate import write_files, write_shards
-    from zeroinit_cli.commands.preflight import check_output
+    from zeroinit_cli.commands.generate import write_plan
+    from zeroinit_cli.commands.location import Location
     from zeroinit_cli.sizes import parse_size
 
-    if max_shard_size is not None:
-        most_bytes = parse_size(str(max_shard_size), "max_shard_size")
-        return write_shards(plan, Path(path), most_bytes, force=force).sha256
-    check_output(Path(path))
-    return write_files(plan, Path(path), force=force).sha256
+    sharded = max_shard_size is not None
+    most_bytes = parse_size(str(max_shard_size), "max_shard_size") if sharded else None
+    location = Location(path=Path(path), own_folder=sharded)
+    return write_plan(plan, location, most_bytes, force=force).sha256
 
 
 def _options(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from benchmarks.children.made import mixed
 from benchmarks.children.timing import Figures, timed
-from zeroinit_cli.commands.folders import write_folder
+from zeroinit_cli.commands.location import Location
+from zeroinit_cli.commands.write import write_files
 from zeroinit_cli.store.shards import split
 
 _SHARD_BYTES = 1_000_000_000
@@ -23,7 +24,7 @@ def measure(nbytes: int, jobs: int, cores: int, folder: Path) -> Figures:
     shards = split(mixed(nbytes), _SHARD_BYTES)
     figures: Figures = {}
     with timed(figures, "write"):
-        files, _ = write_folder(shards, folder, jobs=jobs)
+        files, _ = write_files(shards, Location(path=folder, own_folder=True), jobs=jobs)
     figures["file_bytes"] = sum(file.size for file in files)
     return figures
 

@@ -15,7 +15,7 @@ from tests.stored_files import save
 from zeroinit_cli.commands import inspect as inspecting
 from zeroinit_cli.errors import InputError
 from zeroinit_cli.files import opened
-from zeroinit_cli.store import compare, differences, index
+from zeroinit_cli.store import compare, diff, index
 
 CHANGED = "the file changed while it was read in {}"
 
@@ -120,7 +120,7 @@ def test_diff_and_inspect_do_not_mix_two_files(
     for each in ("x", "y"):
         save(tmp_path / f"{each}.safetensors", {"a": ONE, "b": ONE})
     with monkeypatch.context() as patch:
-        when(patch, differences.Tally, "add", lambda: change(path))
+        when(patch, diff, "_differing", lambda: change(path))
         result = zeroinit("diff", "x.safetensors", "y.safetensors")
     if change is replace:
         assert result.code == 0  # both tensors are read from the file that is open

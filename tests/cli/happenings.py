@@ -122,6 +122,19 @@ def squeeze() -> None:
     PATH.write_bytes(gzip.compress(PATH.read_bytes()))
 
 
+def save_an_error() -> None:
+    """As a hub answers for a file that it does not have."""
+    PATH.write_text('{"error":"Repository not found"}')
+
+
+def save_an_error_as_text() -> None:
+    PATH.write_text("Entry not found")
+
+
+def convert_to_gguf() -> None:
+    PATH.write_bytes(b"GGUF\x03\0\0\0" + PATH.read_bytes())
+
+
 def convert_by_hand() -> None:
     """What `.half()` gives: the constants are rounded as ours are, but for 2^(-m/2), once more."""
     save({name: _shifted(value) for name, value in tensors().items()}, format="pt")
@@ -201,6 +214,22 @@ FILES: list[tuple[Callable[[], None], str, str]] = [
         "another file under this name: it begins like a zip archive, such as torch.save writes",
     ),
     (squeeze, "compressed", "another file under this name: it begins like a gzip archive"),
+    (
+        convert_to_gguf,
+        "gguf",
+        "another file under this name: it begins like a GGUF file, which llama.cpp reads",
+    ),
+    (
+        save_an_error,
+        "json",
+        "another file under this name: it begins like JSON, such as the error that a server sends",
+    ),
+    (
+        save_an_error_as_text,
+        "text",
+        "another file under this name: it begins like plain text, such as the error that a server "
+        "sends",
+    ),
     (PATH.touch, "empty", "a copy or download that never began: the file is empty"),
     (convert_by_hand, "other-architecture", "converted to other types: 0.bias, 0.weight, 1.bias"),
 ]

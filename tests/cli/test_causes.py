@@ -12,9 +12,17 @@ import pytest
 import safetensors.torch
 
 import zeroinit_cli
-from tests.cli.command import NAME, Command
-from tests.cli.happenings import FILES, PATH, cut_within_the_header, header_bytes
+from tests.cli.command import MODEL, NAME, Command
+from tests.cli.happenings import (
+    FILES,
+    PATH,
+    cut,
+    cut_within_the_header,
+    header_bytes,
+    pointer_to_it,
+)
 from tests.cli.test_verify import edit
+from zeroinit_cli.commands.diagnose import FOREIGN
 from zeroinit_cli.store.header import PREFIX_BYTES
 
 
@@ -44,7 +52,8 @@ def test_what_happened_to_a_file_is_guessed(
     assert [each for each, _ in against] == [kind]
 
 
-HASH_ONLY = {"empty", "truncated", "lfs-pointer", "html", "pickle", "compressed"}
+PROBE = ("probe", NAME, "--source", "net.yaml", "--steps", "1")
+HASH_ONLY = {"empty", "truncated", "lfs-pointer", "text", *(kind for _, kind, _ in FOREIGN)}
 
 
 @pytest.mark.parametrize(("happen", "kind", "text"), FILES)
@@ -105,10 +114,6 @@ def _layers() -> str:
     return ", ".join(["Linear: 4"] * 20)
 
 
-def edit_the_scale() -> None:
-    edit(Path("zeroinit.lock"), 'scale = "orthonormal"', 'scale = "paper"')
-
-
 def edit_the_digest() -> None:
     edit(Path("zeroinit.lock"), "(?m)^sha256 = .*$", f'sha256 = "{"0" * 64}"')
 
@@ -119,15 +124,6 @@ def age() -> None:
 
 
 LOCKS: list[tuple[Callable[[], None], list[tuple[str, str]]]] = [
-    (
-        edit_the_scale,
-        [
-            (
-                "lock-edited",
-                "the lock was edited: --scale orthonormal gives the locked plan",
-            )
-        ],
-    ),
     (
         edit_the_digest,
         [
@@ -166,18 +162,80 @@ def test_a_spec_that_changed_is_no_guess(zeroinit: Command, locked: Path) -> Non
 def test_where_all_is_well_nothing_is_guessed(
     zeroinit: Command, locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zeroinit_cli.commands.verification.causes.guesses.causes_of_file", None)
+    monkeypatch.setattr("zeroinit_cli.commands.causes.probable_causes", None)
     assert zeroinit("verify").code == 0
     assert zeroinit("verify", NAME, "--source", "net.yaml").code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--dtype", "bfloat16"), "converted to other types: "),
+        (
+            ("--set", "num_classes=10"),
+            "the same architecture with other sizes: fc.bias, fc.weight",
+        ),
+        (
+            (),
+            "another architecture, or another version of it: 0 of 338 tensors are there under "
+            "their names",
+        ),
+    ],
+)
+def test_another_model_is_seen(
+    zeroinit: Command, made: Path, words: tuple[str, ...], text: str
+) -> None:
+    model = MODEL if words else "squeezenet1_1"
+    assert zeroinit("generate", model, "-o", NAME, "--no-lock", "--force", *words).code == 0
+    [(kind, said)] = causes(zeroinit)
+    assert (kind, said[: len(text)]) == ("other-architecture", text)
+
+
+HINTS: list[tuple[Callable[[], None], str]] = [
+    (
+        pointer_to_it,
+        "probably a Git LFS pointer in place of the file: git lfs pull",
+    ),
+    *(
+        (happen, f"probably {text}")
+        for happen, kind, text in FILES
+        if kind in {"text", *(kind for _, kind, _ in FOREIGN)}
+    ),
+]
+
+
+@pytest.mark.parametrize(("happen", "hint"), HINTS)
+def test_whoever_reads_such_a_file_is_told_what_it_is(
+    zeroinit: Command, locked: Path, happen: Callable[[], None], hint: str
+) -> None:
+    happen()
+    for arguments in (("inspect", NAME), ("diff", NAME, NAME), PROBE):
+        result = zeroinit(*arguments)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.startswith(("error: header longer than", "error: malformed header"))
+        assert result.err.endswith(f"\n\nhint: {hint}\n")
+
+
+def test_a_shard_that_is_another_file_is_told(zeroinit: Command, net: Path) -> None:
+    [first, *_] = sorted(net.glob("model-*"))
+    first.write_text("<html>")
+    result = zeroinit("inspect", "net")
+    hint = "probably another file under this name: it begins like a web page"
+    assert result.err.endswith(f"\n\nhint: {hint}\n"), result.err
+
+
+def test_what_is_only_unsound_gets_no_hint(zeroinit: Command, locked: Path) -> None:
+    cut()
+    assert "hint" not in zeroinit("inspect", NAME).err
+
+
 def test_the_page_names_every_kind() -> None:
     root = Path(__file__).parents[2]
+    rooms = ("causes", "damage", "diagnose")
     code = "".join(
-        path.read_text()
-        for path in (root / "zeroinit_cli" / "verification" / "causes").glob("*.py")
+        (root / "zeroinit_cli" / "commands" / f"{name}.py").read_text() for name in rooms
     )
-    kinds = set(re.findall(r'kind="([a-z-]+)"', code)) | {"html", "pickle", "compressed"}
+    kinds = set(re.findall(r'kind="([a-z-]+)"', code)) | {kind for _, kind, _ in FOREIGN} | {"text"}
     page = (root / "docs" / "output.md").read_text()
     assert len(kinds) > 15
     assert {kind for kind in kinds if f"`{kind}`" not in page} == set()

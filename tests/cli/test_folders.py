@@ -17,8 +17,8 @@ from huggingface_hub import load_torch_model
 import zeroinit_cli
 from tests.cli.command import Command
 from zeroinit_cli import atomic
-from zeroinit_cli.commands import folders
-from zeroinit_cli.lock import read_lock
+from zeroinit_cli.commands import write
+from zeroinit_cli.lock import read_lock, reading
 
 SUMS = "model.safetensors.sha256"
 INDEX = "model.safetensors.index.json"
@@ -275,23 +275,16 @@ def test_a_folder_that_was_made_goes_with_what_failed(zeroinit: Command, tmp_pat
     )
 
 
-def test_more_shards_than_a_lock_can_hold_are_refused_before_the_work(tmp_path: Path) -> None:
-    from tests.plans import plan, tensor
-    from zeroinit_cli.commands.recording import FolderPlace
-    from zeroinit_cli.errors import LockError
-    from zeroinit_cli.options import Options
-    from zeroinit_cli.source import parse_source
-    from zeroinit_cli.store.shards import split
-
-    planned = plan(*(tensor(f"t{number}", (2,)) for number in range(7000)))
-    place = FolderPlace(lock=tmp_path / "zeroinit.lock", prefix="")
-    request = parse_source("resnet18"), Options.from_words({"max-shard-size": "8"}), planned
-    with pytest.raises(LockError) as caught:
-        place.check_room(*request, split(planned, 8), {})
-    where = f"error: too large for a lock in {place.lock}\n  expected: at most 1000000 bytes\n"
-    assert str(caught.value).startswith(where)
-    place.check_room(*request, split(planned, 16), {})
-    assert not place.lock.exists()
+def test_more_shards_than_a_lock_can_hold_are_refused_before_the_work(
+    zeroinit: Command, spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MOST_LOCK_BYTES", 1500)
+    arguments = ("generate", "net.yaml", "-o", "net/", "--max-shard-size")
+    result = zeroinit(*arguments, "1KB")
+    message = "error: too large for a lock in net/zeroinit.lock\n  expected: at most 1500 bytes\n"
+    assert (result.code, result.err.startswith(message)) == (2, True), result.err
+    assert names(tmp_path) == ["net.yaml"]
+    assert zeroinit(*arguments, "1MB").code == 0
 
 
 @pytest.mark.parametrize("lock", ["net/model.safetensors.index.json", f"net/{SUMS}"])
@@ -335,7 +328,7 @@ def test_stopped_between_any_two_moves_the_next_run_mends_it(
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folders, "move", move)
+        patch.setattr(write, "move", move)
         result = zeroinit(*arguments, *(("--force",) if old != "nothing" else ()))
     assert result.code == 2
     untouched = (net / INDEX).exists()
@@ -356,11 +349,10 @@ def test_a_file_that_cannot_be_written_is_named_by_its_own_place(tmp_path: Path)
     from tests.plans import plan, tensor
     from zeroinit_cli.errors import OutputError
     from zeroinit_cli.progress import no_advance
-    from zeroinit_cli.store.shards import Placed
 
     path = tmp_path / ".model.safetensors.zeroinit-stage" / SHARDS[0]
     with pytest.raises(OutputError) as caught:
-        folders._write(Placed(path=path, plan=plan(tensor("a", (2,)))), no_advance)
+        write._write((path, plan(tensor("a", (2,)))), no_advance)
     assert caught.value.where == str(tmp_path / SHARDS[0])
 
 
@@ -375,7 +367,7 @@ def test_the_plan_tells_positions_and_the_option(zeroinit: Command, spec: Path) 
 
 INTERRUPTED = """
 import os, sys
-from zeroinit_cli.commands import folders
+from zeroinit_cli.commands import write
 from zeroinit_cli.__main__ import main
 from zeroinit_cli.atomic import move
 
@@ -386,7 +378,7 @@ def interrupting(source, target):
     if source.name.startswith("model-00002") and left:
         os.kill(os.getpid(), left.pop())
 
-folders.move = interrupting
+write.move = interrupting
 main()
 """
 

@@ -24,12 +24,13 @@ SAME_FILE = """
 import sys
 from pathlib import Path
 from tests.plans import plan, tensor
-from zeroinit_cli.commands.generate import write_files
+from zeroinit_cli.commands.generate import write_plan
+from zeroinit_cli.commands.location import Location
 from zeroinit_cli.plans.plan import Hadamard
 
 made = plan(tensor("a", (int(sys.argv[2]), 256), Hadamard(half_exponent=-10)))
 for _ in range(5):
-    write_files(made, Path(sys.argv[1]), force=True)
+    write_plan(made, Location(path=Path(sys.argv[1])), force=True)
 """
 LIMITED = """
 import resource, sys
@@ -37,12 +38,13 @@ from pathlib import Path
 from tests.entries import entry
 from tests.plans import plan, tensor
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.commands.generate import write_files
+from zeroinit_cli.commands.generate import write_plan
+from zeroinit_cli.commands.location import Location
 from zeroinit_cli.lock.writing import update_lock
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 for write in (
-    lambda: write_files(plan(tensor("a", (1024, 256))), Path("a"), force=True),
+    lambda: write_plan(plan(tensor("a", (1024, 256))), Location(path=Path("a")), force=True),
     lambda: update_lock(Path("zeroinit.lock"), entry("b")),
 ):
     try:

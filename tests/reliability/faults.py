@@ -13,7 +13,8 @@ from tests.entries import entry
 from tests.plans import plan, tensor
 from tests.reliability.folder_faults import FolderSeen, Shards
 from tests.reliability.small import SPEC, answered, command
-from zeroinit_cli.commands.generate import write_files
+from zeroinit_cli.commands.generate import write_plan
+from zeroinit_cli.commands.location import Location
 from zeroinit_cli.filenames import sum_line
 from zeroinit_cli.files import sha256_of
 from zeroinit_cli.lock import read_lock
@@ -59,7 +60,7 @@ class Seen:
 def write_large() -> None:
     """Two checkpoints of 4 MB in turn, each with its sidecar and its entry."""
     for made in PLANS:
-        result = write_files(made, LARGE, force=True)
+        result = write_plan(made, Location(path=LARGE), force=True)
         update_lock(LOCK, entry(LARGE.name, sha256=result.sha256))
 
 

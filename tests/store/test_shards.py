@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.plans import kept, plan, tensor
-from zeroinit_cli.commands.folders import write_folder
+from zeroinit_cli.commands.location import Location
+from zeroinit_cli.commands.write import write_files
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.models.given import plan_given
 from zeroinit_cli.models.registry import build_module
@@ -134,6 +135,10 @@ def test_without_a_size_there_is_one_file() -> None:
     assert shard.name == "model.safetensors"
 
 
+def folder_at(path: Path) -> Location:
+    return Location(path=path, own_folder=True)
+
+
 def large(count: int = 6) -> Plan:
     """Some megabytes, with expansions, in an order of its own."""
     return plan(
@@ -159,8 +164,8 @@ def test_each_shard_is_what_safetensors_writes_whatever_the_number_of_processes(
     shards = split(large(), 2_000_000)
     assert len(shards) == 3
     told: list[int] = []
-    files, already_there = write_folder(
-        shards, tmp_path, jobs=jobs, progress=lambda label, nbytes: told.append
+    files, already_there = write_files(
+        shards, folder_at(tmp_path), jobs=jobs, progress=lambda label, nbytes: told.append
     )
     assert not already_there
     for shard, file in zip(shards, files, strict=False):
@@ -176,7 +181,7 @@ def test_each_shard_is_what_safetensors_writes_whatever_the_number_of_processes(
 
 
 def test_one_shard_is_the_whole_file(tmp_path: Path) -> None:
-    files, _ = write_folder(split(large(), 10**9), tmp_path)
+    files, _ = write_files(split(large(), 10**9), folder_at(tmp_path))
     assert [file.name for file in files] == ["model.safetensors"]
     assert overall(files)[0] == plan_sha256(large())
 

@@ -27,7 +27,7 @@ from zeroinit_cli.errors import InputError, UsageError
 from zeroinit_cli.files import is_there
 
 if TYPE_CHECKING:
-    from zeroinit_cli.store.contents import Contents
+    from zeroinit_cli.store.diff import Contents
 
 _DIFFERENT = 1
 _SIDE_HELP = "A safetensors file, a folder or index of shards, or a SOURCE such as resnet18."
@@ -74,7 +74,7 @@ def command(
             )
 
         from zeroinit_cli.cli.reports import differences
-        from zeroinit_cli.commands.diff import diff
+        from zeroinit_cli.store.diff import diff
 
         sides = _contents(a, sources), _contents(b, sources)
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
@@ -106,13 +106,15 @@ def is_path(text: str) -> bool:
 
 
 def _contents(text: str, sources: dict[str, Any]) -> "Contents":
-    from zeroinit_cli.store.contents import PlannedContents, StoredContents
+    from zeroinit_cli.commands.diagnose import diagnosed
+    from zeroinit_cli.store.diff import planned_contents, stored_contents
     from zeroinit_cli.store.index import read_checkpoint
 
     if text not in sources:
-        return StoredContents(read_checkpoint(Path(text)))
+        with diagnosed():
+            return stored_contents(read_checkpoint(Path(text)))
 
     from zeroinit_cli.models import plan_source
 
     source, options = sources[text]
-    return PlannedContents(str(source), plan_source(source, options))
+    return planned_contents(str(source), plan_source(source, options))

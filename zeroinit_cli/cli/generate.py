@@ -87,33 +87,31 @@ def command(
             hint=f"-o {pasted(path.with_suffix(''))}/",
         )
 
-    from zeroinit_cli.commands.generate import default_lock, generate, generate_folder
+    from zeroinit_cli.commands.generate import generate
+    from zeroinit_cli.commands.location import Location
 
-    place = None if no_lock else lock or default_lock(path / "model" if is_folder else path)
+    location = Location(path=path, own_folder=is_folder)
+    chosen = None if no_lock else lock or location.default_lock
 
     def tell(message: str) -> None:
         if not quiet:
             say(printable(message))
 
     with shown_progress(quiet=quiet) as progress:
-        result = (
-            generate_folder(
-                what,
-                options,
-                path,
-                lock=place,
-                force=force,
-                jobs=jobs,
-                progress=progress,
-                say=tell,
-            )
-            if is_folder
-            else generate(what, options, path, lock=place, force=force, progress=progress, say=tell)
+        result = generate(
+            what,
+            options,
+            location,
+            lock=chosen,
+            force=force,
+            jobs=jobs,
+            progress=progress,
+            say=tell,
         )
     if json:
         out_json(_to_json(result))
     elif not quiet:
-        _print(result, place)
+        _print(result, chosen)
 
 
 def _is_folder(text: str) -> bool:
@@ -123,29 +121,29 @@ def _is_folder(text: str) -> bool:
 
 
 def _to_json(result: "Generated") -> dict[str, Any]:
+    location = result.location
     document = {
         "already_there": result.already_there,
-        "path": str(result.path),
+        "path": str(location.path),
         "sha256": result.sha256,
         "size": result.size,
         "tensors": result.tensors,
     }
-    if result.files:
+    if location.own_folder:
         document["files"] = [
-            {"path": str(result.path / each.name), "sha256": each.sha256, "size": each.size}
-            for each in result.files
+            {"path": str(location.folder / file.name), "sha256": file.sha256, "size": file.size}
+            for file in result.files
         ]
     return document
 
 
-def _print(result: "Generated", place: Path | None) -> None:
-    for each in result.files:
-        out(f"{each.sha256}  {printable(str(result.path / each.name))}")
-    if not result.files:
-        out(f"{result.sha256}  {printable(str(result.path))}")
+def _print(result: "Generated", lock: Path | None) -> None:
+    path = result.location.path
+    for file in result.files:
+        out(f"{file.sha256}  {printable(str(result.location.folder / file.name))}")
     verb = "was there already with these bytes" if result.already_there else "written"
     size = f"{counted(result.tensors, 'tensor')}, {result.size:,} bytes"
     if len(result.files) > 1:
         size += f" in {len(result.files) - 1} shards and their index"
-    recorded = "" if place is None else f", recorded in {printable(str(place))}"
-    say(f"{printable(str(result.path))} {verb}: {size}{recorded}")
+    recorded = "" if lock is None else f", recorded in {printable(str(lock))}"
+    say(f"{printable(str(path))} {verb}: {size}{recorded}")

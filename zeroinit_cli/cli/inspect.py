@@ -52,9 +52,11 @@ def command(
     with annotated("zeroinit inspect", form is Format.GITHUB):
         _check_options(path, tensor, image, header=header, force=force)
 
+        from zeroinit_cli.commands.diagnose import diagnosed
         from zeroinit_cli.store.index import read_checkpoint
 
-        checkpoint = read_checkpoint(path)
+        with diagnosed():
+            checkpoint = read_checkpoint(path)
         if tensor is not None:
             _one(checkpoint, tensor, image, form)
         else:

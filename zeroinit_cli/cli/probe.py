@@ -127,10 +127,12 @@ def command(
             check_document(html, "--html", read, force=force)
         what, options = read_request(source or subject, settings, words, preset, override)
 
+        from zeroinit_cli.commands.diagnose import diagnosed
         from zeroinit_cli.probing.judging import judge
         from zeroinit_cli.probing.measuring import probe_source
 
-        with shown_progress(quiet=quiet or form is not Format.HUMAN, unit="passes") as progress:
+        quiet_progress = quiet or form is not Format.HUMAN
+        with diagnosed(), shown_progress(quiet=quiet_progress, unit="passes") as progress:
             found = probe_source(what, options, setting, file=file, progress=progress)
         verdict = judge(found)
         if html is not None:

@@ -6,48 +6,49 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from zeroinit_cli.atomic import check_replaceable, is_reserved, reported_as_output
+from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import OutputError, UsageError, pasted
-from zeroinit_cli.filenames import MODEL, SUMS, is_of_family
+from zeroinit_cli.filenames import is_of_family
 from zeroinit_cli.lock import LOCK_NAME, read_lock
-from zeroinit_cli.lock.entries import plain_path
+from zeroinit_cli.options import Options
 from zeroinit_cli.source import Source
 
 _LOCK_SUFFIX = PurePath(LOCK_NAME).suffix
+_POINTED_TO = "give the path that it points to, or remove it"
+_INTO_FOLDER = "give the folder that it points into, or remove it"
 
 
-def check_output(output: Path) -> None:
-    """Refuse what cannot become a checkpoint with its sidecar.
+def check_output(location: Location) -> None:
+    """Refuse what cannot become a checkpoint with the list of its digests.
 
     Raises:
         UsageError: the path is no file's name, or a name that is kept for another use.
-        OutputError: it cannot be written.
-    """
-    from zeroinit_cli.store.writer import sidecar_path
-
-    _check_name(output)
-    check_place(output, "give the path that it points to, or remove it")
-    _check_folder(output)
-    check_place(sidecar_path(output), "remove it")
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse what cannot become a folder with a checkpoint in it.
-
-    Raises:
-        UsageError: its name is kept for another use.
         OutputError: it cannot be written or made.
     """
-    _check_reserved(folder, "--output")
-    with reported_as_output(folder):
-        there = folder.is_dir()
-        if not there and (folder.is_symlink() or folder.exists()):
-            raise OutputError("not a folder", where=str(folder))
-    if not there:
-        _check_folder(folder)
-        return
-    for name in (MODEL, SUMS):
-        _check_folder(folder / name)
-        check_place(folder / name, "give the folder that it points into, or remove it")
+    if not location.own_folder:
+        _check_name(location.path)
+    else:
+        _check_reserved(location.path, "--output")
+        if not _is_folder(location.path):
+            _check_parent(location.path)
+            return
+    about_links, about_sums = _INTO_FOLDER, _INTO_FOLDER
+    if not location.own_folder:
+        about_links, about_sums = _POINTED_TO, "remove it"
+    check_place(location.file, about_links)
+    _check_parent(location.file)
+    check_place(location.sums, about_sums)
+
+
+def check_replaced_files(location: Location, names: Iterable[str]) -> None:
+    """Refuse what the files of a folder of its own may not or cannot replace.
+
+    Raises:
+        OutputError: a link, a folder, or no regular file is there, or it cannot be written.
+    """
+    if location.own_folder:
+        for path in (*(location.folder / name for name in names), location.sums):
+            check_place(path, _INTO_FOLDER)
 
 
 def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool) -> None:
@@ -66,8 +67,8 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
     if path.name in ("", ".", ".."):
         raise UsageError("no file name", where=option, expected="a path such as report.html")
     _check_reserved(path, option)
-    check_place(path, "give the path that it points to, or remove it")
-    _check_folder(path)
+    check_place(path, _POINTED_TO)
+    _check_parent(path)
     with reported_as_output(path):
         if not path.exists():
             return
@@ -82,7 +83,7 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
         raise OutputError("a file is there", where=str(path), hint="--force replaces it")
 
 
-def check_source(source: Source, output: Path, lock: Path | None) -> None:
+def check_source(source: Source, location: Location, lock: Path | None) -> None:
     """Refuse to replace the spec that the checkpoint is made from.
 
     Raises:
@@ -91,7 +92,7 @@ def check_source(source: Source, output: Path, lock: Path | None) -> None:
     """
     if source.spec is None:
         return
-    for where, path in (("--output", output), ("--lock", lock)):
+    for where, path in (("--output", location.file), ("--lock", lock)):
         if path is None:
             continue
         with reported_as_output(path):
@@ -104,43 +105,12 @@ def check_source(source: Source, output: Path, lock: Path | None) -> None:
                 )
 
 
-def check_lock(output: Path, lock: Path) -> str:
+def check_lock(location: Location, lock: Path) -> None:
     """Refuse what cannot be the lock that records a checkpoint.
 
-    Returns:
-        the checkpoint's path as the lock records it: relative to its folder, forward slashes.
-
-    Raises:
-        UsageError: the lock cannot name the checkpoint, or would replace it.
-        OutputError: it cannot be written.
-        LockError: what is there is no lock.
-        InputError: it cannot be read.
-    """
-    from zeroinit_cli.store.writer import sidecar_path
-
-    _check_folder(lock)
-    target = _absolute(output)
-    if _absolute(lock) in (target, sidecar_path(target)):
-        raise UsageError(
-            "the lock would replace the checkpoint or its .sha256",
-            where="--lock",
-            expected=f"a path of its own, such as {LOCK_NAME}",
-            found=str(lock),
-        )
-    _check_reserved(lock, "--lock")
-    check_place(lock, "give the path that it points to, or remove it")
-    relative = _relative(target, lock.parent.resolve())
-    if lock.exists():
-        read_lock(lock)
-    return relative
-
-
-def check_folder_lock(folder: Path, lock: Path) -> str:
-    """Refuse what cannot be the lock that records a folder's checkpoint.
-
-    Returns:
-        what leads from the lock's folder to the checkpoint's files: empty, or with a slash at its
-        end.
+    Args:
+        location: of the checkpoint; its folder is there.
+        lock: the lock's path.
 
     Raises:
         UsageError: the lock cannot name the checkpoint, or would replace a part of it.
@@ -148,16 +118,71 @@ def check_folder_lock(folder: Path, lock: Path) -> str:
         LockError: what is there is no lock.
         InputError: it cannot be read.
     """
-    within = lock.parent.resolve() == folder.resolve()
-    if within and (is_of_family(lock.name) or lock.name == SUMS):
+    _check_parent(lock)
+    taken = lock.name in (location.file.name, location.sums.name)
+    if location.own_folder:
+        taken = taken or is_of_family(lock.name)
+    if taken and lock.parent.resolve() == location.folder.resolve():
         raise UsageError(
             "the lock would replace the checkpoint or its .sha256",
             where="--lock",
             expected=f"a path of its own, such as {LOCK_NAME}",
             found=str(lock),
         )
-    path = check_lock(folder / MODEL, lock)
-    return path.removesuffix(MODEL)
+    _check_reserved(lock, "--lock")
+    check_place(lock, _POINTED_TO)
+    location.path_in(lock)
+    if lock.exists():
+        read_lock(lock)
+
+
+def check_recordable(source: Source, options: Options, lock: Path) -> None:
+    """Refuse a source and options that a lock cannot hold.
+
+    Raises:
+        UsageError: bytes of the command line are no text, or the spec has no path from the lock.
+    """
+    words = [("--override", str(override)) for override in options.overrides]
+    for key, value in source.arguments.items():
+        parts = value if isinstance(value, tuple) else (value,)
+        words += [(f"--set {key}", part) for part in parts if isinstance(part, str)]
+    for where, word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                "no text that a lock can hold",
+                where=where,
+                expected="UTF-8",
+                found=repr(word),
+                hint="write it in UTF-8, or --no-lock",
+            ) from error
+    source.recorded_in(lock.parent)
+
+
+def check_place(path: Path, about_links: str) -> None:
+    """Refuse what a file may not or cannot replace.
+
+    Args:
+        path: where the file is to be.
+        about_links: what to do where a link is there.
+
+    Raises:
+        OutputError: a link, a folder, or no regular file is there, or it cannot be written.
+    """
+    with reported_as_output(path):
+        if path.is_symlink():
+            raise OutputError(
+                "a symbolic link, which would be replaced by a file",
+                where=str(path),
+                hint=about_links,
+            )
+        if path.is_dir():
+            raise OutputError("a folder of this name is there", where=str(path))
+        if path.exists() and not path.is_file():
+            raise OutputError("not a regular file", where=str(path))
+        if path.parent.is_dir():
+            check_replaceable(path)
 
 
 def _check_name(output: Path) -> None:
@@ -180,28 +205,21 @@ def _check_reserved(path: Path, where: str) -> None:
         )
 
 
-def check_place(path: Path, about_links: str) -> None:
-    """Refuse what a file may not or cannot replace.
+def _is_folder(path: Path) -> bool:
+    """Whether a folder is there already, where nothing else may be.
 
     Raises:
-        OutputError: a link, a folder, or no regular file is there, or it cannot be written.
+        OutputError: something else is there.
     """
     with reported_as_output(path):
-        if path.is_symlink():
-            raise OutputError(
-                "a symbolic link, which would be replaced by a file",
-                where=str(path),
-                hint=about_links,
-            )
-        if path.is_dir():
-            raise OutputError("a folder of this name is there", where=str(path))
-        if path.exists() and not path.is_file():
-            raise OutputError("not a regular file", where=str(path))
-        if path.parent.is_dir():
-            check_replaceable(path)
+        there = path.is_dir()
+        if not there and (path.is_symlink() or path.exists()):
+            raise OutputError("not a folder", where=str(path))
+    return there
 
 
-def _check_folder(path: Path) -> None:
+def _check_parent(path: Path) -> None:
+    """Refuse a path in whose folder no file can be made."""
     folder = path.parent
     with reported_as_output(path):
         if not folder.is_dir():
@@ -215,32 +233,3 @@ def _check_folder(path: Path) -> None:
 
 def _is_read_only(folder: Path) -> bool:
     return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
-
-
-def _absolute(path: Path) -> Path:
-    return path.parent.resolve() / path.name
-
-
-def _relative(target: Path, folder: Path) -> str:
-    if not target.is_relative_to(folder):
-        raise UsageError(
-            "the checkpoint lies outside the lock's folder",
-            where="--lock",
-            expected=f"a path within {folder}",
-            found=str(target),
-            hint="use a lock in a folder above both, or --no-lock",
-        )
-    relative = PurePath(target.relative_to(folder)).as_posix()
-    try:
-        return plain_path(relative)
-    except ValueError as error:
-        unwritable = not relative.isprintable() or "\\" in relative
-        raise UsageError(
-            "a name that a lock cannot hold",
-            where="--output",
-            expected="printable characters without a backslash"
-            if unwritable
-            else "no letter and colon at its start, which Windows takes for a drive",
-            found=repr(relative),
-            hint="choose another name, or --no-lock",
-        ) from error

@@ -1,17 +1,23 @@
-"""Hold a file against a plan, byte for byte, and say what differs in words."""
+"""Hold a file against a plan, byte for byte, and say what differs in words.
 
-from collections.abc import Iterator, Mapping
+One pass derives the plan's bytes, hashes them, and compares the file with them. Only where that
+finds another byte is the file compared once more, tensor by tensor, to explain it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from zeroinit_cli.errors import CheckpointError
+from zeroinit_cli.errors import CheckpointError, InputError
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.plans.plan import Plan, TensorInfo
 from zeroinit_cli.progress import Advance, no_advance
-from zeroinit_cli.store.differences import Tally, TensorDifference
+from zeroinit_cli.store.diff import Contents, Difference, TensorDifference, diff, planned_contents
 from zeroinit_cli.store.hashing import (
     BLOCK_BYTES,
     BackgroundSha256,
@@ -20,7 +26,8 @@ from zeroinit_cli.store.hashing import (
     block_nbytes,
     zero_views,
 )
-from zeroinit_cli.store.reader import read_header
+from zeroinit_cli.store.header import METADATA, PREFIX_BYTES, Header, decode_header
+from zeroinit_cli.store.reader import header_bytes
 from zeroinit_cli.store.stream import data_blocks, plan_header, stored_tensors
 
 
@@ -33,14 +40,22 @@ class Comparison:
         expected_size: bytes that the plan gives.
         size: bytes that the file has.
         problems: what is wrong with size and header, a line each.
-        differences: tensors whose bytes differ, in file order.
+        difference: from the plan to the file; None if nothing differs.
+        sound: the file's header is, and says where its tensors are; if not, they were looked for
+            where the plan has them.
     """
 
     plan_sha256: str
     expected_size: int
     size: int
-    problems: tuple[str, ...]
-    differences: tuple[TensorDifference, ...]
+    problems: tuple[str, ...] = ()
+    difference: Difference | None = None
+    sound: bool = True
+
+    @property
+    def differences(self) -> tuple[TensorDifference, ...]:
+        """Tensors whose bytes differ, in file order."""
+        return self.difference.differing if self.difference is not None else ()
 
     @property
     def same(self) -> bool:
@@ -49,100 +64,120 @@ class Comparison:
 
 
 def compare_with_plan(plan: Plan, path: Path, advance: Advance = no_advance) -> Comparison:
-    """Every difference between a file and a plan, in one pass over both.
+    """Every difference between a file and a plan, in memory that does not grow with them.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or changed while it was read.
     """
     header = plan_header(plan)
-    with opened(path) as (file, size), BackgroundSha256() as sha256:
-        sha256.update(header)
-        problems = _size_problems(len(header) + plan.nbytes, size)
-        header_problems, stored = _check_header(plan, header, file, size, path)
-        tally = Tally(stored_tensors(plan))
-        found = np.empty(BLOCK_BYTES, np.uint8)
-        for part, start, offset in _runs(plan, len(header), stored):
-            tally.position = start
-            if offset is not None:
-                file.seek(offset)
-            for block in data_blocks(part, sha256.buffer):
+    expected_size = len(header) + plan.nbytes
+    buffer = np.empty(BLOCK_BYTES, np.uint8)
+    with opened(path) as (file, size):
+        with BackgroundSha256() as sha256:
+            sha256.update(header)
+            same = size == expected_size and _starts_with(file, header)
+            for block in data_blocks(plan, sha256.buffer):
                 sha256.update(block)
-                if offset is not None:
-                    _compare_block(file, block, found, tally)
+                same = same and _compare_block(file, block, buffer)
                 advance(block_nbytes(block))
-        return Comparison(
-            plan_sha256=sha256.hexdigest(),
-            expected_size=len(header) + plan.nbytes,
-            size=size,
-            problems=(*problems, *header_problems),
-            differences=tally.differences(),
-        )
+            plan_sha256 = sha256.hexdigest()
+        comparison = Comparison(plan_sha256=plan_sha256, expected_size=expected_size, size=size)
+        if same:
+            return comparison
+        comparison = _explained(comparison, plan, header, file, str(path))
+    if comparison.same:  # it has the right bytes now, and had others a moment ago
+        raise InputError("the file changed while it was read", where=str(path))
+    return comparison
 
 
-def _runs(
-    plan: Plan, header_bytes: int, stored: Mapping[str, int] | None
-) -> Iterator[tuple[Plan, int, int | None]]:
-    """Parts of the plan, where they start in its data, and where in the file, if anywhere.
-
-    Args:
-        plan: the whole plan.
-        header_bytes: of the planned file.
-        stored: where in the file each tensor that can be compared starts, if its own sound header
-            lays it out differently; None if the file is to be read as planned.
-    """
-    if stored is None:
-        yield plan, 0, header_bytes
-        return
-    for tensor, place in zip(plan.tensors, stored_tensors(plan), strict=True):
-        part = replace(plan, tensors=(tensor,))
-        yield part, place.start, stored.get(tensor.info.name)
+def _starts_with(file: IO[bytes], expected: bytes) -> bool:
+    found = bytearray(len(expected))
+    return read_exactly(file, memoryview(found)) == len(expected) and found == expected
 
 
-def _compare_block(file: IO[bytes], block: Block, buffer: Buffer, tally: Tally) -> None:
+def _compare_block(file: IO[bytes], block: Block, buffer: Buffer) -> bool:
+    """Whether the file goes on with these bytes."""
     if not isinstance(block, int):
         found = buffer[: read_exactly(file, buffer[: block.nbytes].data)]
-        tally.add(block[: found.nbytes], found)
-        tally.position += block.nbytes
-        return
-    for zeros in zero_views(block):
-        expected = np.frombuffer(zeros, np.uint8)
-        _compare_block(file, expected, buffer, tally)
+        return np.array_equal(block, found)
+    zeros = (np.frombuffer(view, np.uint8) for view in zero_views(block))
+    return all(_compare_block(file, view, buffer) for view in zeros)
 
 
-def _size_problems(expected: int, found: int) -> list[str]:
-    return [] if expected == found else [f"size: expected {expected} bytes, found {found}"]
+def _explained(
+    comparison: Comparison, plan: Plan, expected: bytes, file: IO[bytes], where: str
+) -> Comparison:
+    """The same with what is wrong with the size, the header and each tensor."""
+    problems = []
+    if comparison.size != comparison.expected_size:
+        sizes = f"expected {comparison.expected_size} bytes, found {comparison.size}"
+        problems.append(f"size: {sizes}")
+    wrong = _first_wrong(file, expected)
+    if wrong is not None:
+        problems.append(f"header: differs from byte {wrong} on")
+    file.seek(0)
+    try:
+        before, sound = header_bytes(file, comparison.size, where), True
+        header = decode_header(before[PREFIX_BYTES:], comparison.size, where)
+    except CheckpointError as error:
+        if wrong is not None:
+            detail = error.problem if error.found is None else f"{error.problem}: {error.found}"
+            problems.append(f"header: {detail}")
+        before, sound = expected, False
+        tensors = stored_tensors(plan)
+        header = Header(tensors=tensors, metadata=METADATA, data_start=len(expected))
+    difference = diff(planned_contents("", plan), _contents(file, header, before))
+    problems += _form_problems(difference)
+    return replace(comparison, problems=tuple(problems), difference=difference, sound=sound)
 
 
-def _check_header(
-    plan: Plan, expected: bytes, file: IO[bytes], size: int, path: Path
-) -> tuple[list[str], dict[str, int] | None]:
-    """What is wrong with the header, and where the tensors are if it lays them out differently."""
+def _first_wrong(file: IO[bytes], expected: bytes) -> int | None:
+    """The first byte in which the file's start is not the expected one."""
+    file.seek(0)
     found = bytearray(len(expected))
     count = read_exactly(file, memoryview(found))
     if found[:count] == expected:
-        return [], None
+        return None
     pairs = zip(expected, found[:count], strict=False)
-    byte = next((i for i, (one, other) in enumerate(pairs) if one != other), count)
-    problems = [f"header: differs from byte {byte} on"]
-    file.seek(0)
-    try:
-        header = read_header(file, size, str(path))
-    except CheckpointError as error:
-        detail = error.problem if error.found is None else f"{error.problem}: {error.found}"
-        return [*problems, f"header: {detail}"], None
-    planned = {tensor.info.name: tensor.info for tensor in plan.tensors}
-    stored = {tensor.info.name: tensor for tensor in header.tensors}
-    problems += [f"tensor {name!r}: missing" for name in sorted(planned.keys() - stored.keys())]
-    problems += [f"tensor {name!r}: not planned" for name in sorted(stored.keys() - planned.keys())]
-    comparable = {}
-    for name in sorted(planned.keys() & stored.keys()):
-        if planned[name] == stored[name].info:
-            comparable[name] = header.data_start + stored[name].start
-        else:
-            expectation, form = _form(planned[name]), _form(stored[name].info)
-            problems.append(f"tensor {name!r}: expected {expectation}, found {form}")
-    return problems, comparable
+    return next((at for at, (one, other) in enumerate(pairs) if one != other), count)
+
+
+def _form_problems(difference: Difference) -> Iterator[str]:
+    yield from (f"tensor {info.name!r}: missing" for info in difference.only_a)
+    yield from (f"tensor {info.name!r}: not planned" for info in difference.only_b)
+    for planned, stored in sorted(difference.reshaped, key=lambda pair: pair[0].name):
+        yield f"tensor {planned.name!r}: expected {_form(planned)}, found {_form(stored)}"
 
 
 def _form(info: TensorInfo) -> str:
     return f"{info.dtype.code} {list(info.shape)}"
+
+
+def _contents(file: IO[bytes], header: Header, before: bytes) -> Contents:
+    """The tensors of an open file, each as far as the file goes.
+
+    Args:
+        file: open.
+        header: says where in it they are.
+        before: the bytes that this header is read from.
+    """
+    places = {tensor.info.name: tensor for tensor in header.tensors}
+    buffer = np.empty(BLOCK_BYTES, np.uint8)
+
+    def blocks(name: str) -> Iterator[Buffer]:
+        left = places[name].end - places[name].start
+        file.seek(header.data_start + places[name].start)
+        while left:
+            block = buffer[: read_exactly(file, buffer[: min(left, BLOCK_BYTES)].data)]
+            if not block.size:
+                return
+            yield block
+            left -= block.size
+
+    return Contents(
+        label="",
+        tensors=tuple(tensor.info for tensor in header.tensors),
+        metadata=header.metadata,
+        headers=(hashlib.sha256(before).digest(),),
+        reading=lambda: nullcontext(blocks),
+    )

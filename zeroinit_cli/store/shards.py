@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from zeroinit_cli.filenames import INDEX, file_names, sums_sha256
 from zeroinit_cli.plans.plan import Kept, Plan, PlannedTensor, Rule, nested
@@ -39,14 +38,6 @@ class FileDigest:
     name: str
     sha256: str
     size: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Placed:
-    """A plan, and the file that it is or is to be."""
-
-    path: Path
-    plan: Plan
 
 
 def split(plan: Plan, most_bytes: int | None) -> tuple[Shard, ...]:

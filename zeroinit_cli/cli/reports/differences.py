@@ -9,10 +9,8 @@ from zeroinit_cli.errors import printable
 from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
-    from zeroinit_cli.commands.diff import Difference
     from zeroinit_cli.plans.plan import TensorInfo
-    from zeroinit_cli.store.contents import Contents
-    from zeroinit_cli.store.differences import TensorDifference
+    from zeroinit_cli.store.diff import Contents, Difference, TensorDifference
 
     Sides = tuple[Contents, Contents]
 

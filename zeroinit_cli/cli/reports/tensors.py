@@ -131,14 +131,14 @@ def _nearly_json(found: "InspectedTensor", nearly: "Nearly") -> dict[str, Any]:
 
 
 def _element(found: "InspectedTensor", bits: int) -> str:
-    from zeroinit_cli.store.differences import element_text, unit_bytes
+    from zeroinit_cli.store.diff import element_text, unit_bytes
 
     dtype = found.placed.info.dtype
     return element_text(bits.to_bytes(unit_bytes(dtype), "little"), dtype)
 
 
 def _index(found: "InspectedTensor", flat: int) -> list[int]:
-    from zeroinit_cli.store.differences import unravelled
+    from zeroinit_cli.store.diff import unravelled
 
     info = found.placed.info
     return [flat] if info.dtype.bits % 8 else list(unravelled(flat, info.shape))

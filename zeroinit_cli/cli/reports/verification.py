@@ -5,7 +5,7 @@ from typing import Any
 
 from zeroinit_cli.cli.console import out, say
 from zeroinit_cli.cli.reports import github
-from zeroinit_cli.commands.verification.findings import Cause, Finding, Unanswered, Verified
+from zeroinit_cli.commands.findings import Cause, Finding, Unanswered, Verified
 from zeroinit_cli.errors import printable
 
 Results = Sequence[Verified | Unanswered]

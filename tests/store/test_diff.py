@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroinit_cli.store.contents import aligned
+from zeroinit_cli.store.diff import aligned
 from zeroinit_cli.store.hashing import Buffer
 
 

@@ -1,0 +1,270 @@
+"""What has probably happened to a checkpoint that does not hold: told by its bytes, as a guess.
+
+The surest guess comes first; there is at most one of the files and one of the lock. Each costs at
+most a pass over the files, and none is made where all is well.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeroinit_cli.commands.damage import damage
+from zeroinit_cli.commands.diagnose import opening_cause
+from zeroinit_cli.commands.findings import Cause, Outcome
+from zeroinit_cli.commands.location import Location
+from zeroinit_cli.dtypes import FLOATS
+from zeroinit_cli.errors import CheckpointError, ZeroinitError
+from zeroinit_cli.lock import LockEntry
+from zeroinit_cli.plans.plan import Plan
+
+if TYPE_CHECKING:
+    from zeroinit_cli.commands.checked_files import CheckedFile, Derived
+    from zeroinit_cli.store.diff import Difference
+    from zeroinit_cli.store.stored import StoredCheckpoint
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_COUNTER = "num_batches_tracked"
+
+
+def probable_causes(
+    location: Location,
+    outcomes: Collection[Outcome],
+    files: "Sequence[CheckedFile]",
+    derived: "Derived | None",
+    entry: LockEntry | None,
+) -> tuple[Cause, ...]:
+    """What has probably happened to the lock, and to the files.
+
+    Args:
+        location: of the checkpoint.
+        outcomes: what was found.
+        files: as they were checked.
+        derived: what the source gives; None if only digests were compared.
+        entry: of the lock, if there is one.
+    """
+    try:
+        of_lock = _cause_of_lock(outcomes, derived, entry)
+        of_files = _cause_of_files(location, outcomes, files, derived)
+    except (ZeroinitError, MemoryError):  # what was found counts, whatever becomes of the guesses
+        return ()
+    return tuple(cause for cause in (of_lock, of_files) if cause is not None)
+
+
+def _cause_of_lock(
+    outcomes: Collection[Outcome], derived: "Derived | None", entry: LockEntry | None
+) -> Cause | None:
+    """Why the lock says something else than its source gives."""
+    if entry is None or derived is None:
+        return None
+    if Outcome.DRIFTED in outcomes:
+        spec = derived.source.spec
+        if spec is not None and spec.digest() != entry.spec_sha256:
+            return None  # which is said already, and no guess
+        return _other_versions(entry) if derived.plan.digest() != entry.plan else None
+    same = derived.comparisons.keys() == derived.plans.keys() and all(
+        comparison.same for comparison in derived.comparisons.values()
+    )
+    if Outcome.UNREPRODUCED not in outcomes or not same:
+        return None
+    return Cause(
+        kind="lock-edited",
+        text="the lock was edited or merged wrongly: "
+        + ("the shards have" if entry.shard else "the file has")
+        + " the bytes of the plan",
+        hint="zeroinit generate records them again",
+    )
+
+
+def _other_versions(entry: LockEntry) -> Cause | None:
+    from zeroinit_cli.models import versions
+
+    here = versions()
+    changed = [
+        f"{name} {was} then, {here[name]} now"
+        for name, was in sorted(entry.built_with.items())
+        if name in here and here[name] != was
+    ]
+    if not changed:
+        return None
+    return Cause(
+        kind="other-versions",
+        text=f"another version builds another net: {', '.join(changed)}",
+        hint="install the versions of then, or lock the checkpoint again",
+    )
+
+
+def _cause_of_files(
+    location: Location,
+    outcomes: Collection[Outcome],
+    files: "Sequence[CheckedFile]",
+    derived: "Derived | None",
+) -> Cause | None:
+    """Of the bytes of a file, or else of the tensors of all."""
+    changed = [file for file in files if file.lines]
+    guesses = [(file.expected.name, _cause_of_file(file, derived)) for file in changed]
+    cause = _first_named(guesses) if location.own_folder else next((c for _, c in guesses), None)
+    if cause is not None or derived is None or Outcome.UNREPRODUCED in outcomes:
+        return cause  # what the plan gives now may be no measure of the files
+    if location.own_folder:
+        return _cause_of_folder(location.folder, derived)
+    for file in changed:
+        if file.comparison is not None and file.comparison.sound and file.comparison.difference:
+            return _cause_of_tensors(derived.plan, file.comparison.difference)
+    return None
+
+
+def _cause_of_file(file: "CheckedFile", derived: "Derived | None") -> Cause | None:
+    cause = opening_cause(file.path, file.expected.sha256, file.expected.size)
+    if cause is not None or derived is None or file.comparison is None:
+        return cause
+    return damage(file.path, derived.plans[file.expected.name], file.comparison)
+
+
+def _first_named(guesses: Iterable[tuple[str, Cause | None]]) -> Cause | None:
+    """The first guess, with the names of whatever files the same has happened to."""
+    told = [(name, cause) for name, cause in guesses if cause is not None]
+    if not told:
+        return None
+    first, cause = told[0]
+    more = sum((each.kind, each.hint) == (cause.kind, cause.hint) for _, each in told[1:])
+    names = f"{first} and {more} more" if more else first
+    return replace(cause, text=f"{names}: {cause.text}")
+
+
+def _cause_of_folder(folder: Path, derived: "Derived") -> Cause | None:
+    """Of all tensors of a folder, in whatever files."""
+    from zeroinit_cli.store.diff import diff, planned_contents, stored_contents
+    from zeroinit_cli.store.index import read_checkpoint
+
+    try:
+        stored = read_checkpoint(folder)
+    except CheckpointError:
+        return None
+    difference = diff(planned_contents("", derived.plan), stored_contents(stored))
+    return _split_otherwise(stored, difference, derived) or _cause_of_tensors(
+        derived.plan, difference
+    )
+
+
+def _split_otherwise(
+    stored: "StoredCheckpoint", difference: "Difference", derived: "Derived"
+) -> Cause | None:
+    """All tensors are right, but they lie in other files than planned."""
+    if not difference.same_form or difference.differing:
+        return None
+    planned = {
+        tensor.info.name: name for name, plan in derived.plans.items() for tensor in plan.tensors
+    }
+    found = {tensor.info.name: stored.files[tensor.file].path.name for tensor in stored.tensors}
+    moved = sum(planned[name] != file for name, file in found.items())
+    if not moved:
+        return None
+    return Cause(
+        kind="other-split",
+        text=f"split otherwise: all tensors are right, but {moved} of {len(found)} lie in other "
+        "files than planned",
+        hint="zeroinit generate --force writes the locked files",
+    )
+
+
+def _cause_of_tensors(plan: Plan, difference: "Difference") -> Cause | None:
+    guesses: tuple[Callable[[Plan, Difference], Cause | None], ...] = (
+        _wrapped,
+        _ties_left_out,
+        _run_in_training_mode,
+        _trained,
+        _another_model,
+    )
+    causes = (guess(plan, difference) for guess in guesses)
+    return next((cause for cause in causes if cause is not None), None)
+
+
+def _wrapped(plan: Plan, difference: "Difference") -> Cause | None:
+    """Every name begins with the name of a wrapper's attribute."""
+    planned, found = difference.only_a, difference.only_b
+    if not found or not len(found) == len(planned) == len(plan.tensors):
+        return None
+    prefix = found[0].name.removesuffix(planned[0].name)
+    if [replace(info, name=f"{prefix}{info.name}") for info in planned] != list(found):
+        return None
+    return Cause(
+        kind="wrapped",
+        text=f"saved from a module that wraps the model: every name begins with {prefix!r}",
+        hint="save the state dict of the inner module",
+    )
+
+
+def _ties_left_out(plan: Plan, difference: "Difference") -> Cause | None:
+    """Only tensors are missing that are there under their other name."""
+    tied = {tensor.info.name: tensor.tied_to for tensor in plan.tensors if tensor.tied_to}
+    missing = [info.name for info in difference.only_a]
+    if not missing or difference.only_b or len(missing) == len(plan.tensors):
+        return None
+    if not set(missing) <= {*tied, *tied.values()}:
+        return None
+    return Cause(
+        kind="ties-left-out",
+        text="saved by safetensors.torch.save_model, which leaves out tensors that are tied to "
+        f"others: {', '.join(missing)}",
+    )
+
+
+def _run_in_training_mode(plan: Plan, difference: "Difference") -> Cause | None:
+    """Only the statistics of batch norms differ: no optimizer has stepped."""
+    names = [tensor.info.name for tensor in difference.differing]
+    if not difference.same_form or not names or not all(map(_is_statistic, names)):
+        return None
+    return Cause(
+        kind="statistics",
+        text="run in training mode without a step of an optimizer: only statistics of batch norms "
+        f"differ{_batches(difference)}",
+    )
+
+
+def _trained(plan: Plan, difference: "Difference") -> Cause | None:
+    """Most floating tensors differ, all over the model."""
+    infos = (tensor.info for tensor in plan.tensors)
+    weights = {i.name for i in infos if i.dtype in FLOATS and not _is_statistic(i.name)}
+    changed = {tensor.info.name for tensor in difference.differing} & weights
+    if not difference.same_form or len(changed) < 2 or 2 * len(changed) < len(weights):
+        return None
+    return Cause(
+        kind="trained",
+        text="trained from here, or initialized by something else: "
+        f"{len(changed)} of {len(weights)} floating tensors differ{_batches(difference)}",
+    )
+
+
+def _another_model(plan: Plan, difference: "Difference") -> Cause | None:
+    """Other tensors, or other shapes: the last guess."""
+    reshaped = difference.reshaped
+    names = [planned.name for planned, _ in reshaped]
+    if difference.same_form:
+        return None
+    if difference.only_a or difference.only_b:
+        shared = len(plan.tensors) - len(difference.only_a)
+        text = (
+            "another architecture, or another version of it: "
+            f"{shared} of {len(plan.tensors)} tensors are there under their names"
+        )
+    elif all(planned.shape == found.shape for planned, found in reshaped):
+        text = f"converted to other types: {_some(names)}"
+    else:
+        text = f"the same architecture with other sizes: {_some(names)}"
+    return Cause(kind="other-architecture", text=text)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _is_statistic(name: str) -> bool:
+    return name.endswith(_STATISTICS)
+
+
+def _batches(difference: "Difference") -> str:
+    """What a batch norm has counted, which is the number of batches that it has seen."""
+    counters = (each for each in difference.differing if each.info.name.endswith(_COUNTER))
+    first = next(counters, None)
+    return f"; its batch norms have counted {first.found}" if first is not None else ""

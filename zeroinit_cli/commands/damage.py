@@ -1,0 +1,223 @@
+"""What has happened to one file's bytes: cut, appended to, flipped, converted, or written anew."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeroinit_cli.commands.diagnose import truncated
+from zeroinit_cli.commands.findings import Cause
+from zeroinit_cli.files import opened, read_exactly
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.text import counted
+
+if TYPE_CHECKING:
+    from zeroinit_cli.store.compare import Comparison
+    from zeroinit_cli.store.diff import Difference, TensorDifference
+
+_MOST_FLIPPED = 8  # bits that rot; more of them are more than one accident
+_LEAST_HOLE = 4096  # bytes of 0 at the end that no edit of an element explains: a page
+_WINDOW_BYTES = 1 << 20  # in which a conversion of line ends must show
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FileBytes:
+    """A file beside its plan.
+
+    Attributes:
+        path: of the file.
+        plan: of its tensors.
+        comparison: of the two.
+        header: the planned file up to its first tensor.
+        start: as many bytes of the file.
+    """
+
+    path: Path
+    plan: Plan
+    comparison: "Comparison"
+    header: bytes
+    start: bytes
+
+    @property
+    def missing(self) -> int:
+        """Bytes that the file should have more."""
+        return self.comparison.expected_size - self.comparison.size
+
+    @property
+    def header_is_right(self) -> bool:
+        """As far as the file goes."""
+        return self.header.startswith(self.start)
+
+
+def damage(path: Path, plan: Plan, comparison: "Comparison") -> Cause | None:
+    """What has happened to a file that has not its plan's bytes, the surest guess first.
+
+    Args:
+        path: the file.
+        plan: of its tensors.
+        comparison: of the two.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from zeroinit_cli.store.stream import plan_header
+
+    header = plan_header(plan)
+    start = _start(path, len(header))
+    file = _FileBytes(path=path, plan=plan, comparison=comparison, header=header, start=start)
+    guesses: tuple[Callable[[_FileBytes], Cause | None], ...] = (
+        _cut_short,
+        _appended,
+        _converted_line_ends,
+        _flipped,
+        _never_written,
+        _written_again,
+    )
+    return next((cause for guess in guesses if (cause := guess(file)) is not None), None)
+
+
+def _cut_short(file: _FileBytes) -> Cause | None:
+    """All bytes that are there are right, and the last are not there."""
+    if file.missing > 0 and not file.comparison.differences and file.header_is_right:
+        return truncated(file.comparison.size, file.comparison.expected_size)
+    return None
+
+
+def _appended(file: _FileBytes) -> Cause | None:
+    """All bytes are right, and others follow."""
+    if file.missing < 0 and not file.comparison.differences and file.header_is_right:
+        more = counted(-file.missing, "byte")
+        text = f"{more} appended by something; all before them are right"
+        return Cause(kind="appended", text=text)
+    return None
+
+
+def _converted_line_ends(file: _FileBytes) -> Cause | None:
+    """The bytes after a conversion of line ends, which Git makes where it is told `text`."""
+    found, expected = _start(file.path, _WINDOW_BYTES), _planned_start(file.plan, file.header)
+    for old, new in ((b"\n", b"\r\n"), (b"\r\n", b"\n")):
+        converted = expected.replace(old, new)
+        window = min(len(converted), len(found), _WINDOW_BYTES // 2)
+        if converted[:window] != expected[:window] and converted[:window] == found[:window]:
+            return Cause(
+                kind="line-ends",
+                text="a conversion of line ends, as Git makes of files that it takes for text",
+                hint="write '*.safetensors -text' into .gitattributes, and check it out again",
+            )
+    return None
+
+
+def _flipped(file: _FileBytes) -> Cause | None:
+    """A few bits, each in an element or byte of its own, of one tensor or of the header."""
+    if file.missing:
+        return None
+    flips = [one ^ other for one, other in zip(file.header, file.start, strict=False)]
+    differences = file.comparison.differences
+    in_header = sum(flip != 0 for flip in flips)
+    bits = sum(flip.bit_count() for flip in flips) + sum(each.bits for each in differences)
+    spots = in_header + sum(each.count for each in differences)
+    if len(differences) + bool(in_header) != 1 or bits > _MOST_FLIPPED or bits != spots:
+        return None
+    where = f"tensor {differences[0].info.name!r}" if differences else "the header"
+    what = "1 bit of the file is" if bits == 1 else f"{bits} bits of the file are"
+    return Cause(
+        kind="bit-rot",
+        text=f"bit rot: {what} flipped, in {where}",
+        hint="copy the file again; if it happens again, check the disk and the memory",
+    )
+
+
+def _never_written(file: _FileBytes) -> Cause | None:
+    """From somewhere on all is 0, although it should not be."""
+    differences, size = file.comparison.differences, file.comparison.size
+    if not file.header_is_right or not differences or file.missing:
+        return None
+    if not all(each.found in ("0", "0.0", "false") for each in differences):
+        return None
+    end = _last_nonzero(file.path) + 1
+    if end > _position(file.plan, len(file.header), differences[0]) or size - end < _LEAST_HOLE:
+        return None
+    return Cause(
+        kind="unwritten",
+        text="a download or write that stopped in a file whose size was set before: "
+        f"from byte {end:,} on all is 0",
+    )
+
+
+def _written_again(file: _FileBytes) -> Cause | None:
+    """The same tensors with the same values, under another header."""
+    difference = file.comparison.difference
+    if difference is None or not file.comparison.sound:
+        return None
+    if not difference.same_form or difference.differing:
+        return None
+    what = []
+    if difference.metadata:
+        what.append(f"metadata {_metadata_words(difference)} instead of format=pt")
+    if difference.order:
+        what.append("the tensors in another order")
+    return Cause(
+        kind="other-writer",
+        text="written again by another tool: the same tensors and values, but "
+        + (" and ".join(what) or "a header with other bytes"),
+        hint="zeroinit generate --force writes the locked bytes",
+    )
+
+
+def _metadata_words(difference: "Difference") -> str:
+    """All that the file's header says of itself."""
+    from zeroinit_cli.store.header import METADATA
+
+    kept = {key: value for key, value in METADATA.items() if key not in difference.metadata}
+    found = {key: value for key, (_, value) in difference.metadata.items() if value is not None}
+    return ", ".join(f"{key}={value}" for key, value in sorted((kept | found).items())) or "none"
+
+
+def _start(path: Path, nbytes: int) -> bytes:
+    data = bytearray(nbytes)
+    with opened(path) as (file, _):
+        del data[read_exactly(file, memoryview(data)) :]
+    return bytes(data)
+
+
+def _planned_start(plan: Plan, header: bytes) -> bytes:
+    import numpy as np
+
+    from zeroinit_cli.store.hashing import BLOCK_BYTES
+    from zeroinit_cli.store.stream import data_blocks
+
+    start = bytearray(header[:_WINDOW_BYTES])
+    buffer = np.empty(BLOCK_BYTES, np.uint8)
+    for block in data_blocks(plan, lambda: buffer):
+        room = _WINDOW_BYTES - len(start)
+        if not room:
+            break
+        start += bytes(min(block, room)) if isinstance(block, int) else block[:room].tobytes()
+    return bytes(start)
+
+
+def _position(plan: Plan, header_bytes: int, difference: "TensorDifference") -> int:
+    """Where in the planned file the first differing element lies."""
+    start = header_bytes
+    for tensor in plan.tensors:
+        if tensor.info.name == difference.info.name:
+            break
+        start += tensor.info.nbytes
+    flat = 0
+    for index, size in zip(difference.index, difference.info.shape, strict=True):
+        flat = flat * size + index
+    return start + flat * difference.info.dtype.itemsize
+
+
+def _last_nonzero(path: Path) -> int:
+    """Where the last byte that is not 0 lies, found from the end; -1 if there is none."""
+    buffer = bytearray(1 << 20)
+    with opened(path) as (file, size):
+        for end in range(size, 0, -len(buffer)):
+            start = max(end - len(buffer), 0)
+            file.seek(start)
+            view = memoryview(buffer)[: end - start]
+            left = bytes(view[: read_exactly(file, view)]).rstrip(b"\0")
+            if left:
+                return start + len(left) - 1
+    return -1

@@ -1,0 +1,128 @@
+"""Where a checkpoint lies: one file, or a folder of its own for one file or for shards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from zeroinit_cli.errors import UsageError
+from zeroinit_cli.filenames import MODEL
+from zeroinit_cli.lock import LOCK_NAME, OWN_FOLDER, LockedShard, LockEntry, make_entry
+from zeroinit_cli.lock.entries import plain_path
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.source import Source
+
+if TYPE_CHECKING:
+    from zeroinit_cli.store.shards import FileDigest, Shard
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Location:
+    """Where a checkpoint lies or is to lie: a single file is a folder's only one.
+
+    Attributes:
+        path: what a person named: the file, or the folder.
+        own_folder: `path` is a folder, whose files have the names that loaders know.
+    """
+
+    path: Path
+    own_folder: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """That holds all of its files."""
+        return self.path if self.own_folder else self.path.parent
+
+    @property
+    def file(self) -> Path:
+        """The checkpoint's file, where it is not split into several."""
+        return self.folder / MODEL if self.own_folder else self.path
+
+    @property
+    def sums(self) -> Path:
+        """The list of the files' digests, which `sha256sum -c` reads."""
+        return self.file.with_name(f"{self.file.name}.sha256")
+
+    @property
+    def default_lock(self) -> Path:
+        """The lock in the same folder."""
+        return self.folder / LOCK_NAME
+
+    def split(self, plan: Plan, most_bytes: int | None) -> "tuple[Shard, ...]":
+        """The files that a plan becomes here, one at least; only a folder's may be several."""
+        from zeroinit_cli.store.shards import split
+
+        if self.own_folder:
+            return split(plan, most_bytes)
+        [whole] = split(plan, None)
+        return (replace(whole, name=self.path.name),)
+
+    def path_in(self, lock: Path) -> str:
+        """The path of `file` as a lock records it: relative to its folder, forward slashes.
+
+        Raises:
+            UsageError: the lock cannot name it.
+        """
+        target, folder = self.file.parent.resolve() / self.file.name, lock.parent.resolve()
+        if not target.is_relative_to(folder):
+            raise UsageError(
+                "the checkpoint lies outside the lock's folder",
+                where="--lock",
+                expected=f"a path within {folder}",
+                found=str(target),
+                hint="use a lock in a folder above both, or --no-lock",
+            )
+        relative = PurePath(target.relative_to(folder)).as_posix()
+        try:
+            return plain_path(relative)
+        except ValueError as error:
+            unwritable = not relative.isprintable() or "\\" in relative
+            raise UsageError(
+                "a name that a lock cannot hold",
+                where="--output",
+                expected="printable characters without a backslash"
+                if unwritable
+                else "no letter and colon at its start, which Windows takes for a drive",
+                found=repr(relative),
+                hint="choose another name, or --no-lock",
+            ) from error
+
+    def paths_in(self, lock: Path) -> tuple[str, ...]:
+        """The paths that an entry of this checkpoint can have: of its file, and of its shards."""
+        path = self.path_in(lock)
+        return (path, path.removesuffix(MODEL) or OWN_FOLDER) if self.own_folder else (path,)
+
+
+def lock_entry(
+    location: Location,
+    lock: Path,
+    source: Source,
+    options: Options,
+    plan: Plan,
+    files: "Sequence[FileDigest]",
+    built_with: Mapping[str, str],
+) -> LockEntry:
+    """What a lock says of a checkpoint: one file's entry, or one of shards."""
+    from zeroinit_cli.store.shards import overall
+
+    sha256, size = overall(files)
+    sharded = len(files) > 1
+    paths = location.paths_in(lock)
+    prefix = paths[0].removesuffix(MODEL)
+    return make_entry(
+        path=paths[-1] if sharded else paths[0],
+        source=source,
+        folder=lock.parent,
+        options=options,
+        plan_digest=plan.digest(),
+        sha256=sha256,
+        size=size,
+        tensors=len(plan.tensors),
+        built_with=built_with,
+        shards=[
+            LockedShard(path=f"{prefix}{file.name}", sha256=file.sha256, size=file.size)
+            for file in files
+            if sharded
+        ],
+    )

@@ -1,0 +1,251 @@
+"""Proof that checkpoints are what their sources give: derive, reproduce, compare.
+
+All checkpoints take one way, over the list of files that `generate` writes. What is known decides
+how far: with a source its plan is derived, and the files are compared with it; without one, the
+files are held against the locked digests alone. Nothing here writes, and no finding keeps others
+from being said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeroinit_cli.commands.checked_files import (
+    CheckedFile,
+    Derived,
+    checked_files,
+    file_findings,
+    whole_words,
+)
+from zeroinit_cli.commands.findings import (
+    ExpectedFile,
+    Finding,
+    Outcome,
+    Unanswered,
+    Verified,
+    drift_lines,
+    spec_lines,
+    unreproduced_lines,
+)
+from zeroinit_cli.commands.location import Location
+from zeroinit_cli.errors import UsageError, ZeroinitError
+from zeroinit_cli.files import is_there, size_of
+from zeroinit_cli.lock import Locked, LockEntry, locked_checkpoints
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.progress import Advance, Progress, no_progress
+from zeroinit_cli.source import Source
+from zeroinit_cli.store.jobs import in_order
+
+if TYPE_CHECKING:
+    from zeroinit_cli.store.compare import Comparison
+
+
+def verify_locked(
+    paths: Sequence[Path],
+    *,
+    ignore_missing: bool = False,
+    hash_only: bool = False,
+    jobs: int = 1,
+    progress: Progress = no_progress,
+) -> list[Verified | Unanswered]:
+    """Every checkpoint that is asked for, in the order of the locks; none stops the others.
+
+    Args:
+        paths: folders with a lock, locks, or locked files; the current folder if there are none.
+        ignore_missing: a file that is not there fails nothing.
+        hash_only: hold the files against the locked digests alone, without torch.
+        jobs: processes that check shards at a time.
+        progress: shown while bytes are computed.
+
+    Raises:
+        LockError: there is no lock, no entry for a file, or a lock that cannot be trusted.
+        InputError: a lock cannot be read.
+    """
+    results: list[Verified | Unanswered] = []
+    for locked in locked_checkpoints(paths):
+        result: Verified | Unanswered
+        try:
+            locked.check_place()
+            result = verify_entry(
+                locked,
+                ignore_missing=ignore_missing,
+                hash_only=hash_only,
+                jobs=jobs,
+                progress=progress,
+            )
+        except ZeroinitError as error:
+            result = Unanswered(path=locked.path, error=error)
+        except MemoryError:  # this one's, whose arguments a stranger may have chosen
+            no_memory = ZeroinitError("out of memory", where=str(locked.path))
+            result = Unanswered(path=locked.path, error=no_memory)
+        results.append(replace(result, lock=locked.lock, line=locked.line))
+    return results
+
+
+def verify_entry(
+    locked: Locked,
+    *,
+    ignore_missing: bool = False,
+    hash_only: bool = False,
+    jobs: int = 1,
+    progress: Progress = no_progress,
+) -> Verified:
+    """One checkpoint of a lock: all three steps, or with `hash_only` its files' digests alone.
+
+    Raises:
+        SourceError: the source is not known here or cannot be built.
+        InputError: a file is there but cannot be read.
+    """
+    entry = locked.entry
+    location = Location(path=locked.path, own_folder=bool(entry.shard))
+    expected = _locked_files(location, entry)
+    if hash_only:
+        files = checked_files(location, expected, None)
+        findings = file_findings(location, files, ignore_missing=ignore_missing)
+        words = (
+            ()
+            if findings
+            else whole_words(files, "has the locked digest", "have the locked digests")
+        )
+        return _concluded(location, words, findings, files)
+    source, options = entry.read_source(locked.lock.parent), entry.read_options()
+    derived = _derive(location, source, options, jobs=jobs, progress=progress)
+    tensors = entry.tensors, len(derived.plan.tensors)
+    unreproduced = unreproduced_lines(expected, derived.files, tensors, named=location.own_folder)
+    # Where the plan no longer gives the locked bytes, the lock's digests are the measure.
+    files = checked_files(location, expected, None if unreproduced else derived)
+    drift = _drift(location, entry, derived, files, reproduced=not unreproduced)
+    findings = (
+        *([Finding(outcome=Outcome.DRIFTED, lines=drift)] if drift else []),
+        *([Finding(outcome=Outcome.UNREPRODUCED, lines=unreproduced)] if unreproduced else []),
+        *file_findings(location, files, ignore_missing=ignore_missing),
+    )
+    held = [] if drift else ["the source gives the locked plan"]
+    if not unreproduced:
+        held += ["the plan gives the locked bytes", *whole_words(files, "has them", "have them")]
+    return _concluded(location, tuple(held), findings, files, derived, entry)
+
+
+def verify_source(
+    path: Path,
+    source: Source,
+    options: Options,
+    *,
+    jobs: int = 1,
+    progress: Progress = no_progress,
+) -> Verified:
+    """A file, or a folder with shards, against a source that the caller names, without a lock.
+
+    Raises:
+        SourceError: the source is not known here or cannot be built.
+        InputError: a file cannot be read.
+        UsageError: there are options for shards, and no folder that holds them.
+    """
+    location = Location(path=path, own_folder=is_there(path) and path.is_dir())
+    if not location.own_folder:
+        if options.max_shard_size is not None:
+            raise UsageError(
+                "shards are in a folder",
+                where="--max-shard-size",
+                expected="the folder that holds them",
+                found=str(path),
+            )
+        size_of(path)  # a file that was named and is not there cannot be answered for
+    derived = _derive(location, source, options, jobs=jobs, progress=progress)
+    files = checked_files(location, derived.files, derived)
+    findings = file_findings(location, files)
+    words = whole_words(
+        files, "has the bytes that the source gives", "have the bytes that the source gives"
+    )
+    return _concluded(location, () if findings else words, findings, files, derived)
+
+
+def _locked_files(location: Location, entry: LockEntry) -> tuple[ExpectedFile, ...]:
+    if not entry.shard:
+        name = location.file.name
+        return (ExpectedFile(name=name, sha256=entry.sha256, size=entry.size),)
+    return tuple(
+        ExpectedFile(name=shard.path, sha256=shard.sha256, size=shard.size)
+        for shard in entry.named_shards()
+    )
+
+
+def _derive(
+    location: Location, source: Source, options: Options, *, jobs: int, progress: Progress
+) -> Derived:
+    """Plan the source, and compare each file that is there with its part of the plan."""
+    from zeroinit_cli.models import plan_source
+    from zeroinit_cli.store.shards import index_bytes, with_index
+
+    plan = plan_source(source, options)
+    shards = location.split(plan, options.max_shard_size)
+    tasks = [(location.folder / shard.name, shard.plan) for shard in shards]
+    verb = "verifying" if any(is_there(path) for path, _ in tasks) else "deriving"
+    advance = progress(f"{verb} {location.path.absolute().name}", plan.nbytes)
+    found = in_order(_compare, tasks, jobs=jobs, advance=advance)
+    by_name = dict(zip((shard.name for shard in shards), found, strict=True))
+    digests = with_index(shards, {name: sha256 for name, (sha256, _) in by_name.items()})
+    return Derived(
+        source=source,
+        plan=plan,
+        plans={shard.name: shard.plan for shard in shards},
+        files=tuple(
+            ExpectedFile(name=file.name, sha256=file.sha256, size=file.size) for file in digests
+        ),
+        index=index_bytes(shards) if len(shards) > 1 else b"",
+        comparisons={
+            name: comparison for name, (_, comparison) in by_name.items() if comparison is not None
+        },
+    )
+
+
+def _compare(task: tuple[Path, Plan], advance: Advance) -> "tuple[str, Comparison | None]":
+    """A file's digest as its plan gives it, and the file beside the plan, if it is there."""
+    from zeroinit_cli.store.compare import compare_with_plan
+    from zeroinit_cli.store.stream import plan_sha256
+
+    path, plan = task
+    if not is_there(path):
+        return plan_sha256(plan, advance=advance), None
+    comparison = compare_with_plan(plan, path, advance)
+    return comparison.plan_sha256, comparison
+
+
+def _drift(
+    location: Location,
+    entry: LockEntry,
+    derived: Derived,
+    files: Sequence[CheckedFile],
+    *,
+    reproduced: bool,
+) -> tuple[str, ...]:
+    """What to say where the source gives another plan than the locked one."""
+    spec = spec_lines(derived.source, entry)
+    if derived.plan.digest() == entry.plan and not spec:
+        return ()
+    comparison = None
+    if not location.own_folder:
+        comparison = derived.comparisons.get(location.file.name)
+    changed = any(file.lines for file in files)
+    told = drift_lines(derived.plan, entry, comparison, reproduced=reproduced, changed=changed)
+    return (*spec, *told)
+
+
+def _concluded(
+    location: Location,
+    checked: tuple[str, ...],
+    findings: tuple[Finding, ...],
+    files: Sequence[CheckedFile],
+    derived: Derived | None = None,
+    entry: LockEntry | None = None,
+) -> Verified:
+    """The answer, with its probable causes, which are looked for only where something is wrong."""
+    verified = Verified(path=location.path, checked=checked, findings=findings)
+    if not findings:
+        return verified
+    from zeroinit_cli.commands.causes import probable_causes
+
+    outcomes = {finding.outcome for finding in findings}
+    return replace(verified, causes=probable_causes(location, outcomes, files, derived, entry))

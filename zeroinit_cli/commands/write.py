@@ -1,0 +1,256 @@
+"""Put a checkpoint's files where they belong: all of them or none.
+
+Every file is written and flushed to disk in a hidden stage before any takes its place. Of shards
+the index goes first and comes last: while files are exchanged, no loader takes a mixture for a
+whole.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from zeroinit_cli.atomic import (
+    flush_folder,
+    guarded,
+    move,
+    replacing,
+    reported_as_output,
+    staging,
+    write_all,
+)
+from zeroinit_cli.commands.location import Location
+from zeroinit_cli.commands.preflight import check_replaced_files
+from zeroinit_cli.errors import InputError, OutputError
+from zeroinit_cli.filenames import INDEX, is_of_family, sums
+from zeroinit_cli.files import opened, read_exactly
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.progress import Advance, Progress, no_advance, no_progress
+from zeroinit_cli.store.compare import compare_with_plan
+from zeroinit_cli.store.jobs import in_order
+from zeroinit_cli.store.shards import FileDigest, Shard, index_bytes, with_index
+from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.undisturbed import undisturbed
+
+_MOST_NAMED = 5
+_Task = tuple[Path, Plan]
+"""A file, and the plan of its tensors."""
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """A folder that is there, and is gone again if it was not before and nothing was put into it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    with reported_as_output(folder):
+        made = not folder.is_dir()
+        folder.mkdir(exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def write_files(
+    shards: Sequence[Shard],
+    location: Location,
+    *,
+    ours: frozenset[str] = frozenset(),
+    force: bool = False,
+    jobs: int = 1,
+    progress: Progress = no_progress,
+    say: Callable[[str], None] = lambda message: None,
+) -> tuple[tuple[FileDigest, ...], bool]:
+    """Put a checkpoint's files into a folder that is there, with the list of their digests.
+
+    Args:
+        shards: of `Location.split`.
+        location: where.
+        ours: names of files that an earlier run is known to have made there.
+        force: replace files with other bytes, and remove those of `ours` that are no longer any.
+        jobs: processes that work at a time.
+        progress: shown while bytes are computed.
+        say: told what a person should know meanwhile.
+
+    Returns:
+        the files, shards first, and whether all of them were there already.
+
+    Raises:
+        OutputError: they cannot be written, or other files are there.
+    """
+    names = [shard.name for shard in shards] + [INDEX] * (len(shards) > 1)
+    check_replaced_files(location, names)
+    with guarded(location.file, waiting=say):
+        stale = _stale(location, names, ours, force=force)
+        standing = _standing(shards, location, force=force, jobs=jobs, progress=progress)
+        new = [name for name in names if name not in standing]
+        if not force:
+            _check_not_there(location, new)
+        written = dict(standing)
+        if new or stale:
+            written |= _replace(shards, location, new, stale, jobs=jobs, progress=progress)
+        files = with_index(shards, written)
+        with guarded(location.sums), replacing(location.sums) as file:
+            write_all(file, sums((each.name, each.sha256) for each in files))
+    return files, not new and not stale
+
+
+def _replace(
+    shards: Sequence[Shard],
+    location: Location,
+    new: Sequence[str],
+    stale: Sequence[str],
+    *,
+    jobs: int,
+    progress: Progress,
+) -> dict[str, str]:
+    """Write the new files into a stage, then exchange; their digests by their names."""
+    todo = [shard for shard in shards if shard.name in new]
+    with staging(location.file) as stage:
+        tasks = [(stage / shard.name, shard.plan) for shard in todo]
+        digests = in_order(_write, tasks, jobs=jobs, advance=_told("writing", tasks, progress))
+        if len(shards) > 1 and INDEX in new:
+            with replacing(stage / INDEX) as file:
+                write_all(file, index_bytes(shards))
+        with undisturbed():  # by Ctrl-C, which would leave files without an index
+            _exchange(stage, location.folder, new, stale, sharded=len(shards) > 1)
+    return dict(zip((shard.name for shard in todo), digests, strict=True))
+
+
+def _told(label: str, tasks: Sequence[_Task], progress: Progress) -> Advance:
+    return progress(label, sum(plan.nbytes for _, plan in tasks)) if tasks else no_advance
+
+
+def _write(task: _Task, advance: Advance) -> str:
+    path, plan = task
+    try:
+        return write_checkpoint(plan, path, advance)
+    except OutputError as error:
+        error.where = str(path.parent.parent / path.name)  # no person asked for the stage
+        raise
+
+
+def _stale(
+    location: Location, names: Sequence[str], ours: frozenset[str], *, force: bool
+) -> tuple[str, ...]:
+    """Files of an earlier checkpoint that a loader would take for parts of this one."""
+    if not location.own_folder:
+        return ()
+    folder = location.folder
+    with reported_as_output(folder):
+        found = sorted(path.name for path in folder.iterdir() if is_of_family(path.name))
+    others = [name for name in found if name not in names]
+    strangers = [name for name in others if name not in ours]
+    if strangers:
+        raise OutputError(
+            "a loader would take files of another checkpoint for parts of this one",
+            where=str(folder),
+            found=_named(strangers),
+            hint="remove them; no lock says that they are ours to remove",
+        )
+    if others and not force:
+        raise OutputError(
+            "an earlier checkpoint is there",
+            where=str(folder),
+            expected="no files, or those of this source and these options",
+            found=_named(others),
+            hint="--force removes what the lock says of it",
+        )
+    return tuple(others)
+
+
+def _standing(
+    shards: Sequence[Shard], location: Location, *, force: bool, jobs: int, progress: Progress
+) -> dict[str, str]:
+    """The digests of files that have the right bytes already, the index's being of no use."""
+    with reported_as_output(location.file):
+        tasks = [
+            (location.folder / shard.name, shard.plan)
+            for shard in shards
+            if _has_size(location.folder / shard.name, shard.size)
+        ]
+    advance = _told("comparing", tasks, progress)
+    answers = in_order(_same, tasks, jobs=jobs, advance=advance)
+    found = {}
+    for (path, _), answer in zip(tasks, answers, strict=True):
+        if isinstance(answer, InputError):
+            if not force:  # what may not be read may still be replaced
+                raise answer
+        elif answer is not None:
+            found[path.name] = answer
+    if len(shards) > 1 and _reads(location.folder / INDEX, index_bytes(shards)):
+        found[INDEX] = ""
+    return found
+
+
+def _same(task: _Task, advance: Advance) -> str | InputError | None:
+    """The digest of a file that has its plan's bytes, or why it cannot be read."""
+    path, plan = task
+    try:
+        comparison = compare_with_plan(plan, path, advance)
+    except InputError as error:
+        return error
+    return comparison.plan_sha256 if comparison.same else None
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size
+
+
+def _reads(path: Path, data: bytes) -> bool:
+    if not path.exists():
+        return False
+    with suppress(InputError), opened(path) as (file, size):
+        found = bytearray(len(data))
+        return size == len(data) == read_exactly(file, memoryview(found)) and found == data
+    return False
+
+
+def _check_not_there(location: Location, names: Sequence[str]) -> None:
+    """Refuse to replace what has other bytes."""
+    with reported_as_output(location.file):
+        differing = [name for name in names if (location.folder / name).exists()]
+    if differing and not location.own_folder:
+        raise OutputError(
+            "another file is there",
+            where=str(location.path),
+            expected="no file, or one with the bytes of this source and these options",
+            hint="--force replaces it",
+        )
+    if differing:
+        raise OutputError(
+            "other files are there",
+            where=str(location.path),
+            expected="no files, or those of this source and these options",
+            found=_named(differing),
+            hint="--force replaces them",
+        )
+
+
+def _exchange(
+    stage: Path, folder: Path, new: Sequence[str], stale: Sequence[str], *, sharded: bool
+) -> None:
+    """Move the new files in and remove what is stale, so that no mixture has an index."""
+    there = [name for name in new if (folder / name).exists()]
+    index = folder / INDEX
+    if (sharded and there) or stale:
+        if INDEX in new:
+            index.unlink(missing_ok=True)
+        elif index.exists() and INDEX not in stale:  # right, but not while others are moved
+            move(index, stage / INDEX)
+            new = [*new, INDEX]
+        for name in sorted(stale, key=lambda name: name != INDEX):
+            (folder / name).unlink(missing_ok=True)
+        flush_folder(folder)
+    for name in new:  # the index is the last
+        move(stage / name, folder / name)
+    flush_folder(folder)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
