@@ -224,8 +224,13 @@ def test_a_shard_that_is_another_file_is_told(zeroinit: Command, net: Path) -> N
     assert result.err.endswith(f"\n\nhint: {hint}\n"), result.err
 
 
-def test_what_is_only_unsound_gets_no_hint(zeroinit: Command, locked: Path) -> None:
+@pytest.mark.parametrize("length", [0x0280, 0x8B1F])
+def test_what_is_only_unsound_gets_no_hint(zeroinit: Command, locked: Path, length: int) -> None:
+    """Nor one whose header is as long as the first bytes of a pickle or a gzip archive say."""
     cut()
+    assert "hint" not in zeroinit("inspect", NAME).err
+    PATH.write_bytes(length.to_bytes(8, "little") + b"{}".ljust(length) + b"more")
+    assert zeroinit("inspect", NAME).err.startswith("error: the data does not fill the file")
     assert "hint" not in zeroinit("inspect", NAME).err
 
 

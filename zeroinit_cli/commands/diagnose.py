@@ -16,10 +16,20 @@ _LEAST_TEXT = 8  # bytes; of a checkpoint the first eight are a length, and the 
 _LFS_OID = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
 FOREIGN = (
     (re.compile(rb"\s*<(!doctype\s+html|html)", re.IGNORECASE), "html", "a web page"),
-    (re.compile(rb"PK\x03\x04"), "pickle", "a zip archive, such as torch.save writes"),
+    # the first entry of an archive has a name, whose length stands at byte 26
+    (
+        re.compile(rb"PK\x03\x04.{22}(?!\0\0)", re.DOTALL),
+        "pickle",
+        "a zip archive, such as torch.save writes",
+    ),
     (re.compile(rb"\x80[\x02-\x05]"), "pickle", "a pickle, such as torch.save once wrote"),
     (re.compile(rb"\x1f\x8b"), "compressed", "a gzip archive"),
-    (re.compile(rb"GGUF"), "gguf", "a GGUF file, which llama.cpp reads"),
+    # after the version stand the numbers of tensors and of keys
+    (
+        re.compile(rb"GGUF.{4}(?!\0{16})", re.DOTALL),
+        "gguf",
+        "a GGUF file, which llama.cpp reads",
+    ),
     (re.compile(rb'\s*\{\s*"'), "json", "JSON, such as the error that a server sends"),
 )
 """How other files begin: a pattern, the kind of the cause, and the words."""
@@ -38,6 +48,8 @@ def foreign(path: Path, sha256: str | None = None) -> Cause | None:
     opening = _read(path, 0, _OPENING_BYTES)
     if not opening:
         return Cause(kind="empty", text="a copy or download that never began: the file is empty")
+    if opening[4:9] == b"\0\0\0\0{":  # a header's length, which may look like a pickle, and JSON
+        return None
     if opening.startswith(_LFS_SPEC):
         return _pointer(opening, sha256)
     for pattern, kind, what in FOREIGN:
@@ -95,11 +107,8 @@ def _begins_like(kind: str, what: str) -> Cause:
 def _is_text(opening: bytes) -> bool:
     """Whether all is printable, which the first eight bytes of no checkpoint are."""
     text = opening.decode(errors="replace").removesuffix("\ufffd")  # cut within a character
-    return (
-        len(opening) >= _LEAST_TEXT
-        and "\ufffd" not in text
-        and text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable()
-    )
+    printable = all(each.isprintable() or each in "\t\r\n" for each in text)
+    return len(opening) >= _LEAST_TEXT and printable and "\ufffd" not in text
 
 
 def _pointer(opening: bytes, sha256: str | None) -> Cause:
