@@ -8,7 +8,9 @@ import pytest
 from tests.plans import plan, tensor
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.dtypes import DTYPES
+from zeroinit_cli.errors import InputError
 from zeroinit_cli.plans.plan import Hadamard, Identity, Zeros
+from zeroinit_cli.store import compare
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.diff import element_text
 from zeroinit_cli.store.stream import plan_header
@@ -112,12 +114,32 @@ def test_a_header_of_another_layout_is_compared_tensor_by_tensor(path: Path) -> 
     )
 
 
+def test_a_mismatch_that_is_gone_when_it_is_to_be_explained_is_no_answer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "_compare_block", lambda *arguments: False)
+    with pytest.raises(InputError) as caught:
+        compare_with_plan(PLAN, path)
+    assert (caught.value.problem, caught.value.where) == (
+        "the file changed while it was read",
+        str(path),
+    )
+
+
 @pytest.mark.parametrize("keep", [0, 5, 8, 100, 3000, -1])
 def test_a_truncated_file_is_reported_never_an_error(path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     comparison = compare_with_plan(PLAN, path)
     assert not comparison.same
     assert comparison.problems[0].startswith("size: expected ")
+
+
+def test_one_byte_more_is_not_the_same(path: Path) -> None:
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() + b"\0")
+    comparison = compare_with_plan(PLAN, path)
+    assert comparison.problems[0] == f"size: expected {size} bytes, found {size + 1}"
+    assert comparison.differences == ()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zeroinit_cli.commands.damage import damage
 from zeroinit_cli.commands.diagnose import opening_cause
-from zeroinit_cli.commands.findings import Cause, Outcome
+from zeroinit_cli.commands.findings import Cause, Finding, Outcome
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.dtypes import FLOATS
 from zeroinit_cli.errors import CheckpointError, ZeroinitError
@@ -29,7 +29,7 @@ _COUNTER = "num_batches_tracked"
 
 def probable_causes(
     location: Location,
-    outcomes: Collection[Outcome],
+    findings: Iterable[Finding],
     files: "Sequence[CheckedFile]",
     derived: "Derived | None",
     entry: LockEntry | None,
@@ -38,11 +38,12 @@ def probable_causes(
 
     Args:
         location: of the checkpoint.
-        outcomes: what was found.
+        findings: what does not hold.
         files: as they were checked.
         derived: what the source gives; None if only digests were compared.
         entry: of the lock, if there is one.
     """
+    outcomes = {finding.outcome for finding in findings}
     try:
         of_lock = _cause_of_lock(outcomes, derived, entry)
         of_files = _cause_of_files(location, outcomes, files, derived)

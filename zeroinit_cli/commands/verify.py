@@ -6,7 +6,7 @@ files are held against the locked digests alone. Nothing here writes, and no fin
 from being said.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,32 +100,11 @@ def verify_entry(
     """
     entry = locked.entry
     location = Location(path=locked.path, own_folder=bool(entry.shard))
-    expected = _locked_files(location, entry)
-    if hash_only:
-        files = checked_files(location, expected, None)
-        findings = file_findings(location, files, ignore_missing=ignore_missing)
-        words = (
-            ()
-            if findings
-            else whole_words(files, "has the locked digest", "have the locked digests")
-        )
-        return _concluded(location, words, findings, files)
-    source, options = entry.read_source(locked.lock.parent), entry.read_options()
-    derived = _derive(location, source, options, jobs=jobs, progress=progress)
-    tensors = entry.tensors, len(derived.plan.tensors)
-    unreproduced = unreproduced_lines(expected, derived.files, tensors, named=location.own_folder)
-    # Where the plan no longer gives the locked bytes, the lock's digests are the measure.
-    files = checked_files(location, expected, None if unreproduced else derived)
-    drift = _drift(location, entry, derived, files, reproduced=not unreproduced)
-    findings = (
-        *([Finding(outcome=Outcome.DRIFTED, lines=drift)] if drift else []),
-        *([Finding(outcome=Outcome.UNREPRODUCED, lines=unreproduced)] if unreproduced else []),
-        *file_findings(location, files, ignore_missing=ignore_missing),
-    )
-    held = [] if drift else ["the source gives the locked plan"]
-    if not unreproduced:
-        held += ["the plan gives the locked bytes", *whole_words(files, "has them", "have them")]
-    return _concluded(location, tuple(held), findings, files, derived, entry)
+    derived = None
+    if not hash_only:
+        source, options = entry.read_source(locked.lock.parent), entry.read_options()
+        derived = _derive(location, source, options, jobs=jobs, progress=progress)
+    return _verify(location, derived, entry, ignore_missing=ignore_missing)
 
 
 def verify_source(
@@ -153,13 +132,74 @@ def verify_source(
                 found=str(path),
             )
         size_of(path)  # a file that was named and is not there cannot be answered for
-    derived = _derive(location, source, options, jobs=jobs, progress=progress)
-    files = checked_files(location, derived.files, derived)
-    findings = file_findings(location, files)
-    words = whole_words(
-        files, "has the bytes that the source gives", "have the bytes that the source gives"
+    return _verify(location, _derive(location, source, options, jobs=jobs, progress=progress), None)
+
+
+def _verify(
+    location: Location,
+    derived: Derived | None,
+    entry: LockEntry | None,
+    *,
+    ignore_missing: bool = False,
+) -> Verified:
+    """Hold files, plan and lock against each other, whichever of the last two are known.
+
+    Args:
+        location: of the files.
+        derived: what the source gives; None to hold the files against digests alone.
+        entry: what is locked; None to hold the files against the plan alone.
+        ignore_missing: a file that is not there fails nothing.
+    """
+    expected = _locked_files(location, entry) if entry is not None else ()
+    unreproduced: tuple[str, ...] = ()
+    if derived is not None and entry is not None:
+        tensors = entry.tensors, len(derived.plan.tensors)
+        unreproduced = unreproduced_lines(
+            expected, derived.files, tensors, named=location.own_folder
+        )
+    elif derived is not None:
+        expected = derived.files
+    # Where the plan no longer gives the locked bytes, the lock's digests are the measure.
+    files = checked_files(location, expected, None if unreproduced else derived)
+    drift = _drift(location, derived, entry, files, reproduced=not unreproduced)
+    findings = (
+        *([Finding(outcome=Outcome.DRIFTED, lines=drift)] if drift else []),
+        *([Finding(outcome=Outcome.UNREPRODUCED, lines=unreproduced)] if unreproduced else []),
+        *file_findings(location, files, ignore_missing=ignore_missing),
     )
-    return _concluded(location, () if findings else words, findings, files, derived)
+    verified = Verified(
+        path=location.path,
+        checked=_held(derived, entry, files, {finding.outcome for finding in findings}),
+        findings=findings,
+    )
+    if not findings:
+        return verified
+    from zeroinit_cli.commands.causes import probable_causes
+
+    return replace(verified, causes=probable_causes(location, findings, files, derived, entry))
+
+
+def _held(
+    derived: Derived | None,
+    entry: LockEntry | None,
+    files: Sequence[CheckedFile],
+    wrong: Collection[Outcome],
+) -> tuple[str, ...]:
+    """The steps that were taken and held, in words."""
+    if derived is not None and entry is not None:
+        held = [] if Outcome.DRIFTED in wrong else ["the source gives the locked plan"]
+        if Outcome.UNREPRODUCED not in wrong:
+            held += [
+                "the plan gives the locked bytes",
+                *whole_words(files, "has them", "have them"),
+            ]
+        return tuple(held)
+    if wrong:
+        return ()
+    if derived is None:
+        return whole_words(files, "has the locked digest", "have the locked digests")
+    given = "the bytes that the source gives"
+    return whole_words(files, f"has {given}", f"have {given}")
 
 
 def _locked_files(location: Location, entry: LockEntry) -> tuple[ExpectedFile, ...]:
@@ -215,13 +255,15 @@ def _compare(task: tuple[Path, Plan], advance: Advance) -> "tuple[str, Compariso
 
 def _drift(
     location: Location,
-    entry: LockEntry,
-    derived: Derived,
+    derived: Derived | None,
+    entry: LockEntry | None,
     files: Sequence[CheckedFile],
     *,
     reproduced: bool,
 ) -> tuple[str, ...]:
     """What to say where the source gives another plan than the locked one."""
+    if derived is None or entry is None:
+        return ()
     spec = spec_lines(derived.source, entry)
     if derived.plan.digest() == entry.plan and not spec:
         return ()
@@ -231,21 +273,3 @@ def _drift(
     changed = any(file.lines for file in files)
     told = drift_lines(derived.plan, entry, comparison, reproduced=reproduced, changed=changed)
     return (*spec, *told)
-
-
-def _concluded(
-    location: Location,
-    checked: tuple[str, ...],
-    findings: tuple[Finding, ...],
-    files: Sequence[CheckedFile],
-    derived: Derived | None = None,
-    entry: LockEntry | None = None,
-) -> Verified:
-    """The answer, with its probable causes, which are looked for only where something is wrong."""
-    verified = Verified(path=location.path, checked=checked, findings=findings)
-    if not findings:
-        return verified
-    from zeroinit_cli.commands.causes import probable_causes
-
-    outcomes = {finding.outcome for finding in findings}
-    return replace(verified, causes=probable_causes(location, outcomes, files, derived, entry))
