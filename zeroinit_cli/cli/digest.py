@@ -57,10 +57,10 @@ def command(
         document: dict[str, Any] = {"plan": plan.digest(), "sha256": sha256, "size": size}
         if len(files) > 1:
             document["files"] = [
-                {"path": each.name, "sha256": each.sha256, "size": each.size} for each in files
+                {"path": file.name, "sha256": file.sha256, "size": file.size} for file in files
             ]
         out_json(document)
     elif len(files) == 1:
         out(sha256)
     else:
-        out(sums((each.name, each.sha256) for each in files).decode().rstrip("\n"))
+        out(sums((file.name, file.sha256) for file in files).decode().rstrip("\n"))

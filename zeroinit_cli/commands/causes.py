@@ -104,7 +104,7 @@ def _cause_of_files(
     """Of the bytes of a file, or else of the tensors of all."""
     changed = [file for file in files if file.lines]
     guesses = [(file.expected.name, _cause_of_file(file, derived)) for file in changed]
-    cause = _first_named(guesses) if location.own_folder else next((c for _, c in guesses), None)
+    cause = _first(guesses, named=location.own_folder)
     if cause is not None or derived is None or Outcome.UNREPRODUCED in outcomes:
         return cause  # what the plan gives now may be no measure of the files
     if location.own_folder:
@@ -122,19 +122,21 @@ def _cause_of_file(file: "CheckedFile", derived: "Derived | None") -> Cause | No
     return damage(file.path, derived.plans[file.expected.name], file.comparison)
 
 
-def _first_named(guesses: Iterable[tuple[str, Cause | None]]) -> Cause | None:
-    """The first guess, with the names of whatever files the same has happened to."""
+def _first(guesses: Iterable[tuple[str, Cause | None]], *, named: bool) -> Cause | None:
+    """The first guess; if it is to be named, with the files that the same has happened to."""
     told = [(name, cause) for name, cause in guesses if cause is not None]
     if not told:
         return None
     first, cause = told[0]
-    more = sum((each.kind, each.hint) == (cause.kind, cause.hint) for _, each in told[1:])
+    if not named:
+        return cause
+    more = sum((other.kind, other.hint) == (cause.kind, cause.hint) for _, other in told[1:])
     names = f"{first} and {more} more" if more else first
     return replace(cause, text=f"{names}: {cause.text}")
 
 
 def _cause_of_folder(folder: Path, derived: "Derived") -> Cause | None:
-    """Of all tensors of a folder, in whatever files."""
+    """What has happened to the tensors of a folder, whatever files they lie in."""
     from zeroinit_cli.store.diff import diff, planned_contents, stored_contents
     from zeroinit_cli.store.index import read_checkpoint
 
@@ -226,7 +228,7 @@ def _run_in_training_mode(plan: Plan, difference: "Difference") -> Cause | None:
 def _trained(plan: Plan, difference: "Difference") -> Cause | None:
     """Most floating tensors differ, all over the model."""
     infos = (tensor.info for tensor in plan.tensors)
-    weights = {i.name for i in infos if i.dtype in FLOATS and not _is_statistic(i.name)}
+    weights = {info.name for info in infos if info.dtype in FLOATS and not _is_statistic(info.name)}
     changed = {tensor.info.name for tensor in difference.differing} & weights
     if not difference.same_form or len(changed) < 2 or 2 * len(changed) < len(weights):
         return None
@@ -266,6 +268,6 @@ def _is_statistic(name: str) -> bool:
 
 def _batches(difference: "Difference") -> str:
     """What a batch norm has counted, which is the number of batches that it has seen."""
-    counters = (each for each in difference.differing if each.info.name.endswith(_COUNTER))
+    counters = (tensor for tensor in difference.differing if tensor.info.name.endswith(_COUNTER))
     first = next(counters, None)
     return f"; its batch norms have counted {first.found}" if first is not None else ""

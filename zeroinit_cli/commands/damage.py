@@ -114,8 +114,8 @@ def _flipped(file: _FileBytes) -> Cause | None:
     flips = [one ^ other for one, other in zip(file.header, file.start, strict=False)]
     differences = file.comparison.differences
     in_header = sum(flip != 0 for flip in flips)
-    bits = sum(flip.bit_count() for flip in flips) + sum(each.bits for each in differences)
-    spots = in_header + sum(each.count for each in differences)
+    bits = sum(flip.bit_count() for flip in flips) + sum(tensor.bits for tensor in differences)
+    spots = in_header + sum(tensor.count for tensor in differences)
     if len(differences) + bool(in_header) != 1 or bits > _MOST_FLIPPED or bits != spots:
         return None
     where = f"tensor {differences[0].info.name!r}" if differences else "the header"
@@ -132,7 +132,7 @@ def _never_written(file: _FileBytes) -> Cause | None:
     differences, size = file.comparison.differences, file.comparison.size
     if not file.header_is_right or not differences or file.missing:
         return None
-    if not all(each.found in ("0", "0.0", "false") for each in differences):
+    if not all(tensor.found in ("0", "0.0", "false") for tensor in differences):
         return None
     end = _last_nonzero(file.path) + 1
     if end > _position(file.plan, len(file.header), differences[0]) or size - end < _LEAST_HOLE:

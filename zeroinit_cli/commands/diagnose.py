@@ -107,7 +107,7 @@ def _begins_like(kind: str, what: str) -> Cause:
 def _is_text(opening: bytes) -> bool:
     """Whether all is printable, which the first eight bytes of no checkpoint are."""
     text = opening.decode(errors="replace").removesuffix("\ufffd")  # cut within a character
-    printable = all(each.isprintable() or each in "\t\r\n" for each in text)
+    printable = all(letter.isprintable() or letter in "\t\r\n" for letter in text)
     return len(opening) >= _LEAST_TEXT and printable and "\ufffd" not in text
 
 

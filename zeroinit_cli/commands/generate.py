@@ -94,7 +94,9 @@ def generate(
         shards = location.split(plan, options.max_shard_size)
         ours: frozenset[str] = frozenset()
         if lock is not None:
-            unwritten = with_index(shards, dict.fromkeys((each.name for each in shards), _UNKNOWN))
+            unwritten = with_index(
+                shards, dict.fromkeys((shard.name for shard in shards), _UNKNOWN)
+            )
             entry = lock_entry(location, lock, source, options, plan, unwritten, versions())
             check_room(lock, entry, instead_of=location.paths_in(lock))
             ours = _recorded_files(location, lock)

@@ -72,7 +72,7 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
     with reported_as_output(path):
         if not path.exists():
             return
-        if any(each.exists() and path.samefile(each) for each in read):
+        if any(other.exists() and path.samefile(other) for other in read):
             raise UsageError(
                 "what is read would be replaced",
                 where=option,

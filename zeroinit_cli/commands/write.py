@@ -94,8 +94,8 @@ def write_files(
         if new or stale:
             written |= _replace(shards, location, new, stale, jobs=jobs, progress=progress)
         files = with_index(shards, written)
-        with guarded(location.sums), replacing(location.sums) as file:
-            write_all(file, sums((each.name, each.sha256) for each in files))
+        with guarded(location.sums), replacing(location.sums) as list_of_sums:
+            write_all(list_of_sums, sums((file.name, file.sha256) for file in files))
     return files, not new and not stale
 
 

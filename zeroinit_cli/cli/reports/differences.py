@@ -61,13 +61,13 @@ def _lines(sides: "Sides", found: "Difference") -> Iterator[str]:
     yield _summary(found)
 
 
-def _differing_line(each: "TensorDifference") -> str:
-    verb = "differs" if each.count == 1 else "differ"
-    packed = each.info.dtype.bits % 8 != 0
-    whole = each.info.numel * each.info.dtype.bits // 8 if packed else each.info.numel
+def _differing_line(tensor: "TensorDifference") -> str:
+    verb = "differs" if tensor.count == 1 else "differ"
+    packed = tensor.info.dtype.bits % 8 != 0
+    whole = tensor.info.numel * tensor.info.dtype.bits // 8 if packed else tensor.info.numel
     return (
-        f"{each.info.name}: {each.count:,} of {whole:,} {'bytes' if packed else 'elements'} "
-        f"{verb}, the first at {list(each.index)}: {each.expected} in A, {each.found} in B"
+        f"{tensor.info.name}: {tensor.count:,} of {whole:,} {'bytes' if packed else 'elements'} "
+        f"{verb}, the first at {list(tensor.index)}: {tensor.expected} in A, {tensor.found} in B"
     )
 
 
@@ -97,14 +97,14 @@ def to_json(sides: "Sides", found: "Difference") -> dict[str, Any]:
         "b": sides[1].label,
         "differing": [
             {
-                "a": each.expected,
-                "b": each.found,
-                "count": each.count,
-                "index": list(each.index),
-                "name": each.info.name,
-                "numel": each.info.numel,
+                "a": tensor.expected,
+                "b": tensor.found,
+                "count": tensor.count,
+                "index": list(tensor.index),
+                "name": tensor.info.name,
+                "numel": tensor.info.numel,
             }
-            for each in found.differing
+            for tensor in found.differing
         ],
         "files": list(found.files),
         "headers_differ": found.headers,

@@ -108,14 +108,14 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
     return {
         "differing": [
             {
-                "count": each.count,
-                "expected": each.expected,
-                "found": each.found,
-                "index": list(each.index),
-                "name": each.info.name,
-                "numel": each.info.numel,
+                "count": tensor.count,
+                "expected": tensor.expected,
+                "found": tensor.found,
+                "index": list(tensor.index),
+                "name": tensor.info.name,
+                "numel": tensor.info.numel,
             }
-            for each in finding.differences
+            for tensor in finding.differences
         ],
         "lines": list(finding.lines),
         "outcome": finding.outcome.value,
