@@ -175,7 +175,7 @@ def test_the_page_names_every_kind() -> None:
     root = Path(__file__).parents[2]
     code = "".join(
         path.read_text()
-        for path in (root / "zeroinit_cli" / "verification" / "causes").glob("*.py")
+        for path in (root / "zeroinit_cli" / "commands" / "verification" / "causes").glob("*.py")
     )
     kinds = set(re.findall(r'kind="([a-z-]+)"', code)) | {"html", "pickle", "compressed"}
     page = (root / "docs" / "output.md").read_text()
