@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from zeroinit_cli.architectures.dataflow import DataFlow
-from zeroinit_cli.architectures.operations import Node
-from zeroinit_cli.architectures.residual import Add
-from zeroinit_cli.architectures.steps import StepKind
-from zeroinit_cli.architectures.structure import Branch, Structure
+from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.operations import Node
+from zeroinit_cli.models.residual import Add
+from zeroinit_cli.models.steps import StepKind
+from zeroinit_cli.models.structure import Branch, Structure
 
 
 class State(StrEnum):

@@ -17,7 +17,7 @@ from evidence.one_model import LEARNING_RATE, STEPS, setting_of, warnings_of
 from evidence.records import ModelRecord, read_record, write_record
 from evidence.starts import classification_models, plan_of
 from evidence.tables import markdown, update_document
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 
 _FOLDER = Path(__file__).resolve().parent
 _RESULTS = _FOLDER / "results" / "first_steps"

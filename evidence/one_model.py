@@ -18,9 +18,9 @@ from evidence.photographs import photographs
 from evidence.records import BranchRecord, ModelRecord, Setting, write_record
 from evidence.starts import own_start, plan_of, zero_start
 from evidence.steps import first_steps
-from zeroinit_cli.architectures.structure import find_structure
+from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Caution, Plan
+from zeroinit_cli.plans.plan import Caution, Plan
 
 STEPS = 5
 LEARNING_RATE = 0.01

@@ -14,9 +14,9 @@ from evidence.data import Data, digits, text
 from evidence.nets import GPT, MLP, Deep, DenseNet, MobileNetV2, ResNet, ViT, image_net
 from evidence.nets import mobilenet_v1 as mobilenet
 from evidence.nets import vgg_bn as vgg
-from zeroinit_cli.architectures.registry import source_factory
+from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.source import parse_source
-from zeroinit_cli.specs.spec import parse_spec
+from zeroinit_cli.spec.spec import parse_spec
 
 Factory = Callable[[], nn.Module]
 
@@ -128,7 +128,7 @@ def _spec(name: str, architecture: str, channels: int) -> Net:
     document = f"zeroinit: 1\ninput: [{channels}, 8, 8]\n{architecture}\n"
 
     def factory() -> nn.Module:
-        from zeroinit_cli.architectures.from_spec import build_blueprint
+        from zeroinit_cli.nets import build_blueprint
 
         return build_blueprint(parse_spec(document.encode(), f"{name}.yaml").inferred.blueprint)
 

@@ -22,7 +22,7 @@ from typing import Any
 from evidence.probe_cases import Net, calibration, held_out
 from evidence.starting import start
 from evidence.training import Outcome, Recipe, threads, train
-from zeroinit_cli.architectures.registry import versions
+from zeroinit_cli.models.registry import versions
 from zeroinit_cli.options import Options
 from zeroinit_cli.probing.demands import Demand, Kind
 from zeroinit_cli.probing.judging import Will, gradient_ratio, judge

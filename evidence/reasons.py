@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from zeroinit_cli.architectures.classes import CONVOLUTION, is_norm, is_weight_layer, type_name
-from zeroinit_cli.architectures.dataflow import DataFlow
-from zeroinit_cli.architectures.operations import Node, function_name
-from zeroinit_cli.architectures.tracing import trace
+from zeroinit_cli.models.classes import CONVOLUTION, is_norm, is_weight_layer, type_name
+from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.operations import Node, function_name
+from zeroinit_cli.models.tracing import trace
 
 _FLAT_BELOW = frozenset({"relu", "relu6", "hardswish", "hardsigmoid", "hardtanh"})
 

@@ -8,16 +8,16 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.architectures import plan_source
-from zeroinit_cli.architectures.building import build
-from zeroinit_cli.architectures.classes import type_name
-from zeroinit_cli.architectures.importing import import_torchvision
-from zeroinit_cli.architectures.registry import source_factory
-from zeroinit_cli.checkpoint.writer import write_checkpoint
-from zeroinit_cli.files.replacing import guarded
+from zeroinit_cli.atomic import guarded
+from zeroinit_cli.models import plan_source
+from zeroinit_cli.models.building import build
+from zeroinit_cli.models.classes import type_name
+from zeroinit_cli.models.registry import source_factory
+from zeroinit_cli.nets.importing import import_torchvision
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import parse_source
+from zeroinit_cli.store.writer import write_checkpoint
 
 _CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
 SEED = 0  # of torch's own start; ZerO's has none

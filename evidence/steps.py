@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from evidence.reasons import Reasons
 from evidence.records import Setting, StartRecord, finite
 from evidence.watching import Watch, gradient_norms
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.probing.portions import Gradients, portions, unused
 
 _UNUSED = "the forward does not use it"

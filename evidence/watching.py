@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.architectures.classes import is_batch_norm
+from zeroinit_cli.models.classes import is_batch_norm
 
 
 class Watch:

@@ -5,7 +5,7 @@ import hashlib
 from typing import Any
 
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.plans import (
+from zeroinit_cli.plans.plan import (
     Groups,
     Hadamard,
     Identity,

@@ -37,7 +37,7 @@ def refuse(task: int, advance: Advance) -> int:
 def modules(task: int, advance: Advance) -> list[str]:
     """Packages that a process has imported when it has written a shard's bytes."""
     from tests.plans import plan, tensor
-    from zeroinit_cli.checkpoint.shards import digest_shards, split
+    from zeroinit_cli.store.shards import digest_shards, split
 
     digest_shards(split(plan(tensor("a", (2,))), None), advance=advance)
     return sorted({name.partition(".")[0] for name in sys.modules})

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 import zeroinit_cli
-from tests.architectures.models import planned
 from tests.cli.command import child
-from zeroinit_cli.architectures.importing import import_torchvision
-from zeroinit_cli.checkpoint.stream import plan_sha256
+from tests.models.models import planned
 from zeroinit_cli.errors import NoRuleError, PlanError, UsageError
-from zeroinit_cli.plans import Kept
+from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.plans.plan import Kept
+from zeroinit_cli.store.stream import plan_sha256
 
 MODELS = (
     "resnet18",

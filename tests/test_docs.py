@@ -34,9 +34,7 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 def test_the_policys_page_names_every_warning() -> None:
     page = (ROOT / "docs" / "policy.md").read_text()
-    code = "".join(
-        path.read_text() for path in (ROOT / "zeroinit_cli" / "architectures").rglob("*.py")
-    )
+    code = "".join(path.read_text() for path in (ROOT / "zeroinit_cli" / "models").rglob("*.py"))
     kinds = set(re.findall(r'kind="([a-z-]+)"', code))
     assert kinds
     assert {kind for kind in kinds if f"`{kind}`" not in page} == set()

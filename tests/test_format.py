@@ -13,12 +13,12 @@ import safetensors.torch
 import torch
 
 from docs import check
-from tests.architectures.models import planned
 from tests.cli.command import MODEL, child
 from tests.golden.make_values import nearest
+from tests.models.models import planned
 from tests.plans import plan as make_plan
 from tests.plans import plan_from_json, tensor
-from zeroinit_cli.checkpoint.stream import plan_sha256
+from zeroinit_cli.store.stream import plan_sha256
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "format.md").read_text()
@@ -151,7 +151,7 @@ def test_check_derives_shards_and_holds_a_folder_and_its_lock_against_them(tmp_p
 
 
 def test_check_cuts_as_the_package_does() -> None:
-    from zeroinit_cli.checkpoint.shards import split
+    from zeroinit_cli.store.shards import split
 
     made = planned("maskrcnn_resnet50_fpn")
     for word, most in (("1", 1), ("300KB", 300_000), ("9MB", 9_000_000), ("1TB", 10**12)):
@@ -217,7 +217,7 @@ def test_check_is_one_short_file_of_the_standard_library() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("expansion", ["sylvester", "paley"])
 def test_check_agrees_under_every_option_that_changes_elements(dtype: str, expansion: str) -> None:
-    from zeroinit_cli.architectures import plan_source
+    from zeroinit_cli.models import plan_source
     from zeroinit_cli.options import Options
     from zeroinit_cli.source import parse_source
 

@@ -52,11 +52,11 @@ def test_torch_outside_its_room_would_be_seen(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     linter = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
     assert subprocess.run(linter, cwd=tmp_path, capture_output=True, check=False).returncode == 0
-    values = tmp_path / "zeroinit_cli" / "values.py"
+    values = tmp_path / "zeroinit_cli" / "plans" / "values.py"
     values.write_text(f"import torch\n{values.read_text()}")
     done = subprocess.run(linter, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "zeroinit_cli.values is not allowed to import torch" in done.stdout
+    assert "zeroinit_cli.plans is not allowed to import torch" in done.stdout
 
 
 def test_the_version_is_printed() -> None:

@@ -15,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroinit_cli import rules
 from zeroinit_cli.dtypes import BF16, BY_NAME, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import (
+from zeroinit_cli.plans import policy as rules
+from zeroinit_cli.plans.plan import (
     Groups,
     Hadamard,
     Identity,
@@ -34,8 +34,8 @@ from zeroinit_cli.plans import (
     ZeroRow,
     Zeros,
 )
-from zeroinit_cli.rounding import power_bits, stored_bytes
-from zeroinit_cli.values import region_values, regions
+from zeroinit_cli.plans.rounding import power_bits, stored_bytes
+from zeroinit_cli.plans.values import region_values, regions
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "values.json").read_text())
 

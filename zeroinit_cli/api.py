@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zeroinit_cli.options import Options
-    from zeroinit_cli.plans import Plan
+    from zeroinit_cli.plans.plan import Plan
 
 Module = TypeVar("Module", bound="nn.Module")
 
@@ -50,7 +50,7 @@ def plan(
         ZeroinitError: an option is wrong, or the architecture cannot be planned.
         Exception: whatever the function raises.
     """
-    from zeroinit_cli.architectures import plan_given, plan_source
+    from zeroinit_cli.models import plan_given, plan_source
     from zeroinit_cli.source import parse_source, requested_options
 
     name = None if dtype is None else str(dtype).removeprefix("torch.")
@@ -77,7 +77,7 @@ def build(source: "str | PathLike[str]") -> "nn.Module":
     """
     import os
 
-    from zeroinit_cli.architectures import build_module
+    from zeroinit_cli.models import build_module
     from zeroinit_cli.source import parse_source
 
     return build_module(parse_source(os.fspath(source)))
@@ -116,7 +116,7 @@ def init_(
             changed.
         Exception: whatever `build` raises.
     """
-    from zeroinit_cli.architectures import init_given
+    from zeroinit_cli.models import init_given
 
     options = _options(
         {"expansion": expansion, "residual": residual, "scale": scale}, preset, overrides
@@ -151,8 +151,8 @@ def save(
     """
     from pathlib import Path
 
-    from zeroinit_cli.generate import write_files, write_shards
-    from zeroinit_cli.outputs import check_output
+    from zeroinit_cli.commands.generate import write_files, write_shards
+    from zeroinit_cli.commands.preflight import check_output
     from zeroinit_cli.sizes import parse_size
 
     if max_shard_size is not None:

@@ -16,8 +16,8 @@ from benchmarks.children.steps import measure_plan
 from benchmarks.children.timing import Figures
 from zeroinit_cli.dtypes import BY_NAME, F32, DType
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Plan, PlannedTensor, TensorInfo
-from zeroinit_cli.rules import algorithm_1
+from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
+from zeroinit_cli.plans.policy import algorithm_1
 
 _WIDTH = 4096
 

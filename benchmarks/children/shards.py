@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.children.made import mixed
 from benchmarks.children.timing import Figures, timed
-from zeroinit_cli.checkpoint.shards import split
-from zeroinit_cli.folders import write_folder
+from zeroinit_cli.commands.folders import write_folder
+from zeroinit_cli.store.shards import split
 
 _SHARD_BYTES = 1_000_000_000
 

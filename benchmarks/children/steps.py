@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from benchmarks.children.timing import Figures, weighed
-from zeroinit_cli.checkpoint.compare import compare_with_plan
-from zeroinit_cli.checkpoint.stream import plan_sha256
-from zeroinit_cli.checkpoint.writer import write_checkpoint
-from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.atomic import guarded
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.store.compare import compare_with_plan
+from zeroinit_cli.store.stream import plan_sha256
+from zeroinit_cli.store.writer import write_checkpoint
 
 
 def measure_plan(figures: Figures, plan: Plan, path: Path) -> str:

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroinit_cli.rules import paley_prime
+from zeroinit_cli.plans.policy import paley_prime
 
 Numbers = NDArray[np.int64]
 Signs = NDArray[np.int64]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from evidence.expansions.matrices import Family
-from zeroinit_cli.architectures.entries import state_entries
-from zeroinit_cli.architectures.filling import fill
-from zeroinit_cli.plans import (
+from zeroinit_cli.models.entries import state_entries
+from zeroinit_cli.models.filling import fill
+from zeroinit_cli.plans.plan import (
     Groups,
     Hadamard,
     Kept,

@@ -12,10 +12,10 @@ import pytest
 from tests.attacks.answers import ONE
 from tests.cli.command import Command
 from tests.stored_files import save
-from zeroinit_cli import inspecting
-from zeroinit_cli.checkpoint import compare, differences, index
+from zeroinit_cli.commands import inspect as inspecting
 from zeroinit_cli.errors import InputError
-from zeroinit_cli.files.reading import opened
+from zeroinit_cli.files import opened
+from zeroinit_cli.store import compare, differences, index
 
 CHANGED = "the file changed while it was read in {}"
 
@@ -140,7 +140,7 @@ def test_a_lock_an_index_and_a_spec_that_change_are_not_believed(
     (made / name).write_text('{"weight_map": {"a": "a.safetensors"}}')
     (made / "net.yaml").write_text("zeroinit: 1\ninput: [4]\nlayers: [Linear: 2]\n")
     from zeroinit_cli.lock import reading as lock_reading
-    from zeroinit_cli.specs import spec as spec_reading
+    from zeroinit_cli.spec import spec as spec_reading
 
     for module, path, arguments in (
         (lock_reading, "zeroinit.lock", ("verify", "--hash-only")),
@@ -157,7 +157,7 @@ def test_a_lock_an_index_and_a_spec_that_change_are_not_believed(
 def test_a_header_that_shrinks_is_said(
     zeroinit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zeroinit_cli.checkpoint import reader
+    from zeroinit_cli.store import reader
 
     path = save(tmp_path / "x.safetensors", {"a": ONE})
     when(monkeypatch, reader, "header_length", lambda: os.truncate(path, 20))

@@ -15,7 +15,7 @@ import zeroinit_cli
 from tests.cli.command import NAME, Command
 from tests.cli.happenings import FILES, PATH, cut_within_the_header, header_bytes
 from tests.cli.test_verify import edit
-from zeroinit_cli.checkpoint.header import PREFIX_BYTES
+from zeroinit_cli.store.header import PREFIX_BYTES
 
 
 def causes(zeroinit: Command, *arguments: str) -> list[tuple[str, str]]:
@@ -166,7 +166,7 @@ def test_a_spec_that_changed_is_no_guess(zeroinit: Command, locked: Path) -> Non
 def test_where_all_is_well_nothing_is_guessed(
     zeroinit: Command, locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zeroinit_cli.verification.causes.guesses.causes_of_file", None)
+    monkeypatch.setattr("zeroinit_cli.commands.verification.causes.guesses.causes_of_file", None)
     assert zeroinit("verify").code == 0
     assert zeroinit("verify", NAME, "--source", "net.yaml").code == 0
 
@@ -175,7 +175,7 @@ def test_the_page_names_every_kind() -> None:
     root = Path(__file__).parents[2]
     code = "".join(
         path.read_text()
-        for path in (root / "zeroinit_cli" / "verification" / "causes").glob("*.py")
+        for path in (root / "zeroinit_cli" / "commands" / "verification" / "causes").glob("*.py")
     )
     kinds = set(re.findall(r'kind="([a-z-]+)"', code)) | {"html", "pickle", "compressed"}
     page = (root / "docs" / "output.md").read_text()

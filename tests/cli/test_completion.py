@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zeroinit_cli.architectures import model_names
 from zeroinit_cli.cli import completion
 from zeroinit_cli.cli.known_models import KNOWN_MODELS
+from zeroinit_cli.models import model_names
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,11 +10,11 @@ import scipy.linalg
 import torch
 
 from tests.cli.command import child
-from zeroinit_cli.architectures import plan_source
-from zeroinit_cli.architectures.importing import import_torchvision
-from zeroinit_cli.checkpoint.stream import plan_sha256
+from zeroinit_cli.models import plan_source
+from zeroinit_cli.nets.importing import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.source import parse_source
+from zeroinit_cli.store.stream import plan_sha256
 
 SOURCE = parse_source("resnet18")
 ENVIRONMENTS = [

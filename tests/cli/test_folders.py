@@ -16,8 +16,8 @@ from huggingface_hub import load_torch_model
 
 import zeroinit_cli
 from tests.cli.command import Command
-from zeroinit_cli import folders
-from zeroinit_cli.files import replacing
+from zeroinit_cli import atomic
+from zeroinit_cli.commands import folders
 from zeroinit_cli.lock import read_lock
 
 SUMS = "model.safetensors.sha256"
@@ -277,11 +277,11 @@ def test_a_folder_that_was_made_goes_with_what_failed(zeroinit: Command, tmp_pat
 
 def test_more_shards_than_a_lock_can_hold_are_refused_before_the_work(tmp_path: Path) -> None:
     from tests.plans import plan, tensor
-    from zeroinit_cli.checkpoint.shards import split
+    from zeroinit_cli.commands.recording import FolderPlace
     from zeroinit_cli.errors import LockError
     from zeroinit_cli.options import Options
-    from zeroinit_cli.recording import FolderPlace
     from zeroinit_cli.source import parse_source
+    from zeroinit_cli.store.shards import split
 
     planned = plan(*(tensor(f"t{number}", (2,)) for number in range(7000)))
     place = FolderPlace(lock=tmp_path / "zeroinit.lock", prefix="")
@@ -327,7 +327,7 @@ def test_stopped_between_any_two_moves_the_next_run_mends_it(
         other = ("generate", "net.yaml", "-o", "net/", "--max-shard-size", size, "--force")
         assert zeroinit(*other, *options).code == 0
     before = contents(net) if net.exists() else {}
-    real, count = replacing.move, iter(range(100))
+    real, count = atomic.move, iter(range(100))
 
     def move(source: Path, target: Path) -> None:
         if next(count) == at:
@@ -354,9 +354,9 @@ def test_stopped_between_any_two_moves_the_next_run_mends_it(
 
 def test_a_file_that_cannot_be_written_is_named_by_its_own_place(tmp_path: Path) -> None:
     from tests.plans import plan, tensor
-    from zeroinit_cli.checkpoint.shards import Placed
     from zeroinit_cli.errors import OutputError
     from zeroinit_cli.progress import no_advance
+    from zeroinit_cli.store.shards import Placed
 
     path = tmp_path / ".model.safetensors.zeroinit-stage" / SHARDS[0]
     with pytest.raises(OutputError) as caught:
@@ -375,9 +375,9 @@ def test_the_plan_tells_positions_and_the_option(zeroinit: Command, spec: Path) 
 
 INTERRUPTED = """
 import os, sys
-from zeroinit_cli import folders
+from zeroinit_cli.commands import folders
 from zeroinit_cli.__main__ import main
-from zeroinit_cli.files.replacing import move
+from zeroinit_cli.atomic import move
 
 left = [int(sys.argv.pop(1))]
 

@@ -8,11 +8,11 @@ import pytest
 
 from tests.cli.command import MODEL, Command
 from tests.cli.privileges import unprivileged
-from zeroinit_cli import architectures
-from zeroinit_cli.architectures import plan_source
+from zeroinit_cli import models
 from zeroinit_cli.lock.reading import MOST_LOCK_BYTES
+from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source
 
 MEND = "\nhint: restore the lock from version control, or remove it and run zeroinit generate\n"
@@ -344,7 +344,7 @@ def test_one_entry_that_needs_too_much_memory_keeps_nothing_else_from_being_chec
             raise MemoryError
         return plan_source(source, options)
 
-    monkeypatch.setattr(architectures, "plan_source", planned)
+    monkeypatch.setattr(models, "plan_source", planned)
     lock = made / "zeroinit.lock"
     entry = lock.read_text().partition("[[checkpoint]]")[2]
     entry = entry.replace("init.", "zz.").replace("options", "arguments = {a = 1}\noptions")

@@ -15,10 +15,10 @@ import torch
 from tests.cli.command import Command, child
 from tests.plans import plan, tensor
 from tests.stored_files import save, save_index
-from zeroinit_cli.checkpoint.writer import write_checkpoint
+from zeroinit_cli.atomic import guarded
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.plans import Groups, Hadamard, Identity, Taps, Zeros
+from zeroinit_cli.plans.plan import Groups, Hadamard, Identity, Taps, Zeros
+from zeroinit_cli.store.writer import write_checkpoint
 
 PLAN = plan(
     tensor("eye", (4, 4), Identity()),

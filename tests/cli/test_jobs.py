@@ -157,7 +157,7 @@ def test_processes_import_no_torch(net: Path) -> None:
     script = (
         "import sys\n"
         "from tests.tasks import modules\n"
-        "from zeroinit_cli.jobs import in_order\n"
+        "from zeroinit_cli.store.jobs import in_order\n"
         "if __name__ == '__main__':\n"
         "    print(*sorted(set(sum(in_order(modules, [0, 1], jobs=2), []))), sep=',')\n"
     )

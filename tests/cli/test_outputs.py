@@ -238,7 +238,7 @@ def test_a_folder_in_which_no_file_can_be_made_is_not_waited_for(tmp_path: Path)
 HOLDER = """
 import sys
 from pathlib import Path
-from zeroinit_cli.files.replacing import guarded
+from zeroinit_cli.atomic import guarded
 
 with guarded(Path("a\\n")):
     print("held", flush=True)

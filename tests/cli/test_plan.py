@@ -6,9 +6,19 @@ import json
 import pytest
 
 from tests.cli.command import Command
-from zeroinit_cli.architectures import model_names
-from zeroinit_cli.describe import nonzeros
-from zeroinit_cli.plans import Groups, Hadamard, Identity, Rule, Split, Taps, Viewed, ZeroRow, Zeros
+from zeroinit_cli.models import model_names
+from zeroinit_cli.plans.describe import nonzeros
+from zeroinit_cli.plans.plan import (
+    Groups,
+    Hadamard,
+    Identity,
+    Rule,
+    Split,
+    Taps,
+    Viewed,
+    ZeroRow,
+    Zeros,
+)
 
 
 def test_the_table_groups_alike_tensors_and_says_why(zeroinit: Command) -> None:

@@ -10,8 +10,8 @@ import safetensors.torch
 from tests.cli.command import MODEL, SIZE, Command, child
 from tests.cli.privileges import unprivileged
 from tests.cli.test_verify import OK, edit, flip, position_of
-from zeroinit_cli.checkpoint.header import PREFIX_BYTES, decode_header, encode_header, laid_out
 from zeroinit_cli.lock import locating
+from zeroinit_cli.store.header import PREFIX_BYTES, decode_header, encode_header, laid_out
 
 
 def header_bytes(path: Path) -> int:

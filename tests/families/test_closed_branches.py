@@ -17,8 +17,8 @@ from torch.nn.functional import interpolate
 
 from evidence.branches import BranchValue, State, branch_values
 from evidence.starts import zero_start
-from tests.architectures.models import planned
-from zeroinit_cli.architectures.structure import find_structure
+from tests.models.models import planned
+from zeroinit_cli.models.structure import find_structure
 
 _BOTH = (False, True)  # evaluation, and training, where batch norm needs more than one value
 _EVALUATION = (False,)  # where no batch norm makes a difference, and a forward takes seconds

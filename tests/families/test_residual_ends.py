@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.architectures.models import planned
-from zeroinit_cli.plans import Identity, Mirrored, Ones, Split, Viewed, Zeros
+from tests.models.models import planned
+from zeroinit_cli.plans.plan import Identity, Mirrored, Ones, Split, Viewed, Zeros
 
 NORM_ENDS = [
     # model, the scales of the last norm of every block, how many

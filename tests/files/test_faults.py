@@ -14,9 +14,9 @@ import pytest
 
 from tests.entries import entry
 from tests.files.test_replacing import ROOT, put, start
+from zeroinit_cli.atomic import guarded, replacing
 from zeroinit_cli.errors import OutputError
-from zeroinit_cli.files.reading import sha256_of
-from zeroinit_cli.files.replacing import guarded, replacing
+from zeroinit_cli.files import sha256_of
 from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.writing import update_lock
 
@@ -24,8 +24,8 @@ SAME_FILE = """
 import sys
 from pathlib import Path
 from tests.plans import plan, tensor
-from zeroinit_cli.generate import write_files
-from zeroinit_cli.plans import Hadamard
+from zeroinit_cli.commands.generate import write_files
+from zeroinit_cli.plans.plan import Hadamard
 
 made = plan(tensor("a", (int(sys.argv[2]), 256), Hadamard(half_exponent=-10)))
 for _ in range(5):
@@ -37,7 +37,7 @@ from pathlib import Path
 from tests.entries import entry
 from tests.plans import plan, tensor
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.generate import write_files
+from zeroinit_cli.commands.generate import write_files
 from zeroinit_cli.lock.writing import update_lock
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from zeroinit_cli.atomic import guarded, replacing, write_all
 from zeroinit_cli.errors import InputError, OutputError
-from zeroinit_cli.files.reading import opened, sha256_of
-from zeroinit_cli.files.replacing import guarded, replacing, write_all
+from zeroinit_cli.files import opened, sha256_of
 
 WRITER = """
 import sys
 from pathlib import Path
 from tests.plans import plan, tensor
-from zeroinit_cli.checkpoint.writer import write_checkpoint
-from zeroinit_cli.files.replacing import guarded
-from zeroinit_cli.plans import Hadamard
+from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.atomic import guarded
+from zeroinit_cli.plans.plan import Hadamard
 
 path = Path(sys.argv[1])
 made = plan(tensor("a", (4096, 2048), Hadamard(half_exponent=-12)))

@@ -15,10 +15,10 @@ import safetensors
 
 from tests.fuzz.mutations import mutated
 from tests.fuzz.target import Target, check_message
-from zeroinit_cli.checkpoint.header import PREFIX_BYTES, Header
-from zeroinit_cli.checkpoint.reader import read_header
 from zeroinit_cli.dtypes import DTYPES
 from zeroinit_cli.errors import CheckpointError
+from zeroinit_cli.store.header import PREFIX_BYTES, Header
+from zeroinit_cli.store.reader import read_header
 
 STRICTER: dict[str, str] = {
     "a header that does not begin with {": r"malformed header it does not start with \{",

@@ -5,10 +5,10 @@ from pathlib import Path
 from tests.fuzz.mutations import SPEC_WORDS, mutated
 from tests.fuzz.target import Target
 from zeroinit_cli.errors import SpecError
-from zeroinit_cli.specs.blueprint import BuilderBlueprint
-from zeroinit_cli.specs.show import filled_in
-from zeroinit_cli.specs.spec import Spec, parse_spec
-from zeroinit_cli.specs.text import MOST_BYTES
+from zeroinit_cli.spec.blueprint import BuilderBlueprint
+from zeroinit_cli.spec.show import filled_in
+from zeroinit_cli.spec.spec import Spec, parse_spec
+from zeroinit_cli.spec.text import MOST_BYTES
 
 ROOT = Path(__file__).parents[2]
 _SMALL = 2_000_000
@@ -19,7 +19,7 @@ def seeds() -> list[bytes]:
     """The specs that mutants come from: those that people know, and as often the wrong ones."""
     good, bad = (
         [path.read_bytes() for path in sorted(ROOT.glob(f"{folder}/*.yaml"))]
-        for folder in ("model_specs", "tests/specs/bad")
+        for folder in ("model_specs", "tests/spec/bad")
     )
     return good * (len(bad) // len(good)) + bad
 
@@ -54,7 +54,7 @@ def _built(spec: Spec) -> str:
     """Hold the inferred numbers and shapes against torch, on the meta device."""
     import torch
 
-    from zeroinit_cli.architectures.from_spec import build_blueprint
+    from zeroinit_cli.nets import build_blueprint
 
     inferred = spec.inferred
     if inferred.layers > _FEW_LAYERS or inferred.parameters > _SMALL:

@@ -11,9 +11,9 @@ from tests.fuzz import header, index, lock, spec
 from tests.fuzz.engines import blind
 from tests.fuzz.session import Session
 from tests.fuzz.target import Target
-from zeroinit_cli.checkpoint import header as header_reader
-from zeroinit_cli.checkpoint import index as index_reader
 from zeroinit_cli.errors import CheckpointError
+from zeroinit_cli.store import header as header_reader
+from zeroinit_cli.store import index as index_reader
 
 TARGETS = [header.HEADER, index.INDEX, lock.LOCK, spec.SPEC]
 
@@ -28,7 +28,7 @@ def run(target: Target, folder: Path, executions: int, seed: int = 0) -> Session
 def test_a_slice_of_each_run_finds_nothing(target: Target, tmp_path: Path) -> None:
     """The first mutants of seed 0; `make fuzz` goes on for as long as you like.
 
-    The slice of specs stands in tests/specs/test_generated.py.
+    The slice of specs stands in tests/spec/test_generated.py.
     """
     session = run(target, tmp_path, 1000)
     assert not session.findings

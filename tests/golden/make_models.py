@@ -21,13 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.golden.restated import Choice, family_of, restate
-from zeroinit_cli.architectures import model_names, plan_source
-from zeroinit_cli.checkpoint.stream import plan_sha256
-from zeroinit_cli.checkpoint.writer import write_checkpoint
-from zeroinit_cli.files.replacing import guarded
+from zeroinit_cli.atomic import guarded
+from zeroinit_cli.models import model_names, plan_source
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import parse_source
+from zeroinit_cli.store.stream import plan_sha256
+from zeroinit_cli.store.writer import write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.golden.pins import NETS, RECORDED, SPECS, WORDS, Pin, pin_of_source, to_text
-from zeroinit_cli.architectures import model_names
+from zeroinit_cli.models import model_names
 
-_NETS_OF = "tests/architectures"
+_NETS_OF = "tests/models"
 _WITHOUT_NETS = "*/test_all_models.py"
 _FEW = ("convnext_tiny", "vit_b_16")
 """Models under a type alone: one keeps floats as constructed, one holds fused tensors."""

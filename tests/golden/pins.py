@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from torch import nn
 
-from zeroinit_cli.architectures import planning, structure
-from zeroinit_cli.architectures.building import Factory
-from zeroinit_cli.architectures.structure import Structure
+from zeroinit_cli.models import planning, structure
+from zeroinit_cli.models.building import Factory
+from zeroinit_cli.models.structure import Structure
 from zeroinit_cli.options import PRESETS
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import parse_source, requested_options
 
 Pin = dict[str, Any]

@@ -9,7 +9,7 @@ import platform
 
 import numpy
 
-from zeroinit_cli.architectures import model_names, plan_source, versions
+from zeroinit_cli.models import model_names, plan_source, versions
 from zeroinit_cli.options import Options
 from zeroinit_cli.source import parse_source
 

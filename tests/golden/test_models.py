@@ -10,10 +10,10 @@ from tests.golden import make_models
 from tests.golden.make_models import OPTION_SETS, OptionSet, saved_sha256
 from tests.golden.recorded import recorded, restated
 from tests.golden.restated import FAMILIES, Choice, family_of, restate
-from zeroinit_cli.architectures import model_names, plan_source
-from zeroinit_cli.checkpoint.stream import plan_sha256
+from zeroinit_cli.models import model_names, plan_source
 from zeroinit_cli.options import Options
 from zeroinit_cli.source import parse_source
+from zeroinit_cli.store.stream import plan_sha256
 
 # At least one of each family, and more where there are several structures in it.
 MEMBERS = {

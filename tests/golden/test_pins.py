@@ -1,6 +1,6 @@
 """Plans, and the maps that close branches, are as `pins.json` has them.
 
-Those of tests' own nets are compared in their tests: tests/architectures/conftest.py.
+Those of tests' own nets are compared in their tests: tests/models/conftest.py.
 """
 
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zeroinit_cli.plans import Caution
+from zeroinit_cli.plans.plan import Caution
 from zeroinit_cli.probing.reports import Conditions, Layer, Probe, Run, Rung
 
 CAUTION = Caution(kind="batch-norm-chain", text="channels cancel", hint="--expansion paley")

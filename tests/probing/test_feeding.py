@@ -22,7 +22,7 @@ def source(folder: Path, text: str) -> Source:
 
 
 def fed(what: Source, setting: Setting | None = None) -> Feed:
-    from zeroinit_cli.architectures.registry import build_module
+    from zeroinit_cli.models.registry import build_module
 
     torch.manual_seed(0)
     return find_feed(demand_of(what), setting or Setting(), build_module(what))

@@ -8,9 +8,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from tests.reliability.small import answered
-from zeroinit_cli import folders
-from zeroinit_cli.files.naming import INDEX, MODEL, is_of_family
-from zeroinit_cli.files.replacing import move
+from zeroinit_cli.atomic import move
+from zeroinit_cli.commands import folders
+from zeroinit_cli.filenames import INDEX, MODEL, is_of_family
 from zeroinit_cli.lock import LOCK_NAME
 
 FOLDER, DOING = Path("folder"), Path("doing")

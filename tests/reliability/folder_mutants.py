@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.reliability import mutants
 from tests.reliability.small import stored_order
-from zeroinit_cli.files.naming import INDEX, MODEL
+from zeroinit_cli.filenames import INDEX, MODEL
 
 Files = Mapping[str, bytes]
 Content = bytes | None | Callable[[Path], object]

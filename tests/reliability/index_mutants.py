@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from tests.reliability.folder_mutants import Change, Files, index_text
-from zeroinit_cli.files.naming import INDEX
+from zeroinit_cli.filenames import INDEX
 
 
 def indexes_alike(files: Files) -> Iterator[Change]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import tomlkit
 
-from zeroinit_cli.files.naming import file_names, sums_sha256
+from zeroinit_cli.filenames import file_names, sums_sha256
 
 Fields = Mapping[str, list[str]]
 _ZEROS = "0" * 64

@@ -18,7 +18,7 @@ from tests.reliability.small import (
     command,
     judges,
 )
-from zeroinit_cli.files.naming import SUMS
+from zeroinit_cli.filenames import SUMS
 from zeroinit_cli.lock import LOCK_NAME, LockEntry, read_lock
 
 LOCK_CLASSES = (

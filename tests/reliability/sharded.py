@@ -19,7 +19,7 @@ from tests.reliability.small import (
     judges,
     planned_once,
 )
-from zeroinit_cli.files.naming import INDEX, SUMS
+from zeroinit_cli.filenames import INDEX, SUMS
 
 _PLACES = ("`verify`", "`verify --hash-only`")
 """Who looks at names and kinds of files; check.py reads the bytes that a path leads to."""

@@ -13,10 +13,10 @@ from typing import Any
 
 import typer.main
 
-from zeroinit_cli import architectures
+from zeroinit_cli import models
 from zeroinit_cli.__main__ import run
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source
 
 SPEC = """\
@@ -98,7 +98,7 @@ def planned_once() -> Iterator[None]:
 
     For the same reason the commands are put together from their options once.
     """
-    plain, typer_command = architectures.plan_source, typer.main.get_command
+    plain, typer_command = models.plan_source, typer.main.get_command
 
     @lru_cache
     def planned(name: str, spec: str | None, options: Options) -> Plan:
@@ -111,12 +111,12 @@ def planned_once() -> Iterator[None]:
         sources[key] = source
         return planned(*key, options)
 
-    architectures.plan_source = plan_source
+    models.plan_source = plan_source
     typer.main.get_command = lru_cache(typer_command)
     try:
         yield
     finally:
-        architectures.plan_source = plain
+        models.plan_source = plain
         typer.main.get_command = typer_command
 
 

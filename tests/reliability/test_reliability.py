@@ -19,7 +19,7 @@ from tests.reliability.matrix import all_rows
 from tests.reliability.rows import Row, by_sha256sum
 from tests.reliability.sharded import all_folder_rows
 from tests.reliability.small import FOLDER, small_checkpoint, small_shards
-from zeroinit_cli.files.naming import INDEX, SUMS
+from zeroinit_cli.filenames import INDEX, SUMS
 from zeroinit_cli.lock import read_lock
 
 ROOT = Path(__file__).parents[2]

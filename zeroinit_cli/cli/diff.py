@@ -24,10 +24,10 @@ from zeroinit_cli.cli.arguments import (
 from zeroinit_cli.cli.console import out_json, shown_progress
 from zeroinit_cli.cli.reports.github import annotated
 from zeroinit_cli.errors import InputError, UsageError
-from zeroinit_cli.files.reading import is_there
+from zeroinit_cli.files import is_there
 
 if TYPE_CHECKING:
-    from zeroinit_cli.checkpoint.contents import Contents
+    from zeroinit_cli.store.contents import Contents
 
 _DIFFERENT = 1
 _SIDE_HELP = "A safetensors file, a folder or index of shards, or a SOURCE such as resnet18."
@@ -74,7 +74,7 @@ def command(
             )
 
         from zeroinit_cli.cli.reports import differences
-        from zeroinit_cli.diff import diff
+        from zeroinit_cli.commands.diff import diff
 
         sides = _contents(a, sources), _contents(b, sources)
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
@@ -106,13 +106,13 @@ def is_path(text: str) -> bool:
 
 
 def _contents(text: str, sources: dict[str, Any]) -> "Contents":
-    from zeroinit_cli.checkpoint.contents import PlannedContents, StoredContents
-    from zeroinit_cli.checkpoint.index import read_checkpoint
+    from zeroinit_cli.store.contents import PlannedContents, StoredContents
+    from zeroinit_cli.store.index import read_checkpoint
 
     if text not in sources:
         return StoredContents(read_checkpoint(Path(text)))
 
-    from zeroinit_cli.architectures import plan_source
+    from zeroinit_cli.models import plan_source
 
     source, options = sources[text]
     return PlannedContents(str(source), plan_source(source, options))

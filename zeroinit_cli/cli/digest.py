@@ -18,7 +18,7 @@ from zeroinit_cli.cli.arguments import (
     read_request,
 )
 from zeroinit_cli.cli.console import out, out_json, shown_progress
-from zeroinit_cli.files.naming import sums
+from zeroinit_cli.filenames import sums
 
 
 def command(
@@ -45,8 +45,8 @@ def command(
     }
     what, options = read_request(source, settings, words, preset, override)
 
-    from zeroinit_cli.architectures import plan_source
-    from zeroinit_cli.checkpoint.shards import digest_shards, overall, split
+    from zeroinit_cli.models import plan_source
+    from zeroinit_cli.store.shards import digest_shards, overall, split
 
     plan = plan_source(what, options)
     shards = split(plan, options.max_shard_size)

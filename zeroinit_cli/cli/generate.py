@@ -24,10 +24,10 @@ from zeroinit_cli.cli.arguments import (
 )
 from zeroinit_cli.cli.console import out, out_json, say, shown_progress
 from zeroinit_cli.errors import UsageError, pasted, printable
-from zeroinit_cli.wording import counted
+from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
-    from zeroinit_cli.generate import Generated
+    from zeroinit_cli.commands.generate import Generated
 
 
 def command(
@@ -87,7 +87,7 @@ def command(
             hint=f"-o {pasted(path.with_suffix(''))}/",
         )
 
-    from zeroinit_cli.generate import default_lock, generate, generate_folder
+    from zeroinit_cli.commands.generate import default_lock, generate, generate_folder
 
     place = None if no_lock else lock or default_lock(path / "model" if is_folder else path)
 

@@ -11,8 +11,8 @@ from zeroinit_cli.cli.reports.github import annotated
 from zeroinit_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
-    from zeroinit_cli.checkpoint.stored import StoredCheckpoint
-    from zeroinit_cli.inspecting import InspectedTensor
+    from zeroinit_cli.commands.inspect import InspectedTensor
+    from zeroinit_cli.store.stored import StoredCheckpoint
 
 _IMAGES = (".png", ".svg")
 
@@ -52,7 +52,7 @@ def command(
     with annotated("zeroinit inspect", form is Format.GITHUB):
         _check_options(path, tensor, image, header=header, force=force)
 
-        from zeroinit_cli.checkpoint.index import read_checkpoint
+        from zeroinit_cli.store.index import read_checkpoint
 
         checkpoint = read_checkpoint(path)
         if tensor is not None:
@@ -80,7 +80,7 @@ def _check_options(
             expected=" or ".join(_IMAGES),
             found=repr(image.name),
         )
-    from zeroinit_cli.outputs import check_document
+    from zeroinit_cli.commands.preflight import check_document
 
     check_document(image, "--image", [path], force=force)
 
@@ -90,7 +90,7 @@ def _all(checkpoint: "StoredCheckpoint", form: Format, *, header: bool) -> None:
 
     found: list[InspectedTensor] | None = None
     if not header:
-        from zeroinit_cli.inspecting import inspect_tensors
+        from zeroinit_cli.commands.inspect import inspect_tensors
 
         with shown_progress(quiet=form is not Format.HUMAN) as progress:
             found = list(inspect_tensors(checkpoint, progress=progress))
@@ -104,7 +104,7 @@ def _all(checkpoint: "StoredCheckpoint", form: Format, *, header: bool) -> None:
 
 def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, form: Format) -> None:
     from zeroinit_cli.cli.reports import tensors
-    from zeroinit_cli.inspecting import inspect_tensors
+    from zeroinit_cli.commands.inspect import inspect_tensors
 
     [found] = inspect_tensors(checkpoint, (name,))
     if image is not None:
@@ -122,8 +122,8 @@ def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, form: Fo
 
 def _print_picture(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
     from zeroinit_cli.cli.picture import legend, most_cells, render
-    from zeroinit_cli.inspecting import draw, why_not_drawn
-    from zeroinit_cli.pictures.cells import caption
+    from zeroinit_cli.commands.inspect import draw, why_not_drawn
+    from zeroinit_cli.commands.pictures.cells import caption
 
     refusal = why_not_drawn(found)
     if refusal is not None:
@@ -136,10 +136,10 @@ def _print_picture(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> 
 
 
 def _write_image(checkpoint: "StoredCheckpoint", found: "InspectedTensor", image: Path) -> None:
-    from zeroinit_cli.files.replacing import guarded, replacing, write_all
-    from zeroinit_cli.inspecting import draw, why_not_drawn
-    from zeroinit_cli.pictures.cells import caption
-    from zeroinit_cli.pictures.files import MOST_CELLS, image_bytes
+    from zeroinit_cli.atomic import guarded, replacing, write_all
+    from zeroinit_cli.commands.inspect import draw, why_not_drawn
+    from zeroinit_cli.commands.pictures.cells import caption
+    from zeroinit_cli.commands.pictures.files import MOST_CELLS, image_bytes
 
     refusal = why_not_drawn(found)
     if refusal is not None:

@@ -24,7 +24,7 @@ def command(
     json: Json = False,
 ) -> None:
     """Print the model names that SOURCE accepts."""
-    from zeroinit_cli.architectures import model_names
+    from zeroinit_cli.models import model_names
 
     known = model_names()
     glob = pattern or "*"

@@ -55,8 +55,8 @@ def command(
     with annotated("zeroinit plan", form is Format.GITHUB):
         what, options = read_request(source, settings, words, preset, override)
 
-        from zeroinit_cli.architectures import plan_source
         from zeroinit_cli.cli.reports import plans
+        from zeroinit_cli.models import plan_source
 
         plan = plan_source(what, options)
         if form is Format.JSON:

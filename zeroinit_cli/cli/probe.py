@@ -121,7 +121,7 @@ def command(
         )
         check_setting(setting)
         if html is not None:
-            from zeroinit_cli.outputs import check_document
+            from zeroinit_cli.commands.preflight import check_document
 
             read = [*setting.inputs.values(), Path(subject), Path(source or subject)]
             check_document(html, "--html", read, force=force)
@@ -185,7 +185,7 @@ def _inputs(texts: list[str]) -> dict[str, Path]:
 
 
 def _write_page(page: Path, found: "Probe", verdict: "Verdict", *, quiet: bool) -> None:
-    from zeroinit_cli.files.replacing import guarded, replacing, write_all
+    from zeroinit_cli.atomic import guarded, replacing, write_all
     from zeroinit_cli.probing.page import page_of
 
     with guarded(page, waiting=say), replacing(page) as file:

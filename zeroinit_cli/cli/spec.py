@@ -11,7 +11,7 @@ from zeroinit_cli.cli.console import out, out_json, say
 from zeroinit_cli.errors import SpecError, ZeroinitError, printable
 
 if TYPE_CHECKING:
-    from zeroinit_cli.specs.spec import Spec
+    from zeroinit_cli.spec.spec import Spec
 
 _WRONG = 2
 
@@ -58,7 +58,7 @@ def check(
 @app.command("schema")
 def schema() -> None:
     """Print the language as a JSON Schema, for editors."""
-    from zeroinit_cli.specs.schema import json_schema
+    from zeroinit_cli.spec.schema import json_schema
 
     out_json(json_schema())
 
@@ -76,8 +76,8 @@ def show(
     if json:
         out_json({"canonical": spec.canonical(), "sha256": spec.digest()})
         return
-    from zeroinit_cli.specs.show import filled_in
-    from zeroinit_cli.specs.text import MOST_BYTES
+    from zeroinit_cli.spec.show import filled_in
+    from zeroinit_cli.spec.text import MOST_BYTES
 
     text = filled_in(spec).rstrip("\r\n")
     out(text)
@@ -91,12 +91,12 @@ def show(
 
 def _read(path: str) -> "Spec":
     """A spec; a builder of torchvision that it names is looked up, which takes torch."""
-    from zeroinit_cli.specs.blueprint import BuilderBlueprint
-    from zeroinit_cli.specs.spec import read_spec
+    from zeroinit_cli.spec.blueprint import BuilderBlueprint
+    from zeroinit_cli.spec.spec import read_spec
 
     spec = read_spec(Path(path), path)
     if isinstance(spec.inferred.blueprint, BuilderBlueprint):
-        from zeroinit_cli.architectures import check_source
+        from zeroinit_cli.models import check_source
         from zeroinit_cli.source import Source
 
         check_source(Source(name=path, spec=spec))

@@ -31,7 +31,7 @@ from zeroinit_cli.cli.console import append, out_json, shown_progress
 from zeroinit_cli.errors import UsageError, ZeroinitError
 
 if TYPE_CHECKING:
-    from zeroinit_cli.verification.findings import Unanswered, Verified
+    from zeroinit_cli.commands.verification.findings import Unanswered, Verified
 
 _FAILED, _UNANSWERED = 1, 2
 
@@ -101,7 +101,7 @@ def command(
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
             if source is None:
                 _check_bare(settings or preset or override or any(words.values()))
-                from zeroinit_cli.verification.verify import verify_locked
+                from zeroinit_cli.commands.verification.verify import verify_locked
 
                 results = verify_locked(
                     paths or [],
@@ -114,7 +114,7 @@ def command(
                 path = _one_file(paths, ignore_missing or hash_only)
                 what, options = read_request(source, settings, words, preset, override)
 
-                from zeroinit_cli.verification.verify import verify_source
+                from zeroinit_cli.commands.verification.verify import verify_source
 
                 results = [verify_source(path, what, options, jobs=jobs, progress=progress)]
         _print(results, form, quiet=quiet)
@@ -177,7 +177,7 @@ def _append_results(summary: Path, results: "Sequence[Verified | Unanswered]") -
 
 
 def _exit_code(results: "Sequence[Verified | Unanswered]") -> int:
-    from zeroinit_cli.verification.findings import Unanswered
+    from zeroinit_cli.commands.verification.findings import Unanswered
 
     if any(not isinstance(result, Unanswered) and result.findings for result in results):
         return _FAILED

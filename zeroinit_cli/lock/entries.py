@@ -18,9 +18,9 @@ from pydantic import (
 )
 
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.files.naming import file_names, sums_sha256
+from zeroinit_cli.filenames import file_names, sums_sha256
 from zeroinit_cli.options import SHARD_SIZE, Options
-from zeroinit_cli.plans import SCHEME
+from zeroinit_cli.plans.plan import SCHEME
 from zeroinit_cli.source import Scalar, Source, Value, check_value, is_spec_path, parse_source
 
 LOCK_NAME = "zeroinit.lock"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroinit_cli.errors import InputError, LockError, pasted
-from zeroinit_cli.files.reading import is_there, opened, read_exactly
+from zeroinit_cli.files import is_there, opened, read_exactly
 from zeroinit_cli.lock.entries import LOCK_NAME, OPENING, LockEntry
 from zeroinit_cli.lock.reading import read_entries
 

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from zeroinit_cli.errors import LockError, printable, reason_of_unreadable, shown
-from zeroinit_cli.files.reading import opened, read_exactly
+from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.lock.entries import VERSION, Lock, LockEntry
 from zeroinit_cli.lock.toml import parse_toml, table_lines
-from zeroinit_cli.wording import counted
+from zeroinit_cli.text import counted
 
 MOST_LOCK_BYTES = 1_000_000
 """A lock larger than this is no lock: some 1,500 checkpoints."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import tomlkit
 
-from zeroinit_cli.files.replacing import guarded, replacing, write_all
+from zeroinit_cli.atomic import guarded, replacing, write_all
 from zeroinit_cli.lock.entries import VERSION, LockedShard, LockEntry
 from zeroinit_cli.lock.reading import check_size, read_lock
 from zeroinit_cli.options import SHARD_SIZE

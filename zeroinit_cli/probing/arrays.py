@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeroinit_cli.errors import InputError, shown
-from zeroinit_cli.files.reading import opened, read_exactly
+from zeroinit_cli.files import opened, read_exactly
 
 MOST_BYTES = 1 << 30
 _MAGIC = b"\x93NUMPY"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from zeroinit_cli.architectures.importing import import_torchvision
+from zeroinit_cli.nets.importing import import_torchvision
 from zeroinit_cli.source import Source
-from zeroinit_cli.specs.blueprint import BuilderBlueprint, FamilyBlueprint
+from zeroinit_cli.spec.blueprint import BuilderBlueprint, FamilyBlueprint
 
 _CLIP_FRAMES = 16
 _MOST_TOKENS = 128  # of a family whose sequences may be shorter than the longest

@@ -8,13 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from zeroinit_cli.architectures.building import Factory
-from zeroinit_cli.architectures.planning import plan_factory, plan_source
-from zeroinit_cli.architectures.registry import source_factory, versions
-from zeroinit_cli.checkpoint.index import read_checkpoint
 from zeroinit_cli.errors import UsageError, printable
+from zeroinit_cli.models.building import Factory
+from zeroinit_cli.models.planning import plan_factory, plan_source
+from zeroinit_cli.models.registry import source_factory, versions
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.probing.demands import Demand, demand_of
 from zeroinit_cli.probing.feeding import Feed, find_feed
 from zeroinit_cli.probing.judging import FACTORS, goes_well
@@ -31,6 +30,7 @@ from zeroinit_cli.probing.starts import (
 )
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
+from zeroinit_cli.store.index import read_checkpoint
 
 _CHEAP = 30_000_000  # parameters: torch's own start is run under several seeds
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.plans import Plan, Rule, Split, Zeros
-from zeroinit_cli.values import pieces
+from zeroinit_cli.plans.plan import Plan, Rule, Split, Zeros
+from zeroinit_cli.plans.values import pieces
 
 _PROJECTIONS = "qkv"  # the order in which every fused block of the policy holds them
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Any
 
-from zeroinit_cli.plans import Caution
+from zeroinit_cli.plans.plan import Caution
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.probing.feeding import Feed
 from zeroinit_cli.probing.portions import Gradients, portions
 from zeroinit_cli.probing.reports import Layer, Run, Rung
 from zeroinit_cli.probing.watching import Watch, layers_of, norm_of, own_parameters
-from zeroinit_cli.wording import counted
+from zeroinit_cli.text import counted
 
 
 def run_steps(

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.architectures.building import Factory, build
-from zeroinit_cli.architectures.classes import type_name
-from zeroinit_cli.architectures.entries import Entry, state_entries
-from zeroinit_cli.architectures.filling import fill
-from zeroinit_cli.architectures.untouched import chance_state, restore_chance
-from zeroinit_cli.checkpoint.stored import DataReader, StoredCheckpoint
 from zeroinit_cli.dtypes import FLOATS, INTEGERS, DType
 from zeroinit_cli.errors import CheckpointError
-from zeroinit_cli.plans import Plan
+from zeroinit_cli.models.building import Factory, build
+from zeroinit_cli.models.classes import type_name
+from zeroinit_cli.models.entries import Entry, state_entries
+from zeroinit_cli.models.filling import fill
+from zeroinit_cli.models.untouched import chance_state, restore_chance
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.store.stored import DataReader, StoredCheckpoint
 
 _CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
 _RATES = ("dropout", "attention_dropout", "dropout_p")  # of attention, where it is no module

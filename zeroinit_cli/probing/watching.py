@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.architectures.classes import (
+from zeroinit_cli.models.classes import (
     CONVOLUTION,
     is_batch_norm,
     is_convolution,

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from zeroinit_cli.cli.console import out
 from zeroinit_cli.cli.reports import github
 from zeroinit_cli.errors import printable
-from zeroinit_cli.wording import counted
+from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
-    from zeroinit_cli.checkpoint.contents import Contents
-    from zeroinit_cli.checkpoint.differences import TensorDifference
-    from zeroinit_cli.diff import Difference
-    from zeroinit_cli.plans import TensorInfo
+    from zeroinit_cli.commands.diff import Difference
+    from zeroinit_cli.plans.plan import TensorInfo
+    from zeroinit_cli.store.contents import Contents
+    from zeroinit_cli.store.differences import TensorDifference
 
     Sides = tuple[Contents, Contents]
 

@@ -16,11 +16,11 @@ from zeroinit_cli.cli.reports.tensors import (
 )
 from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.errors import printable
-from zeroinit_cli.wording import counted
+from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
-    from zeroinit_cli.checkpoint.stored import Placed, StoredCheckpoint
-    from zeroinit_cli.inspecting import InspectedTensor
+    from zeroinit_cli.commands.inspect import InspectedTensor
+    from zeroinit_cli.store.stored import Placed, StoredCheckpoint
 
 
 def print_human(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> None:

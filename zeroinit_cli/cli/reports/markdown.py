@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from zeroinit_cli.cli.reports.github import cut
 from zeroinit_cli.cli.reports.verification import Results, cause_lines, status
+from zeroinit_cli.commands.verification.findings import Unanswered, Verified
 from zeroinit_cli.errors import ZeroinitError, printable
-from zeroinit_cli.verification.findings import Unanswered, Verified
 
 _MOST_LINES = 50
 

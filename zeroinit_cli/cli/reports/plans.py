@@ -7,12 +7,12 @@ from typing import Any
 from zeroinit_cli.cli.console import out, say
 from zeroinit_cli.cli.reports import github
 from zeroinit_cli.cli.tables import print_table
-from zeroinit_cli.describe import Group, describe_rule, group_tensors, nonzeros, numel
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import Caution, Plan, PlannedTensor
+from zeroinit_cli.plans.describe import Group, describe_rule, group_tensors, nonzeros, numel
+from zeroinit_cli.plans.plan import Caution, Plan, PlannedTensor
 from zeroinit_cli.source import Source
-from zeroinit_cli.wording import counted
+from zeroinit_cli.text import counted
 
 _MOST_PATTERNS = 4
 

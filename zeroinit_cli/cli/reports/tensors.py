@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from zeroinit_cli.cli.reports import github
 from zeroinit_cli.errors import printable
-from zeroinit_cli.wording import counted
+from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
-    from zeroinit_cli.checkpoint.stored import Placed, StoredCheckpoint
-    from zeroinit_cli.inspecting import InspectedTensor
-    from zeroinit_cli.recognition.recognise import Nearly
+    from zeroinit_cli.commands.inspect import InspectedTensor
+    from zeroinit_cli.commands.recognition.recognise import Nearly
+    from zeroinit_cli.store.stored import Placed, StoredCheckpoint
 
 _DIGITS = 6  # of norms: further ones could depend on the machine
 
@@ -43,7 +43,7 @@ def tensor_json(
     }
     if found is None:
         return document
-    from zeroinit_cli.plans import rule_to_json
+    from zeroinit_cli.plans.plan import rule_to_json
 
     summary, what = found.summary, found.recognised
     finite = summary.norm is not None and math.isfinite(summary.norm)
@@ -82,7 +82,7 @@ def warn_of_infinite(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -
 
 def verdict(found: "InspectedTensor") -> str:
     """What a tensor was recognised as, in a phrase."""
-    from zeroinit_cli.describe import describe_rule
+    from zeroinit_cli.plans.describe import describe_rule
 
     info, summary, what = found.placed.info, found.summary, found.recognised
     if what.rule is not None:
@@ -109,7 +109,7 @@ def _nearly_words(found: "InspectedTensor", nearly: "Nearly") -> str:
 
 
 def _nearly_name(found: "InspectedTensor", nearly: "Nearly") -> str:
-    from zeroinit_cli.describe import describe_rule
+    from zeroinit_cli.plans.describe import describe_rule
 
     if nearly.rule is not None:
         return describe_rule(nearly.rule, found.placed.info.shape)
@@ -117,7 +117,7 @@ def _nearly_name(found: "InspectedTensor", nearly: "Nearly") -> str:
 
 
 def _nearly_json(found: "InspectedTensor", nearly: "Nearly") -> dict[str, Any]:
-    from zeroinit_cli.plans import rule_to_json
+    from zeroinit_cli.plans.plan import rule_to_json
 
     departure = nearly.departure
     return {
@@ -131,14 +131,14 @@ def _nearly_json(found: "InspectedTensor", nearly: "Nearly") -> dict[str, Any]:
 
 
 def _element(found: "InspectedTensor", bits: int) -> str:
-    from zeroinit_cli.checkpoint.differences import element_text, unit_bytes
+    from zeroinit_cli.store.differences import element_text, unit_bytes
 
     dtype = found.placed.info.dtype
     return element_text(bits.to_bytes(unit_bytes(dtype), "little"), dtype)
 
 
 def _index(found: "InspectedTensor", flat: int) -> list[int]:
-    from zeroinit_cli.checkpoint.differences import unravelled
+    from zeroinit_cli.store.differences import unravelled
 
     info = found.placed.info
     return [flat] if info.dtype.bits % 8 else list(unravelled(flat, info.shape))

@@ -5,8 +5,8 @@ from typing import Any
 
 from zeroinit_cli.cli.console import out, say
 from zeroinit_cli.cli.reports import github
+from zeroinit_cli.commands.verification.findings import Cause, Finding, Unanswered, Verified
 from zeroinit_cli.errors import printable
-from zeroinit_cli.verification.findings import Cause, Finding, Unanswered, Verified
 
 Results = Sequence[Verified | Unanswered]
 

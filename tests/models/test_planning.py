@@ -1,0 +1,163 @@
+"""Ties, kept values, and what cannot be planned: modules made for the test."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from zeroinit_cli.dtypes import BY_NAME
+from zeroinit_cli.errors import NoRuleError, PlanError
+from zeroinit_cli.models.planning import plan_factory
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans.plan import Hadamard, Identity, Kept, Ones, Plan, Split, ZeroRow, Zeros
+
+
+def plan_of(factory: Callable[[], nn.Module], options: Options | None = None) -> Plan:
+
+    return plan_factory(factory, options or Options(), "a test")[1]
+
+
+def rules_of(factory: Callable[[], nn.Module]) -> dict[str, object]:
+    return {tensor.info.name: tensor.rule for tensor in plan_of(factory).tensors}
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 4)
+        self.head = nn.Linear(4, 10, bias=False)
+        self.head.weight = self.embed.weight
+
+
+def test_tied_parameters_have_one_rule_and_are_written_under_every_name() -> None:
+    plan = plan_of(Tied)
+    first, second = plan.tensors
+    assert (first.info.name, first.tied_to) == ("embed.weight", None)
+    assert (second.info.name, second.tied_to) == ("head.weight", "embed.weight")
+    assert first.rule == second.rule == Hadamard(half_exponent=-4)
+    assert first.reason == second.reason == "embedding table: Algorithm 1"
+
+
+def test_the_padding_row_of_an_embedding_is_zero() -> None:
+    rules = rules_of(lambda: nn.Embedding(3, 4, padding_idx=-1))
+    assert rules == {"weight": ZeroRow(row=2, of=Identity())}
+
+
+def test_fused_projections_are_split() -> None:
+    rules = rules_of(lambda: nn.MultiheadAttention(4, 2))
+    assert rules["in_proj_weight"] == Split(parts=((4, Identity()),) * 3)
+    assert rules["in_proj_bias"] == Zeros()
+    separate = rules_of(lambda: nn.MultiheadAttention(4, 2, kdim=3, vdim=8))
+    assert separate["q_proj_weight"] == Identity()
+    assert separate["k_proj_weight"] == Hadamard(half_exponent=-2)
+    assert separate["v_proj_weight"] == Identity()
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda: nn.BatchNorm1d(4),
+        lambda: nn.SyncBatchNorm(4),
+        lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+        lambda: nn.LayerNorm(4),
+        lambda: nn.GroupNorm(2, 4),
+        lambda: nn.RMSNorm(4),
+    ],
+)
+def test_norms_of_every_type_are_one_and_zero(norm: Callable[[], nn.Module]) -> None:
+    rules = rules_of(norm)
+    expected = {
+        "weight": Ones(),
+        "bias": Zeros(),
+        "running_mean": Zeros(),
+        "running_var": Ones(),
+        "num_batches_tracked": Zeros(),
+    }
+    assert rules
+    assert rules == {name: expected[name] for name in rules}
+
+
+class Prior(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+        nn.init.constant_(self.head.bias, -4.5)
+        self.register_buffer("table", torch.arange(3))
+        self.register_buffer("hidden", torch.ones(3), persistent=False)
+        self.scale = nn.Parameter(torch.full((4,), 1e-6))
+
+
+def test_constants_of_the_constructor_are_kept_and_rounded_once_to_the_type() -> None:
+    plan = plan_of(Prior, Options(dtype=BY_NAME["bfloat16"]))
+    kept = {
+        tensor.info.name: (tensor.info.dtype.code, plan.kept[tensor.rule.sha256].hex())
+        for tensor in plan.tensors
+        if isinstance(tensor.rule, Kept)
+    }
+    scale = torch.full((4,), 1e-6).bfloat16().view(torch.uint8).numpy().tobytes().hex()
+    assert kept == {
+        "head.bias": ("BF16", "90c090c0"),
+        "scale": ("BF16", scale),
+        "table": ("I64", torch.arange(3).numpy().tobytes().hex()),
+    }
+
+
+def test_a_random_tensor_without_a_rule_is_an_error_that_names_it() -> None:
+    with pytest.raises(NoRuleError) as caught:
+        plan_of(lambda: nn.Sequential(nn.Bilinear(2, 3, 4)))
+    assert str(caught.value) == (
+        "error: 2 random tensors have no rule in a test\n"
+        "  expected: a kind of tensor that the policy knows; none is guessed\n"
+        "  found: 0.weight [4, 2, 3] of Bilinear, 0.bias [4] of Bilinear\n"
+        "\n"
+        "hint: --override '0.weight=zeros' names a rule: "
+        "algorithm-1, algorithm-2, kept, ones, patch, position, zeros"
+    )
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        lambda: nn.LSTM(3, 4),
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)),
+        lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True),
+    ],
+    ids=["LSTM", "weight norm", "bias_k"],
+)
+def test_unknown_modules_with_random_weights_are_never_guessed(
+    factory: Callable[[], nn.Module],
+) -> None:
+    with pytest.raises(NoRuleError):
+        plan_of(factory)
+
+
+def test_a_state_dict_entry_that_is_no_tensor_is_an_error() -> None:
+    class Extra(nn.Module):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"step": 1}
+
+        def set_extra_state(self, state: object) -> None:
+            pass
+
+    with pytest.raises(PlanError) as caught:
+        plan_of(Extra)
+    assert str(caught.value) == (
+        "error: a state dict entry that is no parameter or buffer in a test: _extra_state\n"
+        "  found: dict"
+    )
+
+
+def test_a_complex_buffer_is_an_error() -> None:
+    class Phases(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("phases", torch.ones(2, dtype=torch.complex64))
+
+    with pytest.raises(PlanError, match="a tensor type that no rule covers in phases"):
+        plan_of(Phases)
+
+
+def test_a_constructor_of_random_structure_is_an_error() -> None:
+    with pytest.raises(PlanError, match="the constructor is random"):
+        plan_of(lambda: nn.Linear(3, int(torch.randint(1, 10**6, ()))))

@@ -1,0 +1,1 @@
+"""One use case a module: everything checked first, then written or reported. No torch."""

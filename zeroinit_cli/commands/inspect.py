@@ -1,0 +1,109 @@
+"""What a checkpoint holds: a pass over each tensor, and the rule of its bytes. No torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zeroinit_cli.commands.pictures.cells import Picture, picture
+from zeroinit_cli.commands.pictures.layout import layout_of
+from zeroinit_cli.commands.recognition.numbers import is_packed, pattern_bytes, pattern_type
+from zeroinit_cli.commands.recognition.recognise import Recognised, recognise
+from zeroinit_cli.commands.recognition.summary import BLOCK_BYTES, Read, Summary, summarise
+from zeroinit_cli.errors import UsageError, near
+from zeroinit_cli.progress import Progress, no_progress
+from zeroinit_cli.store.stored import DataReader, Placed, StoredCheckpoint
+
+if TYPE_CHECKING:
+    from zeroinit_cli.plans.rounding import Bits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InspectedTensor:
+    """A tensor, what was counted in it, and what it was recognised as."""
+
+    placed: Placed
+    summary: Summary
+    recognised: Recognised
+
+
+def inspect_tensors(
+    checkpoint: StoredCheckpoint,
+    names: tuple[str, ...] = (),
+    progress: Progress = no_progress,
+) -> Iterator[InspectedTensor]:
+    """Every tensor, or those named, in the order of the file.
+
+    Raises:
+        UsageError: no tensor has a name.
+        InputError: a file cannot be read.
+        CheckpointError: a file changed while it was read.
+    """
+    chosen = [find_tensor(checkpoint, name) for name in names] or checkpoint.tensors
+    advance = progress(f"reading {checkpoint.path.name}", sum(each.nbytes for each in chosen))
+    with DataReader(checkpoint) as data:
+        for tensor in chosen:
+            numel = tensor.nbytes // pattern_bytes(tensor.info.dtype)
+            read = pattern_reader(data, tensor)
+            summary = summarise(tensor.info, numel, read, advance)
+            recognised = recognise(tensor.info, summary, read)
+            yield InspectedTensor(placed=tensor, summary=summary, recognised=recognised)
+
+
+def find_tensor(checkpoint: StoredCheckpoint, name: str) -> Placed:
+    """The tensor of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for tensor in checkpoint.tensors:
+        if tensor.info.name == name:
+            return tensor
+    known = [tensor.info.name for tensor in checkpoint.tensors]
+    raise UsageError(
+        f"no tensor is called {name!r}",
+        where=str(checkpoint.path),
+        hint=near(name, known) or f"zeroinit inspect {checkpoint.path} lists the names",
+    )
+
+
+def pattern_reader(data: DataReader, tensor: Placed) -> Read:
+    """Reads a tensor's patterns into one buffer, which grows to what is asked for at once."""
+    kind = pattern_type(tensor.info.dtype)
+    buffer = np.empty(min(BLOCK_BYTES, tensor.nbytes), np.uint8)
+
+    def read(start: int, count: int) -> "Bits":
+        nonlocal buffer
+        nbytes = count * kind.itemsize
+        if nbytes > buffer.size:
+            buffer = np.empty(nbytes, np.uint8)
+        data.read(tensor, start * kind.itemsize, buffer[:nbytes].data)
+        return buffer[:nbytes].view(kind)
+
+    return read
+
+
+def why_not_drawn(found: InspectedTensor) -> str | None:
+    """Why a tensor has no picture, if it has none."""
+    if found.summary.numel == 0:
+        return "it has no elements"
+    if is_packed(found.placed.info.dtype):
+        return f"elements of {found.placed.info.dtype.code} are narrower than bytes"
+    return None
+
+
+def draw(
+    checkpoint: StoredCheckpoint, found: InspectedTensor, *, most_rows: int, most_columns: int
+) -> Picture:
+    """A tensor as a picture of at most so many cells.
+
+    Raises:
+        InputError: the file cannot be read.
+        CheckpointError: it changed while it was read.
+    """
+    info = found.placed.info
+    layout = layout_of(info, found.recognised.rule)
+    with DataReader(checkpoint) as data:
+        read = pattern_reader(data, found.placed)
+        return picture(layout, info.dtype, read, most_rows=most_rows, most_columns=most_columns)

@@ -1,1 +1,0 @@
-"""Files of any kind: read with care, replaced whole or not at all."""

@@ -1,0 +1,139 @@
+"""What would close each residual branch of an add, as the residual option says, or why nothing."""
+
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from zeroinit_cli.models.attention import Attention, attention_of
+from zeroinit_cli.models.branches import steps_of
+from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.operations import Node
+from zeroinit_cli.models.residual import Add
+from zeroinit_cli.models.steps import Step, StepKind
+
+NONE_CLOSED = "--residual none"
+"""The obstacle of every branch under that option."""
+
+BY_HAND = "--override 'NAME=zeros' closes a branch by the name of its last weight"
+_BY_LAYER = "--residual layer zeroes the weight before it"
+EVERYWHERE = "--override 'NAME=zeros' sets it to 0 all the same"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """How a branch ends, before it is known who else uses what closes it.
+
+    Attributes:
+        place: the module in whose forward its add stands.
+        add: that add.
+        kind: a norm, a weight layer, attention, or a layer scale that is small as constructed.
+        closing: the parameter that is to be 0, or the block of attention; None for a layer scale,
+            which is left as it is, and where nothing closes the branch.
+        name: what to call it in a sentence.
+        size: of a layer scale, its largest entry.
+        obstacle: why nothing closes the branch.
+        hint: what would.
+    """
+
+    place: str
+    add: Node
+    kind: StepKind | None = None
+    closing: nn.Module | nn.Parameter | None = None
+    name: str = ""
+    size: float | None = None
+    obstacle: str | None = None
+    hint: str | None = None
+
+
+def ends_of(flow: DataFlow, add: Add, residual: str) -> list[End]:
+    """The ends of an add's branches; none where it is not residual."""
+    trunks = [_open(add, "its end is where another branch begins") for _ in add.trunks]
+    return trunks + [
+        _end(flow, add, steps_of(flow, add, branch), residual) for branch in add.branches
+    ]
+
+
+def _open(add: Add, obstacle: str, hint: str | None = None) -> End:
+    return End(place=add.place, add=add.node, obstacle=obstacle, hint=hint)
+
+
+def _end(flow: DataFlow, add: Add, steps: list[Step], residual: str) -> End:
+    """The closing attention of a branch, or its last norm, weight or scale, as the option says."""
+    zero = next((step for step in steps if step.kind is StepKind.SCALE and step.size == 0), None)
+    if zero is not None:  # as ReZero constructs it; a second zero behind it would be for ever
+        return _closed(flow, add, zero)
+    attention = _closable_attention(steps)
+    if attention is not None:
+        return _closed(flow, add, attention)
+    if residual == "none":
+        return _open(add, NONE_CLOSED)
+    for step in map(_projected, steps):
+        obstacle, hint = _obstacle(step, residual)
+        if obstacle:
+            return _open(add, obstacle, hint)
+        if _closes(step, residual):
+            return _closed(flow, add, step)
+    return _open(add, "it has no weight layer")
+
+
+def _obstacle(step: Step, residual: str) -> tuple[str, str | None]:
+    """Why a branch can be closed neither here nor further up, and what would help."""
+    if step.kind is StepKind.DEAD:
+        return f"{step.name} stands before the add and is dead at 0", None
+    if step.kind is StepKind.UNKNOWN:
+        return f"it ends in {step.name}", BY_HAND
+    if step.kind is StepKind.WEIGHT and step.parameter is None:
+        return f"the weight of {step.name} is computed from others", BY_HAND
+    # A norm's scale is what `end` would set; under `layer`, one without a scale hinders nothing.
+    if residual == "end" and step.kind is StepKind.NORM and step.parameter is None:
+        return step.lack or f"{step.name} ends it and has no scale", _BY_LAYER
+    if residual == "end" and step.kind is StepKind.SCALE and step.size is None:
+        return f"it ends in {step.name}, a scale whose value at the start is not known", _BY_LAYER
+    return "", None
+
+
+def _closes(step: Step, residual: str) -> bool:
+    """Whether a step is what closes the branch.
+
+    A layer scale keeps what it was constructed as, and damps the branch if that is small. One of 1
+    or more damps nothing: the branch is closed by what comes before it, as in Fixup.
+    """
+    if step.kind is StepKind.SCALE:
+        return residual == "end" and step.size is not None and step.size < 1
+    return step.kind is not StepKind.NORM or residual == "end"
+
+
+def _closed(flow: DataFlow, add: Add, step: Step) -> End:
+    """A branch that a step closes, if what the step gives is for the add alone."""
+    end = End(place=add.place, add=add.node, kind=step.kind, name=step.name)
+    if step.kind is StepKind.SCALE:
+        return replace(end, size=step.size)
+    if flow.goes_elsewhere(step.node, add.node):
+        return _open(add, f"what {step.name} gives is used elsewhere too", EVERYWHERE)
+    return replace(end, closing=step.module if step.parameter is None else step.parameter)
+
+
+def _closable_attention(steps: list[Step]) -> Step | None:
+    """A block of attention that v = 0 closes: nothing but a layer scale between it and the add."""
+    for step in steps:
+        if step.kind is StepKind.ATTENTION:
+            return step if _block(step).closable else None
+        if step.kind is not StepKind.SCALE:
+            return None
+    return None
+
+
+def _projected(step: Step) -> Step:
+    """Attention that is not closed ends in its output projection, a weight layer."""
+    if step.kind is not StepKind.ATTENTION or step.module is None:
+        return step
+    output = _block(step).output
+    weight = step.module.get_submodule(output).get_parameter("weight")
+    return replace(step, kind=StepKind.WEIGHT, name=f"{step.path}.{output}", parameter=weight)
+
+
+def _block(step: Step) -> Attention:
+    block = attention_of(step.module) if step.module is not None else None
+    if block is None:  # a step is attention because it has an entry
+        raise TypeError(step.path)
+    return block

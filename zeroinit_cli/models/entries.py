@@ -1,0 +1,102 @@
+"""The names of a state dict, each with its tensor and the module that registered it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from zeroinit_cli.dtypes import BY_NAME, FLOATS, INTEGERS, DType
+from zeroinit_cli.errors import PlanError
+from zeroinit_cli.models.kinds import Owned
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One name of the state dict.
+
+    Attributes:
+        name: in the state dict.
+        owned: the tensor, with the module that registered it under its first name.
+        tied_to: that first name, if this is a later one.
+        position: in the state dict, from 0.
+    """
+
+    name: str
+    owned: Owned
+    tied_to: str | None
+    position: int
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """The tensor itself."""
+        return self.owned.tensor
+
+    @property
+    def first_name(self) -> str:
+        """The name that the tensor's rule is found by."""
+        return self.tied_to or self.name
+
+    @property
+    def dtype(self) -> DType:
+        """The tensor's own type.
+
+        Raises:
+            PlanError: a checkpoint of ours cannot hold it.
+        """
+        name = str(self.tensor.dtype).removeprefix("torch.")
+        dtype = BY_NAME.get(name)
+        if dtype is None or dtype not in (*FLOATS, *INTEGERS):
+            raise PlanError(
+                "a tensor type that no rule covers",
+                where=self.name,
+                expected=", ".join(known.name for known in (*FLOATS, *INTEGERS)),
+                found=name,
+            )
+        return dtype
+
+
+def state_entries(module: nn.Module, where: str) -> list[Entry]:
+    """The state dict in its order.
+
+    Raises:
+        PlanError: it holds what is no plain parameter or buffer.
+    """
+    return list(_entries(module, where))
+
+
+def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
+    owners: dict[str, tuple[str, nn.Module, str]] = {}
+    first_names: dict[int, str] = {}
+    for prefix, owner in module.named_modules(remove_duplicate=False):
+        for attribute, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+            if tensor is not None:
+                name = f"{prefix}.{attribute}" if prefix else attribute
+                owners[name] = prefix, owner, attribute
+                first_names.setdefault(id(tensor), name)
+    for position, (name, tensor) in enumerate(module.state_dict(keep_vars=True).items()):
+        place = f"{where}: {name}"
+        if not isinstance(tensor, torch.Tensor) or name not in owners:
+            raise PlanError(
+                "a state dict entry that is no parameter or buffer",
+                where=place,
+                found=type(tensor).__name__,
+            )
+        if tensor.layout is not torch.strided or isinstance(tensor, nn.UninitializedParameter):
+            raise PlanError(
+                "a tensor without plain storage", where=place, found=type(tensor).__name__
+            )
+        first = first_names[id(tensor)]
+        path, owner, attribute = owners[first]
+        yield Entry(
+            name=name,
+            owned=Owned(
+                root=module,
+                path=path,
+                owner=owner,
+                attribute=attribute,
+                tensor=tensor.detach(),
+            ),
+            tied_to=None if first == name else first,
+            position=position,
+        )

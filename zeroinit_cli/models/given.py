@@ -1,0 +1,100 @@
+"""What callers of the Python API hand over: a module, or a function that builds one."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from zeroinit_cli.dtypes import FLOATS
+from zeroinit_cli.errors import PlanError, UsageError
+from zeroinit_cli.models.building import Factory
+from zeroinit_cli.models.classes import type_name
+from zeroinit_cli.models.entries import Entry, state_entries
+from zeroinit_cli.models.filling import copy_hidden, fill
+from zeroinit_cli.models.planning import Types, plan_factory, plan_module
+from zeroinit_cli.options import Options
+from zeroinit_cli.plans.plan import Plan
+
+Architecture = nn.Module | Callable[[], nn.Module]
+
+
+def plan_given(architecture: Architecture, options: Options) -> Plan:
+    """The plan of whatever a caller has.
+
+    Raises:
+        UsageError: it is neither, or an override matches nothing or does not fit.
+        NoRuleError: some tensors are random and no rule covers them.
+        PlanError: the state dict holds what a checkpoint cannot.
+        Exception: whatever a function raises.
+    """
+    if isinstance(architecture, nn.Module):
+        return plan_module(architecture, options, type_name(architecture))
+    return plan_factory(_checked(architecture), options, _name(architecture))[1]
+
+
+def init_given(module: nn.Module, build: Factory | None, options: Options) -> None:
+    """Initialise a module in place; each of its tensors keeps its own type and device.
+
+    Args:
+        module: what is initialised. Without `build` it holds its constructor's values.
+        build: builds the same module, and gives the values that only a constructor knows.
+        options: what the rules depend on, but for the type.
+
+    Raises:
+        NoRuleError: some tensors are random and no rule covers them.
+        PlanError: the module cannot be planned, its constructor's values are gone and there is no
+            `build`, or that builds another module.
+        UsageError: an override matches nothing or does not fit.
+        Exception: whatever `build` raises.
+    """
+    if not isinstance(module, nn.Module):
+        raise _no_module("module", module)
+    where = type_name(module)
+    entries = {entry.name: entry for entry in state_entries(module, where)}
+    types: Types = {name: each.dtype for name, each in entries.items() if each.dtype in FLOATS}
+    if build is None:
+        fill(entries, plan_module(module, options, where, types))
+        return
+    built, plan = plan_factory(_checked(build), options, where, types)
+    _check_same(entries, plan, where)
+    fill(entries, plan)
+    copy_hidden(built, module, entries)
+
+
+def _checked(build: Factory) -> Factory:
+    """A factory that gives a module or says what is wrong with it."""
+    if not callable(build):
+        raise _no_module("architecture", build)
+
+    def factory() -> nn.Module:
+        module = build()
+        if not isinstance(module, nn.Module):
+            raise _no_module(_name(build), module)
+        return module
+
+    return factory
+
+
+def _no_module(where: str, found: object) -> UsageError:
+    return UsageError(
+        "not a module",
+        where=where,
+        expected="a torch.nn.Module, or a function without arguments that builds one",
+        found=type(found).__name__,
+    )
+
+
+def _name(build: object) -> str:
+    return str(getattr(build, "__name__", type(build).__name__))
+
+
+def _check_same(entries: dict[str, Entry], plan: Plan, where: str) -> None:
+    planned = {tensor.info.name: tensor.info.shape for tensor in plan.tensors}
+    found = {name: entry.owned.shape for name, entry in entries.items()}
+    if planned != found:
+        names = sorted({name for name, _ in planned.items() ^ found.items()})
+        raise PlanError(
+            "build gives another module than the one to initialise",
+            where=where,
+            expected="the same names and shapes",
+            found=f"differences in {', '.join(names)}",
+        )

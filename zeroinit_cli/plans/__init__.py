@@ -1,0 +1,1 @@
+"""The plan of a checkpoint: rules, the policy that chooses them, and exact entries. No torch."""

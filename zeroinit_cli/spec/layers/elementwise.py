@@ -1,0 +1,226 @@
+"""Activations and dropout. None has `inplace`: it would change what a skip has kept."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from zeroinit_cli.spec.fields import Number, Probability, Size
+from zeroinit_cli.spec.layers.base import Layer, MismatchError, Resolved, SameShape, Shape
+from zeroinit_cli.spec.layers.convolutions import DIMENSIONS
+
+
+class ReLU(SameShape):
+    """max(x, 0)."""
+
+
+class ReLU6(SameShape):
+    """min(max(x, 0), 6)."""
+
+
+class LeakyReLU(SameShape):
+    """x above 0, a little of x below."""
+
+    shorthand: ClassVar[str | None] = "negative_slope"
+
+    negative_slope: Number = Field(default=0.01, description="Slope below 0.")
+
+
+class PReLU(Layer):
+    """LeakyReLU with a slope that is learned."""
+
+    num_parameters: Size = Field(default=1, description="Slopes: 1, or one for each channel.")
+    init: Number = Field(default=0.25, description="The slope at the start; ZerO keeps it.")
+
+    def resolve(self, shape: Shape) -> Resolved:
+        """See `Layer.resolve`."""
+        if self.num_parameters not in (1, shape[0]):
+            raise MismatchError(
+                f"PReLU has {self.num_parameters} slopes for {shape[0]} channels",
+                key="num_parameters",
+                expected=f"1 or {shape[0]}",
+                found=str(self.num_parameters),
+            )
+        return Resolved(arguments=self.given(), output=shape, vectors=self.num_parameters)
+
+
+class ELU(SameShape):
+    """x above 0, alpha (exp(x) - 1) below."""
+
+    alpha: Number = Field(default=1.0, description="Where it ends below.")
+
+
+class CELU(SameShape):
+    """ELU whose slope has no step."""
+
+    alpha: Annotated[float, Field(gt=0, le=1e6)] = Field(
+        default=1.0, description="Where it ends below."
+    )
+
+
+class SELU(SameShape):
+    """ELU scaled to keep mean and variance."""
+
+
+class GELU(SameShape):
+    """x times the normal distribution's function at x."""
+
+    approximate: Literal["none", "tanh"] = Field(default="none", description="How it is computed.")
+
+
+class SiLU(SameShape):
+    """x sigmoid(x)."""
+
+
+class Mish(SameShape):
+    """x tanh(softplus(x))."""
+
+
+class Hardswish(SameShape):
+    """SiLU of straight lines."""
+
+
+class Hardsigmoid(SameShape):
+    """Sigmoid of straight lines."""
+
+
+class Hardtanh(SameShape):
+    """x between two bounds."""
+
+    min_val: Number = Field(default=-1.0, description="The lower bound.")
+    max_val: Number = Field(default=1.0, description="The upper bound.")
+
+    def resolve(self, shape: Shape) -> Resolved:
+        """See `Layer.resolve`."""
+        if self.min_val >= self.max_val:
+            raise MismatchError(
+                "the bounds are in the wrong order",
+                key="min_val",
+                expected=f"less than max_val {self.max_val}",
+                found=str(self.min_val),
+            )
+        return Resolved(arguments=self.given(), output=shape)
+
+
+class Sigmoid(SameShape):
+    """1 / (1 + exp(-x))."""
+
+
+class LogSigmoid(SameShape):
+    """The logarithm of Sigmoid."""
+
+
+class Tanh(SameShape):
+    """The hyperbolic tangent."""
+
+
+class Tanhshrink(SameShape):
+    """x - tanh(x)."""
+
+
+class Softplus(SameShape):
+    """A smooth ReLU."""
+
+    beta: Number = Field(default=1.0, description="How sharp it bends.")
+    threshold: Number = Field(default=20.0, description="Above it, x itself.")
+
+
+class Softsign(SameShape):
+    """x / (1 + |x|)."""
+
+
+class Hardshrink(SameShape):
+    """0 near 0, x elsewhere."""
+
+    lambd: Number = Field(default=0.5, description="How near.")
+
+
+class Softshrink(SameShape):
+    """0 near 0, x drawn nearer elsewhere."""
+
+    lambd: Number = Field(default=0.5, ge=0, description="How near.")
+
+
+class _AlongDimension(Layer):
+    dim: int = Field(default=-1, ge=-8, le=8, description="Along which; 0 is the batch.")
+
+    def _check_dim(self, shape: Shape) -> int:
+        """The dimension's place in the shape."""
+        rank = len(shape) + 1
+        place = self.dim + rank if self.dim < 0 else self.dim
+        if not 1 <= place < rank:
+            raise MismatchError(
+                f"{self.kind} along no dimension of {list(shape)}",
+                key="dim",
+                expected=f"1 to {rank - 1}, or {1 - rank} to -1",
+                found=str(self.dim),
+            )
+        return place - 1
+
+    def resolve(self, shape: Shape) -> Resolved:
+        """See `Layer.resolve`."""
+        self._check_dim(shape)
+        return Resolved(arguments=self.given(), output=shape)
+
+
+class Softmax(_AlongDimension):
+    """Shares of 1 along a dimension."""
+
+
+class LogSoftmax(_AlongDimension):
+    """The logarithm of Softmax."""
+
+
+class GLU(_AlongDimension):
+    """One half of a dimension times the sigmoid of the other."""
+
+    def resolve(self, shape: Shape) -> Resolved:
+        """See `Layer.resolve`."""
+        place = self._check_dim(shape)
+        if shape[place] % 2:
+            raise MismatchError(
+                "GLU halves an odd dimension",
+                key="dim",
+                expected="a dimension of even size",
+                found=f"{shape[place]} of {list(shape)}",
+            )
+        half = (*shape[:place], shape[place] // 2, *shape[place + 1 :])
+        return Resolved(arguments=self.given(), output=half)
+
+
+class Dropout(SameShape):
+    """Drops entries while training."""
+
+    shorthand: ClassVar[str | None] = "p"
+
+    p: Probability = Field(default=0.5, description="Chance of each to be dropped.")
+
+
+class AlphaDropout(Dropout):
+    """Dropout that keeps mean and variance, for SELU."""
+
+
+class _ChannelDropout(Dropout):
+    rank: ClassVar[int]
+
+    def resolve(self, shape: Shape) -> Resolved:
+        """See `Layer.resolve`."""
+        self.needs_rank(shape, "channels", *DIMENSIONS[self.rank])
+        return Resolved(arguments=self.given(), output=shape)
+
+
+class Dropout1d(_ChannelDropout):
+    """Drops whole channels of [channels, length]."""
+
+    rank: ClassVar[int] = 1
+
+
+class Dropout2d(_ChannelDropout):
+    """Drops whole channels of [channels, height, width]."""
+
+    rank: ClassVar[int] = 2
+
+
+class Dropout3d(_ChannelDropout):
+    """Drops whole channels of [channels, depth, height, width]."""
+
+    rank: ClassVar[int] = 3

@@ -1,0 +1,166 @@
+"""The language as a JSON Schema: for editors, for the reference, and for what messages expect."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from zeroinit_cli.spec.document import Document
+
+Schema = dict[str, Any]
+Part = str | int
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_MANY = 12
+
+
+@cache
+def json_schema() -> Schema:
+    """The schema of a whole spec, draft 2020-12."""
+    schema = Document.model_json_schema()
+    schema["properties"]["init"]["description"] = Document.model_fields["init"].description
+    tidied = _tidy(schema)
+    return {"$schema": _DIALECT, "title": "zeroinit spec", **tidied}
+
+
+def _tidy(value: Any) -> Any:
+    """Without generated titles, defaults that are null, and choices within choices."""
+    if isinstance(value, list):
+        return [_tidy(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "anyOf" in value and all(isinstance(each, dict) for each in value["anyOf"]):
+        flat: list[Any] = []
+        for each in value["anyOf"]:
+            flat += each["anyOf"] if set(each) == {"anyOf"} else [each]
+        value = {**value, "anyOf": flat}
+    result = {}
+    for key, each in value.items():
+        if key == "properties":
+            result[key] = {name: _tidy(field) for name, field in each.items()}
+        elif (key == "title" and isinstance(each, str)) or (key == "default" and each is None):
+            continue
+        elif key == "default" and isinstance(each, dict):
+            result[key] = {name: part for name, part in each.items() if part is not None}
+        else:
+            result[key] = _tidy(each)
+    return result
+
+
+def resolve_refs(schema: Schema) -> Schema:
+    """The schema itself, where there is a reference to it."""
+    while "$ref" in schema:
+        schema = json_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def alternatives(schema: Schema) -> Iterator[Schema]:
+    """What a value may be: one schema, or several."""
+    schema = resolve_refs(schema)
+    if "anyOf" not in schema:
+        yield schema
+    for each in schema.get("anyOf", ()):
+        yield from alternatives(each)
+
+
+def schema_at(path: Sequence[Part]) -> Schema | None:
+    """The schema of the value at a path of keys and numbers; None where the path leads nowhere."""
+    schema = json_schema()
+    for part in path:
+        found = next(
+            (below for each in alternatives(schema) if (below := _below(each, part)) is not None),
+            None,
+        )
+        if found is None:
+            return None
+        schema = found
+    return schema
+
+
+def _below(schema: Schema, part: Part) -> Schema | None:
+    if isinstance(part, int):
+        items = schema.get("items")
+        return items if isinstance(items, dict) else None
+    if part in schema.get("properties", {}):
+        below: Schema = schema["properties"][part]
+        return below
+    more = schema.get("additionalProperties")
+    return more if isinstance(more, dict) else None
+
+
+def known_keys(path: Sequence[Part]) -> list[str]:
+    """The keys of the mapping at a path, in the schema's order."""
+    schema = schema_at(path)
+    keys: dict[str, None] = {}
+    for each in alternatives(schema) if schema is not None else ():
+        keys |= dict.fromkeys(each.get("properties", {}))
+    return list(keys)
+
+
+def in_words(schema: Schema) -> str:
+    """What a value must be, in words: `an integer from 1 to 16777216`."""
+    if str(schema.get("$ref")).endswith("/Item"):
+        return "a class name of torch.nn, or a mapping of one to its arguments"
+    every = list(alternatives(schema))
+    named = [each for each in every if each.get("type") != "null"]
+    return " or ".join(dict.fromkeys(_one_in_words(each) for each in named or every))
+
+
+def _one_in_words(schema: Schema) -> str:
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        choices = [str(choice) for choice in schema["enum"]]
+        return ", ".join(choices) if len(choices) <= 2 * _MANY else "a class name of torch.nn"
+    match schema.get("type"):
+        case "integer":
+            return f"an integer{_bounds(schema)}"
+        case "number":
+            return f"a number{_bounds(schema)}"
+        case "boolean":
+            return "true or false"
+        case "null":
+            return "nothing"
+        case "string":
+            return _string_in_words(schema)
+        case "array":
+            return _list_in_words(schema)
+        case "object":
+            required = ", ".join(schema.get("required", ()))
+            return f"a mapping with {required}" if required else "a mapping"
+    return "a number, true or false, a text"  # an argument of torchvision's
+
+
+def _string_in_words(schema: Schema) -> str:
+    if "pattern" in schema:
+        return "letters, digits and underscores"
+    return (
+        f"a text of at most {schema['maxLength']} characters" if "maxLength" in schema else "a text"
+    )
+
+
+def _list_in_words(schema: Schema) -> str:
+    least, most = schema.get("minItems", 0), schema.get("maxItems")
+    items = schema.get("items", {})
+    names = {"integer": "integers", "array": "lists", "object": "mappings"}
+    kinds = [names.get(str(each.get("type"))) for each in alternatives(items)]
+    many = f"{kinds[0]}{_bounds(items)}" if len(kinds) == 1 and kinds[0] else "these"
+    if str(items.get("$ref")).endswith("/Item"):
+        many = "layers"
+    if most is not None and most <= _MANY:
+        return f"a list of {least} to {most} {many}"
+    return f"a list of {f'{least} or more ' if least else ''}{many}"
+
+
+def _bounds(schema: Schema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    above = schema.get("exclusiveMinimum")
+    parts = [
+        f" above {above}" if above is not None else "",
+        f" of at least {low}" if low is not None else "",
+        f"{', ' if above is not None or low is not None else ' of '}at most {high}"
+        if high is not None
+        else "",
+    ]
+    return "".join(parts)

@@ -1,0 +1,144 @@
+"""A plan cut into the files of a folder: which tensors in which shard, and their index.
+
+The cut is that of `huggingface_hub.split_torch_state_dict_into_shards` over the checkpoint's
+tensors, each of which has bytes of its own; the index is written as transformers writes it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zeroinit_cli.filenames import INDEX, file_names, sums_sha256
+from zeroinit_cli.plans.plan import Kept, Plan, PlannedTensor, Rule, nested
+from zeroinit_cli.progress import Advance
+from zeroinit_cli.store.jobs import in_order
+from zeroinit_cli.store.writer import plan_size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One safetensors file of a checkpoint.
+
+    Attributes:
+        name: of the file.
+        plan: of the tensors that it holds.
+        size: bytes of the file.
+    """
+
+    name: str
+    plan: Plan
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileDigest:
+    """One file of a checkpoint: its name, the SHA-256 of its bytes, and how many they are."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """A plan, and the file that it is or is to be."""
+
+    path: Path
+    plan: Plan
+
+
+def split(plan: Plan, most_bytes: int | None) -> tuple[Shard, ...]:
+    """The files that a plan becomes, one at least.
+
+    Args:
+        plan: the whole.
+        most_bytes: of tensors in a file; one tensor that has more is alone in its own. None for
+            one file.
+    """
+    groups = [plan.tensors] if most_bytes is None else _fill(plan.tensors, most_bytes)
+    names = file_names(len(groups))
+    if len(groups) == 1:
+        return (Shard(name=names[0], plan=plan, size=plan_size(plan)),)
+    parts = (_part(plan, group) for group in groups)
+    return tuple(
+        Shard(name=name, plan=part, size=plan_size(part))  # the header is encoded for it, once
+        for name, part in zip(names, parts, strict=False)
+    )
+
+
+def index_bytes(shards: Sequence[Shard]) -> bytes:
+    """`model.safetensors.index.json`: where each tensor is, and the bytes of all."""
+    weight_map = {each.info.name: shard.name for shard in shards for each in shard.plan.tensors}
+    total = sum(shard.plan.nbytes for shard in shards)
+    # json.dumps with an indentation is ten times slower: it leaves the encoder written in C
+    entries = (
+        f"    {json.dumps(name)}: {json.dumps(weight_map[name])}" for name in sorted(weight_map)
+    )
+    head = f'{{\n  "metadata": {{\n    "total_size": {total}\n  }},\n  "weight_map": {{\n'
+    return (head + ",\n".join(entries) + "\n  }\n}\n").encode()
+
+
+def with_index(shards: Sequence[Shard], digests: dict[str, str]) -> tuple[FileDigest, ...]:
+    """The files of these shards, by their digests, and the index that belongs to several."""
+    files = [
+        FileDigest(name=shard.name, sha256=digests[shard.name], size=shard.size) for shard in shards
+    ]
+    if len(shards) > 1:
+        data = index_bytes(shards)
+        sha256 = hashlib.sha256(data).hexdigest()
+        files.append(FileDigest(name=INDEX, sha256=sha256, size=len(data)))
+    return tuple(files)
+
+
+def overall(files: Sequence[FileDigest]) -> tuple[str, int]:
+    """The SHA-256 and the size of a checkpoint: its file's, or those of all its files."""
+    if len(files) == 1:
+        return files[0].sha256, files[0].size
+    digest = sums_sha256((file.name, file.sha256) for file in files)
+    return digest, sum(file.size for file in files)
+
+
+def digest_shards(
+    shards: Sequence[Shard], *, jobs: int = 1, advance: Advance
+) -> tuple[FileDigest, ...]:
+    """The files that the shards would be, the index last; none is written."""
+    digests = in_order(_digest, [shard.plan for shard in shards], jobs=jobs, advance=advance)
+    return with_index(shards, dict(zip((shard.name for shard in shards), digests, strict=True)))
+
+
+def _fill(tensors: Sequence[PlannedTensor], most_bytes: int) -> list[list[PlannedTensor]]:
+    """Greedily, in the order of the state dict; what is too large gets a file at its place."""
+    groups: list[list[PlannedTensor]] = []
+    current: list[PlannedTensor] = []
+    filled = 0
+    for tensor in sorted(tensors, key=lambda each: each.position):
+        nbytes = tensor.info.nbytes
+        if nbytes > most_bytes:
+            groups.append([tensor])  # before the one that is being filled
+            continue
+        if filled + nbytes > most_bytes:
+            groups.append(current)
+            current, filled = [], 0
+        current.append(tensor)
+        filled += nbytes
+    return [*groups, current] if current or not groups else groups
+
+
+def _part(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
+    """These tensors with the values that they keep, and nothing else."""
+    chosen = tuple(tensors)
+    wanted = {sha256 for each in chosen for sha256 in _kept(each.rule)}
+    kept = {sha256: plan.kept[sha256] for sha256 in sorted(wanted)}
+    return replace(plan, tensors=chosen, kept=kept, cautions=(), adds=())
+
+
+def _kept(rule: Rule) -> Iterable[str]:
+    return (each.sha256 for each in nested(rule) if isinstance(each, Kept))
+
+
+def _digest(plan: Plan, advance: Advance) -> str:
+    from zeroinit_cli.store.stream import plan_sha256
+
+    return plan_sha256(plan, advance=advance)
