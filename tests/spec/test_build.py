@@ -65,7 +65,7 @@ def test_attention_is_closed_and_positions_are_mirrored_in_a_gpt(tmp_path: Path)
     assert found["position_embedding.weight"] == Mirrored(of=Identity())
     [head] = [tensor for tensor in plan.tensors if tensor.info.name == "head.weight"]
     assert head.tied_to == "token_embedding.weight"
-    assert [caution.kind for caution in plan.cautions] == ["equal-rows"]
+    assert [warning.kind for warning in plan.warnings] == ["equal-rows"]
 
 
 def test_grouped_queries_rotation_and_gates_are_closed_alike(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ class PlannedTensor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Caution:
+class PlanWarning:
     """Something that a reader of a plan should know before training from it.
 
     Attributes:
@@ -270,14 +270,14 @@ class Plan:
         tensors: in the order of `file_order`, whatever order they are given in.
         kept: SHA-256 of a kept value -> its little-endian bytes in C order.
         scheme: version of the rules.
-        cautions: what to know before training from it; not part of the digest.
+        warnings: what to know before training from it; not part of the digest.
         adds: every add of two values that the graph shows, and its class; likewise.
     """
 
     tensors: tuple[PlannedTensor, ...]
     kept: Mapping[str, bytes] = field(default_factory=dict)
     scheme: str = SCHEME
-    cautions: tuple[Caution, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
     adds: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:

@@ -131,7 +131,7 @@ def _part(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
     chosen = tuple(tensors)
     wanted = {sha256 for each in chosen for sha256 in _kept(each.rule)}
     kept = {sha256: plan.kept[sha256] for sha256 in sorted(wanted)}
-    return replace(plan, tensors=chosen, kept=kept, cautions=(), adds=())
+    return replace(plan, tensors=chosen, kept=kept, warnings=(), adds=())
 
 
 def _kept(rule: Rule) -> Iterable[str]:
