@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.models.models import planned
-from zeroinit_cli.plans.plan import Identity, Mirrored, Ones, Split, Viewed, Zeros
+from zeroinit_cli.plans.layouts import Mirrored, Split, Viewed
+from zeroinit_cli.plans.rules import Identity, Ones, Zeros
 
 NORM_ENDS = [
     # model, the scales of the last norm of every block, how many

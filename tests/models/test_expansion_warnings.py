@@ -11,7 +11,8 @@ from tests.models.test_planning import plan_of
 from tests.models.warned import texts, warnings_of
 from zeroinit_cli.models.warnings.expansions import repeating
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Groups, Hadamard, Mirrored, Rule, Split, Taps, Transposed
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed
+from zeroinit_cli.plans.rules import Hadamard, Rule
 
 PALEY = "--expansion paley makes all rows distinct"
 

@@ -11,7 +11,9 @@ from zeroinit_cli.errors import SpecError, UnknownModelError
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.nets.transformer import rotate, rotations
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Identity, Mirrored, Ones, Plan, Rule, Zeros
+from zeroinit_cli.plans.layouts import Mirrored
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.rules import Identity, Ones, Rule, Zeros
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.writer import write_checkpoint
 

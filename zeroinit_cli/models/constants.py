@@ -18,7 +18,8 @@ from zeroinit_cli.models.entries import Entry
 from zeroinit_cli.models.kinds import Constructed, Kind
 from zeroinit_cli.models.provenance import transcendental_names
 from zeroinit_cli.models.warnings.seen import listed
-from zeroinit_cli.plans.plan import Kept, Plan, PlanWarning
+from zeroinit_cli.plans.plan import Plan, PlanWarning
+from zeroinit_cli.plans.rules import Kept
 
 HOW_TO_BUILD = "give a function that builds the module: build=lambda: Model(...)"
 

@@ -27,8 +27,9 @@ from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import Structure, find_structure
 from zeroinit_cli.models.warnings import find_warnings
 from zeroinit_cli.options import OVERRIDE_RULES, Options
-from zeroinit_cli.plans.plan import Kept, Plan, PlannedTensor, TensorInfo, Zeros
+from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
 from zeroinit_cli.plans.rounding import stored_bytes
+from zeroinit_cli.plans.rules import Kept, Zeros
 from zeroinit_cli.source import Source
 
 Types = Mapping[str, DType]

@@ -9,7 +9,7 @@ from zeroinit_cli.cli.reports import github
 from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.describe import Group, describe_rule, group_tensors, nonzeros, numel
+from zeroinit_cli.plans.grouping import TensorGroup, group_tensors
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, PlanWarning
 from zeroinit_cli.source import Source
 from zeroinit_cli.text import counted
@@ -90,7 +90,7 @@ def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
         *(
             (
                 str(len(group.tensors)),
-                f"{numel(group.tensors):,}",
+                f"{group.numel:,}",
                 group.rule,
                 group.reason,
                 _group_names(group),
@@ -100,7 +100,7 @@ def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
     ]
 
 
-def _group_names(group: Group) -> str:
+def _group_names(group: TensorGroup) -> str:
     shown = group.names[:_MOST_PATTERNS]
     more = len(group.names) - len(shown)
     return printable(", ".join(shown)) + (f" and {more} more" if more else "")
@@ -114,7 +114,7 @@ def _every_row(plan: Plan) -> list[tuple[str, ...]]:
                 printable(tensor.info.name),
                 tensor.info.dtype.code,
                 " x ".join(str(size) for size in tensor.info.shape) or "scalar",
-                describe_rule(tensor.rule, tensor.info.shape),
+                tensor.rule.describe(tensor.info.shape),
                 _reason(tensor),
             )
             for tensor in plan.tensors
@@ -128,8 +128,8 @@ def _reason(tensor: PlannedTensor) -> str:
 
 
 def _totals(plan: Plan, source: Source) -> str:
-    elements = numel(plan.tensors)
-    zeros = elements - sum(nonzeros(each.rule, each.info.shape) for each in plan.tensors)
+    elements = plan.numel
+    zeros = elements - sum(tensor.rule.nonzeros(tensor.info.shape) for tensor in plan.tensors)
     share = f"{zeros / max(elements, 1):.1%} zeros"
     return (
         f"{source}: {counted(len(plan.tensors), 'tensor')}, "

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from zeroinit_cli.models.endings import BY_HAND, NONE_CLOSED
 from zeroinit_cli.models.steps import StepKind
 from zeroinit_cli.models.warnings.seen import Seen, listed
-from zeroinit_cli.plans.plan import Kept, PlanWarning
+from zeroinit_cli.plans.plan import PlanWarning
+from zeroinit_cli.plans.rules import Kept
 from zeroinit_cli.text import counted
 
 _SMALL = 0.1 + 1e-6  # CaiT's largest layer scale, as float32 rounds it

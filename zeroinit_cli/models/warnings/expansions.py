@@ -11,18 +11,9 @@ from zeroinit_cli.models.operations import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.sums import terms_of
 from zeroinit_cli.models.warnings.seen import Seen, gain, listed
-from zeroinit_cli.plans.plan import (
-    Groups,
-    Hadamard,
-    Mirrored,
-    PlanWarning,
-    Rule,
-    Split,
-    Taps,
-    Transposed,
-    Viewed,
-    ZeroRow,
-)
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.plan import PlanWarning
+from zeroinit_cli.plans.rules import Hadamard, Rule
 from zeroinit_cli.text import counted
 
 _CHAIN = 3  # Sylvester expansions in a row; two (a stem and a first projection) did no harm

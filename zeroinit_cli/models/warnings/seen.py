@@ -7,7 +7,8 @@ from torch import nn
 
 from zeroinit_cli.models.structure import Structure
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Plan, Rule, Zeros
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.rules import Rule, Zeros
 
 _SHOWN = 4
 

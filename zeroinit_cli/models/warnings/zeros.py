@@ -10,7 +10,9 @@ from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.operations import NORM_FUNCTIONS, PRODUCTS, Node, function_name
 from zeroinit_cli.models.warnings.seen import Seen, gain, listed
 from zeroinit_cli.models.zeros import zero_values
-from zeroinit_cli.plans.plan import PlanWarning, Rule, Split, Transposed, Zeros
+from zeroinit_cli.plans.layouts import Split, Transposed
+from zeroinit_cli.plans.plan import PlanWarning
+from zeroinit_cli.plans.rules import Rule, Zeros
 from zeroinit_cli.text import counted
 
 _NOT_BY_HAND = "leave out the --override that makes them 0"
