@@ -1,4 +1,4 @@
-"""Rules: what the entries of a tensor are. Here is their base, and those that give the entries.
+"""Rules: what the entries of a tensor are. Here are their base and those that lay out no other.
 
 A rule is a tree of frozen data. Its leaves, in this module, give a matrix or a tensor its entries;
 the rules of `layouts` lay another rule out in a tensor:
@@ -17,6 +17,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,7 +35,7 @@ Region = tuple[Range, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Elements:
-    """What a rule needs to know of the stored type, and the kept values by their digests."""
+    """The stored type, as a rule needs it, and the kept values by their digests."""
 
     dtype: DType
     kept: Mapping[str, bytes] = field(default_factory=dict)
@@ -91,15 +92,15 @@ class Rule(ABC):
         return math.prod(shape)
 
     def children(self) -> "tuple[Rule, ...]":
-        """The rules that this one lays out."""
+        """List the rules that this one lays out."""
         return tuple(value for _, value in self._parameters() if isinstance(value, Rule))
 
     def to_json(self) -> dict[str, Any]:
-        """The canonical form: the kind as `rule`, and the parameters."""
+        """Give the canonical form: the kind as `rule`, and the parameters."""
         return {"rule": self.kind, **{name: _to_json(value) for name, value in self._parameters()}}
 
     def kept_digests(self) -> Iterator[str]:
-        """SHA-256 of each kept value in the rule."""
+        """Find the SHA-256 of each kept value in the rule."""
         for child in self.children():
             yield from child.kept_digests()
 
@@ -111,16 +112,22 @@ class Rule(ABC):
         yield (0, shape[0] if shape else 1), self
 
     def tap_ranges(self) -> tuple[Range, ...] | None:
-        """The taps of a kernel outside of which all is 0; None where the rule knows of no taps."""
+        """Find the taps of a kernel outside of which all is 0; None where no rule says it."""
         found = {child.tap_ranges() for child in self.children()} - {None}
         return found.pop() if len(found) == 1 else None
 
     def matrix_shape(self, shape: Shape) -> tuple[int, int] | None:
-        """The matrix that the tensor holds in C order, where its shape alone does not say it."""
+        """Find the matrix that the tensor holds in C order; None where no rule says it."""
         return None
 
     def _parameters(self) -> Iterator[tuple[str, Any]]:
-        return ((each.name, getattr(self, each.name)) for each in fields(self))
+        return ((name, getattr(self, name)) for name in _parameter_names(type(self)))
+
+
+@cache
+def _parameter_names(kind: type[Rule]) -> tuple[str, ...]:
+    """Look up a rule's fields once: a plan's digest asks for those of 100,000 tensors."""
+    return tuple(parameter.name for parameter in fields(kind))
 
 
 def _to_json(value: Any) -> Any:
