@@ -96,7 +96,7 @@ class ModelRecord:
         plan: digest of its plan.
         nbytes: of its tensors.
         setting: what else the numbers depend on.
-        cautions: what the plan warns of: kind -> text.
+        warnings: what the plan warns of: kind -> text.
         branches: before the first step.
         zero: from ZerO's start.
         own: from torch's own.
@@ -108,7 +108,7 @@ class ModelRecord:
     plan: str
     nbytes: int
     setting: Setting
-    cautions: dict[str, str]
+    warnings: dict[str, str]
     branches: BranchRecord
     zero: StartRecord
     own: StartRecord

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import zeroinit_cli
-from zeroinit_cli.plans.plan import Zeros
+from zeroinit_cli.plans.rules import Zeros
 
 Build = Callable[[], nn.Module]
 

@@ -12,7 +12,7 @@ from tests.cli.command import Command
 from tests.plans import plan, tensor
 from tests.stored_files import save
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.plans.plan import Hadamard
+from zeroinit_cli.plans.rules import Hadamard
 from zeroinit_cli.store.stream import plan_header
 from zeroinit_cli.store.writer import write_checkpoint
 

@@ -18,7 +18,7 @@ from zeroinit_cli.atomic import guarded
 from zeroinit_cli.models import model_names
 from zeroinit_cli.models.building import build
 from zeroinit_cli.models.registry import source_factory
-from zeroinit_cli.plans.plan import Kept
+from zeroinit_cli.plans.rules import Kept
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.writer import write_checkpoint
 

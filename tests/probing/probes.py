@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from zeroinit_cli.plans.plan import Caution
+from zeroinit_cli.plans.plan import PlanWarning
 from zeroinit_cli.probing.reports import Conditions, Layer, Probe, Run, Rung
 
-CAUTION = Caution(kind="batch-norm-chain", text="channels cancel", hint="--expansion paley")
+WARNING = PlanWarning(kind="batch-norm-chain", text="channels cancel", hint="--expansion paley")
 
 
 def layer(name: str, **values: Any) -> Layer:
@@ -51,7 +51,7 @@ def probe(start: Run = OWN, own: Run = OWN, **more: Any) -> Probe:
 
 
 EXPLODES = probe(
-    run(layer("conv", gradient=3.5e7, distinct=2), norm("norm", 14)), cautions=(CAUTION,)
+    run(layer("conv", gradient=3.5e7, distinct=2), norm("norm", 14)), warnings=(WARNING,)
 )
 FAST = probe(
     run(

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from zeroinit_cli.dtypes import F32
-from zeroinit_cli.plans.plan import Identity, Plan, PlannedTensor, Split, TensorInfo, Zeros
+from zeroinit_cli.plans.layouts import Split
+from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
+from zeroinit_cli.plans.rules import Identity, Zeros
 from zeroinit_cli.probing.feeding import Feed
 from zeroinit_cli.probing.losses import loss_of
 from zeroinit_cli.probing.patterns import labels

@@ -18,7 +18,7 @@ from zeroinit_cli.filenames import sum_line
 from zeroinit_cli.files import sha256_of
 from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.writing import update_lock
-from zeroinit_cli.plans.plan import Hadamard
+from zeroinit_cli.plans.rules import Hadamard
 from zeroinit_cli.store.stream import plan_sha256
 from zeroinit_cli.store.writer import sidecar_path
 

@@ -106,7 +106,7 @@ def test_the_large_ones_are_planned_with_their_published_counts(name: str) -> No
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     counted = [each for each in plan.tensors if not each.info.name.endswith(buffers)]
     assert sum(each.info.numel for each in counted if not each.tied_to) == known.parameters
-    assert plan.cautions == tuple(each for each in plan.cautions if each.kind == "equal-rows")
+    assert plan.warnings == tuple(each for each in plan.warnings if each.kind == "equal-rows")
 
 
 def notebook_weight(fan_out: int, fan_in: int) -> NDArray[np.float32]:

@@ -15,7 +15,9 @@ from tests.plans import kept, plan, tensor
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.dtypes import DTYPES, INTEGERS
 from zeroinit_cli.filenames import sum_line
-from zeroinit_cli.plans.plan import Hadamard, Identity, Plan, PlannedTensor, Split, Zeros
+from zeroinit_cli.plans.layouts import Split
+from zeroinit_cli.plans.plan import Plan, PlannedTensor
+from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
 from zeroinit_cli.store.stream import data_blocks, plan_header, plan_sha256
 from zeroinit_cli.store.writer import plan_size, write_checkpoint
 

@@ -8,7 +8,7 @@ import pytest
 from tests.plans import plan, tensor
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.plans.plan import Hadamard, Identity, Zeros
+from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.differences import element_text
 from zeroinit_cli.store.stream import plan_header

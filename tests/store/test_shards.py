@@ -19,7 +19,9 @@ from zeroinit_cli.models import plan_source
 from zeroinit_cli.models.given import plan_given
 from zeroinit_cli.models.registry import build_module
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Hadamard, Plan, PlannedTensor, Split, Zeros
+from zeroinit_cli.plans.layouts import Split
+from zeroinit_cli.plans.plan import Plan, PlannedTensor
+from zeroinit_cli.plans.rules import Hadamard, Zeros
 from zeroinit_cli.progress import no_advance
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.index import read_checkpoint

@@ -14,7 +14,7 @@ def probe_json(probe: Probe, verdict: Verdict) -> dict[str, Any]:
     pairs = zip(probe.run.layers, probe.torch.layers, strict=True)
     return {
         "cautions": [
-            {"hint": each.hint, "kind": each.kind, "text": each.text} for each in probe.cautions
+            {"hint": each.hint, "kind": each.kind, "text": each.text} for each in probe.warnings
         ],
         "conditions": {
             "device": told.device,

@@ -90,7 +90,7 @@ def judge(probe: Probe) -> Verdict:
     else:
         kind, text = Will.TRAIN, "will train"
     doubted = kind in (Will.NOT, Will.UNCERTAIN)
-    hints = [each.hint for each in probe.cautions if each.hint and doubted]
+    hints = [each.hint for each in probe.warnings if each.hint and doubted]
     return Verdict(
         kind=kind,
         text=text,

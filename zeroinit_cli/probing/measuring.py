@@ -144,14 +144,14 @@ def probe_subject(subject: Subject, setting: Setting, *, progress: Progress = no
         run=replace(run, never=tuple(name for name in run.never if name not in unused)),
         torch=replace(own, never=tuple(name for name in own.never if name not in unused)),
         rungs=rungs,
-        cautions=subject.plan.cautions,
+        warnings=subject.plan.warnings,
         used_nowhere=tuple(name for name in own.never if name in unused),
     )
 
 
 def _without_plan(found: Probe) -> Probe:
     """Of a file nothing is known by the plan of its source."""
-    return replace(found, conditions=replace(found.conditions, plan=None), cautions=())
+    return replace(found, conditions=replace(found.conditions, plan=None), warnings=())
 
 
 class _Work:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.plans.plan import Plan, Rule, Split, Zeros
-from zeroinit_cli.plans.values import pieces
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.rules import Rule, Zeros
 
 _PROJECTIONS = "qkv"  # the order in which every fused block of the policy holds them
 
@@ -50,8 +50,9 @@ def _fused(name: str, rules: dict[str, Rule]) -> Rule:
 
 
 def _portions(name: str, shape: tuple[int, ...], rule: Rule) -> Iterator[Portion]:
-    if isinstance(rule, Split) and len(rule.parts) == len(_PROJECTIONS):
-        for letter, (rows, _) in zip(_PROJECTIONS, pieces(rule, shape), strict=True):
+    pieces = list(rule.pieces(shape))
+    if len(pieces) == len(_PROJECTIONS):
+        for letter, (rows, _) in zip(_PROJECTIONS, pieces, strict=True):
             yield Portion(label=f"{name}[{letter}]", name=name, rows=rows)
     else:
         yield Portion(label=name, name=name, rows=(0, shape[0] if shape else 1))

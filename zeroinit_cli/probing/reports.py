@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Any
 
-from zeroinit_cli.plans.plan import Caution
+from zeroinit_cli.plans.plan import PlanWarning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +156,7 @@ class Probe:
         run: from the start that is asked about.
         torch: from torch's own, the middle of several seeds.
         rungs: the start under smaller learning rates, tried where it did not go well.
-        cautions: what the plan warns of; nothing of a file.
+        warnings: what the plan warns of; nothing of a file.
         used_nowhere: parameters that got no gradient from torch's start either.
     """
 
@@ -164,7 +164,7 @@ class Probe:
     run: Run
     torch: Run
     rungs: tuple[Rung, ...] = ()
-    cautions: tuple[Caution, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
     used_nowhere: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeroinit_cli.filenames import INDEX, file_names, sums_sha256
-from zeroinit_cli.plans.plan import Kept, Plan, PlannedTensor, Rule, nested
+from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.progress import Advance
 from zeroinit_cli.store.jobs import in_order
 from zeroinit_cli.store.writer import plan_size
@@ -129,13 +129,9 @@ def _fill(tensors: Sequence[PlannedTensor], most_bytes: int) -> list[list[Planne
 def _part(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
     """These tensors with the values that they keep, and nothing else."""
     chosen = tuple(tensors)
-    wanted = {sha256 for each in chosen for sha256 in _kept(each.rule)}
+    wanted = {sha256 for tensor in chosen for sha256 in tensor.rule.kept_digests()}
     kept = {sha256: plan.kept[sha256] for sha256 in sorted(wanted)}
-    return replace(plan, tensors=chosen, kept=kept, cautions=(), adds=())
-
-
-def _kept(rule: Rule) -> Iterable[str]:
-    return (each.sha256 for each in nested(rule) if isinstance(each, Kept))
+    return replace(plan, tensors=chosen, kept=kept, warnings=(), adds=())
 
 
 def _digest(plan: Plan, advance: Advance) -> str:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from zeroinit_cli.plans.plan import Plan, PlannedTensor, Rule, Zeros
+from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.plans.rounding import bits_type
-from zeroinit_cli.plans.values import Elements, Range, Region, fill, pieces, regions
+from zeroinit_cli.plans.rules import Elements, Range, Region, Rule, Zeros
+from zeroinit_cli.plans.values import regions
 from zeroinit_cli.progress import Advance, no_advance
 from zeroinit_cli.store.hashing import (
     BLOCK_BYTES,
@@ -65,13 +66,13 @@ class _Part:
 
     def write(self, out: Buffer) -> None:
         bits = out.view(bits_type(self._elements.dtype)).reshape(self._lengths)
-        fill(bits, self._rule, self._shape, self._region, self._elements)
+        self._rule.fill(bits, self._shape, self._region, self._elements)
 
 
 def _parts(plan: Plan, most_bytes: int) -> Iterator[_Part | int]:
     for tensor in plan.tensors:
         elements = Elements(dtype=tensor.info.dtype, kept=plan.kept)
-        for rows, rule in pieces(tensor.rule, tensor.info.shape):
+        for rows, rule in tensor.rule.pieces(tensor.info.shape):
             yield from _piece(tensor, rows, rule, elements, most_bytes)
 
 

@@ -17,7 +17,9 @@ from zeroinit_cli.commands.pictures.cells import LEVELS, NOT_A_NUMBER, Picture, 
 from zeroinit_cli.commands.pictures.files import colour_of, image_bytes
 from zeroinit_cli.commands.pictures.layout import Layout, layout_of
 from zeroinit_cli.dtypes import F32
-from zeroinit_cli.plans.plan import Groups, Identity, Mirrored, Rule, Taps, TensorInfo, Viewed
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Viewed
+from zeroinit_cli.plans.plan import TensorInfo
+from zeroinit_cli.plans.rules import Identity, Rule
 
 
 def shown(

@@ -6,8 +6,9 @@ from zeroinit_cli.commands.recognition.numbers import pattern_type
 from zeroinit_cli.commands.recognition.recognise import Recognised, recognise
 from zeroinit_cli.commands.recognition.summary import Read, Summary, summarise
 from zeroinit_cli.dtypes import F32, DType
-from zeroinit_cli.plans.plan import Rule, TensorInfo
+from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
+from zeroinit_cli.plans.rules import Rule
 from zeroinit_cli.plans.values import region_values
 
 MOST_READ = 1 << 20  # elements: no read asks for more than a block, or a large kernel

@@ -9,28 +9,13 @@ from hypothesis import strategies as st
 
 from tests.commands.recognition.tensors import bits_of, recognised
 from tests.golden.make_models import OPTION_SETS
-from tests.test_values import ruled_tensors
+from tests.plans.oracles import ruled_tensors
 from zeroinit_cli.commands.recognition.recognise import Verdict
 from zeroinit_cli.commands.recognition.summary import BLOCK_BYTES
 from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.models import plan_source
-from zeroinit_cli.plans.describe import describe_rule
-from zeroinit_cli.plans.plan import (
-    Groups,
-    Hadamard,
-    Identity,
-    Kept,
-    Mirrored,
-    Ones,
-    Paley,
-    Rule,
-    Split,
-    Taps,
-    Transposed,
-    Viewed,
-    ZeroRow,
-    Zeros,
-)
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
 from zeroinit_cli.source import parse_source
 
 I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas
@@ -284,4 +269,4 @@ def test_every_ruled_tensor_of_the_golden_models_is_read_as_its_plan_says(
         done.add((rule, info.shape))
         found, _ = recognised(bits_of(rule, info.shape, info.dtype), info.dtype)
         assert found.rule is not None, info
-        assert describe_rule(found.rule, info.shape) == describe_rule(rule, info.shape), info
+        assert found.rule.describe(info.shape) == rule.describe(info.shape), info

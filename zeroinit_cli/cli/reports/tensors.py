@@ -43,8 +43,6 @@ def tensor_json(
     }
     if found is None:
         return document
-    from zeroinit_cli.plans.plan import rule_to_json
-
     summary, what = found.summary, found.recognised
     finite = summary.norm is not None and math.isfinite(summary.norm)
     return {
@@ -55,7 +53,7 @@ def tensor_json(
         "nans": summary.nans,
         "nearly": None if what.nearly is None else _nearly_json(found, what.nearly),
         "norm": float(norm_text(summary.norm)) if finite and summary.norm is not None else None,
-        "rule": None if what.rule is None else rule_to_json(what.rule),
+        "rule": None if what.rule is None else what.rule.to_json(),
         "verdict": what.verdict.value,
         "zeros": summary.zeros,
     }
@@ -82,11 +80,9 @@ def warn_of_infinite(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -
 
 def verdict(found: "InspectedTensor") -> str:
     """What a tensor was recognised as, in a phrase."""
-    from zeroinit_cli.plans.describe import describe_rule
-
     info, summary, what = found.placed.info, found.summary, found.recognised
     if what.rule is not None:
-        text = describe_rule(what.rule, info.shape)
+        text = what.rule.describe(info.shape)
     elif what.constant is not None:
         text = f"constant {_element(found, what.constant)}"
     else:
@@ -109,16 +105,12 @@ def _nearly_words(found: "InspectedTensor", nearly: "Nearly") -> str:
 
 
 def _nearly_name(found: "InspectedTensor", nearly: "Nearly") -> str:
-    from zeroinit_cli.plans.describe import describe_rule
-
     if nearly.rule is not None:
-        return describe_rule(nearly.rule, found.placed.info.shape)
+        return nearly.rule.describe(found.placed.info.shape)
     return f"constant {_element(found, nearly.constant or 0)}"
 
 
 def _nearly_json(found: "InspectedTensor", nearly: "Nearly") -> dict[str, Any]:
-    from zeroinit_cli.plans.plan import rule_to_json
-
     departure = nearly.departure
     return {
         "count": departure.count,
@@ -126,7 +118,7 @@ def _nearly_json(found: "InspectedTensor", nearly: "Nearly") -> dict[str, Any]:
         "expected": _element(found, departure.expected),
         "found": _element(found, departure.found),
         "index": _index(found, departure.first),
-        "rule": None if nearly.rule is None else rule_to_json(nearly.rule),
+        "rule": None if nearly.rule is None else nearly.rule.to_json(),
     }
 
 

@@ -1,9 +1,14 @@
 """Which matrix a person wants to see of a tensor."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from zeroinit_cli.plans.plan import Groups, Rule, Split, Taps, TensorInfo, Transposed, Viewed
+from zeroinit_cli.plans.plan import TensorInfo
+
+if TYPE_CHECKING:  # rules import numpy, which reading a header does without
+    from zeroinit_cli.plans.rules import Rule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +30,7 @@ class Layout:
     note: str = ""
 
 
-def layout_of(info: TensorInfo, rule: Rule | None) -> Layout:
+def layout_of(info: TensorInfo, rule: "Rule | None") -> Layout:
     """The matrix to show.
 
     A kernel whose rule is known to be 0 but for some taps is shown at one of them; any other tensor
@@ -36,11 +41,12 @@ def layout_of(info: TensorInfo, rule: Rule | None) -> Layout:
         rule: what gives every byte of it, if that is known.
     """
     shape = info.shape
-    taps = _taps(rule) if rule is not None else None
-    if taps is not None and all(first < last for first, last in taps.ranges):
+    taps = rule.tap_ranges() if rule is not None else None
+    if taps is not None and all(first < last for first, last in taps):
         return _at_tap(shape, taps)
-    if isinstance(rule, Viewed):
-        return _flattened(shape, rule.rows, math.prod(shape) // rule.rows)
+    matrix = rule.matrix_shape(shape) if rule is not None else None
+    if matrix is not None:
+        return _flattened(shape, *matrix)
     trimmed = shape
     while len(trimmed) > 2 and trimmed[0] == 1:
         trimmed = trimmed[1:]
@@ -49,28 +55,14 @@ def layout_of(info: TensorInfo, rule: Rule | None) -> Layout:
     return _flattened(shape, trimmed[0], math.prod(trimmed[1:]))
 
 
-def _taps(rule: Rule) -> Taps | None:
-    match rule:
-        case Taps():
-            return rule
-        case Groups(of=of) | Transposed(of=of):
-            return _taps(of)
-        case Split(parts=parts):
-            found = {_taps(of) for _, of in parts}
-            ranges = {each.ranges for each in found if each is not None}
-            return next(filter(None, found)) if len(ranges) == 1 else None
-        case _:
-            return None
-
-
-def _at_tap(shape: tuple[int, ...], taps: Taps) -> Layout:
+def _at_tap(shape: tuple[int, ...], taps: Sequence[tuple[int, int]]) -> Layout:
     kernel = shape[2:]
     size = math.prod(kernel)
-    index = tuple(first for first, _ in taps.ranges)
+    index = tuple(first for first, _ in taps)
     offset = 0
     for length, position in zip(kernel, index, strict=True):
         offset = offset * length + position
-    equal = math.prod(last - first for first, last in taps.ranges)
+    equal = math.prod(last - first for first, last in taps)
     words = f"tap ({', '.join(map(str, index))}) of {' x '.join(map(str, kernel))}"
     if equal > 1:
         words += f", one of {equal} that are equal"

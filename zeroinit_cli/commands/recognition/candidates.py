@@ -14,21 +14,10 @@ import numpy as np
 
 from zeroinit_cli.commands.recognition.summary import Read, Summary
 from zeroinit_cli.dtypes import DType
-from zeroinit_cli.plans.plan import (
-    Groups,
-    Hadamard,
-    Identity,
-    Mirrored,
-    Ones,
-    Paley,
-    Rule,
-    Taps,
-    Transposed,
-    Viewed,
-)
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Transposed, Viewed
 from zeroinit_cli.plans.policy import paley_prime
 from zeroinit_cli.plans.rounding import power_bits
-from zeroinit_cli.plans.values import Elements, Shape
+from zeroinit_cli.plans.rules import Elements, Hadamard, Identity, Ones, Paley, Rule, Shape
 
 FOREIGN = 4
 """The rank from which on a rule has a shape or constant that the policy never gives it."""

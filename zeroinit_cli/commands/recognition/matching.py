@@ -6,8 +6,8 @@ import numpy as np
 
 from zeroinit_cli.commands.recognition.summary import BLOCK_BYTES, Read
 from zeroinit_cli.dtypes import DType
-from zeroinit_cli.plans.plan import Rule
-from zeroinit_cli.plans.values import Shape, region_values, regions
+from zeroinit_cli.plans.rules import Rule, Shape
+from zeroinit_cli.plans.values import region_values, regions
 
 _HEAD = 4096  # elements that tell most wrong rules from the right one
 

@@ -19,23 +19,10 @@ from zeroinit_cli.commands.recognition.numbers import is_packed, to_numbers
 from zeroinit_cli.commands.recognition.splits import equal_parts, unequal_parts
 from zeroinit_cli.commands.recognition.summary import Read, Summary, few
 from zeroinit_cli.dtypes import FLOATS, INTEGERS
-from zeroinit_cli.plans.plan import (
-    Groups,
-    Hadamard,
-    Identity,
-    Mirrored,
-    Ones,
-    Paley,
-    Rule,
-    Taps,
-    TensorInfo,
-    Transposed,
-    Viewed,
-    ZeroRow,
-    Zeros,
-)
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import power_bits
-from zeroinit_cli.plans.values import Shape
+from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Paley, Rule, Shape, Zeros
 
 
 class Verdict(StrEnum):

@@ -7,8 +7,9 @@ import numpy as np
 from zeroinit_cli.commands.recognition.candidates import FOREIGN, Clues, with_mirrored
 from zeroinit_cli.commands.recognition.matching import Data, departure, head_differences
 from zeroinit_cli.commands.recognition.summary import Read
-from zeroinit_cli.plans.plan import Identity, Mirrored, Rule, Split, Taps, Transposed, Zeros
-from zeroinit_cli.plans.values import Shape, region_values
+from zeroinit_cli.plans.layouts import Mirrored, Split, Taps, Transposed
+from zeroinit_cli.plans.rules import Identity, Rule, Shape, Zeros
+from zeroinit_cli.plans.values import region_values
 
 USUAL_COUNTS = (3, 2, 4, 5, 6, 8)  # query, key and value; gate and up; more are rare
 _MOST_PARTS = 12

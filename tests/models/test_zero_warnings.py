@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.models.cautioned import Attends, cautions, texts
 from tests.models.closings import Around, Written
+from tests.models.warned import Attends, texts, warnings_of
 
 
 def test_a_zero_layer_before_a_norm_is_warned_of() -> None:
@@ -62,9 +62,9 @@ DOUBLE = {
 def test_two_zeros_in_one_branch_are_warned_of(name: str) -> None:
     factory, override, where = DOUBLE[name]
     assert texts(factory, "double-zero") == []
-    found = cautions(factory, override).get("double-zero", [])
+    found = warnings_of(factory, override).get("double-zero", [])
     expected = "two zeros follow each other, so that neither ever gets a gradient: "
-    assert [caution.text for caution in found] == [expected + where]
+    assert [warning.text for warning in found] == [expected + where]
     assert found[0].hint == "leave out the --override that makes them 0"
 
 

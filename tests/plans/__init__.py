@@ -5,33 +5,17 @@ import hashlib
 from typing import Any
 
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.plans.plan import (
-    Groups,
-    Hadamard,
-    Identity,
-    Kept,
-    Mirrored,
-    Ones,
-    Paley,
-    Plan,
-    PlannedTensor,
-    Rule,
-    Split,
-    Taps,
-    TensorInfo,
-    Transposed,
-    Viewed,
-    ZeroRow,
-    Zeros,
-)
+from zeroinit_cli.plans import layouts, rules
+from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
+from zeroinit_cli.plans.rules import Kept, Ones, Rule
 
-_KINDS: dict[str, Any] = {
-    kind.kind: kind
-    for kind in (
-        *(Groups, Hadamard, Identity, Kept, Mirrored, Ones, Paley),
-        *(Split, Taps, Transposed, Viewed, ZeroRow, Zeros),
-    )
+RULES: dict[str, Any] = {
+    found.kind: found
+    for module in (rules, layouts)
+    for found in vars(module).values()
+    if isinstance(found, type) and issubclass(found, Rule) and found is not Rule
 }
+"""Every rule by its kind."""
 
 
 def tensor(
@@ -66,7 +50,7 @@ def rule_from_json(data: dict[str, Any]) -> Rule:
     if "parts" in fields:
         parts = fields["parts"]
         fields["parts"] = tuple((part["rows"], rule_from_json(part["of"])) for part in parts)
-    rule: Rule = _KINDS[data["rule"]](**fields)
+    rule: Rule = RULES[data["rule"]](**fields)
     return rule
 
 

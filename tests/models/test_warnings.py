@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.models.cautioned import Attends, cautions, texts
 from tests.models.closings import Around, Written
+from tests.models.warned import Attends, texts, warnings_of
 
 
 def test_open_branches_are_warned_of_with_the_reason_and_what_mends_it() -> None:
@@ -59,7 +59,7 @@ def test_residual_none_is_warned_of_where_there_are_branches() -> None:
     assert texts(net, "residual-none") == []
     assert texts(lambda: nn.Linear(8, 8), "residual-none", residual="none") == []
     layer = partial(nn.TransformerEncoderLayer, 8, 2, 8)
-    assert "residual-none" in cautions(layer, residual="none")
+    assert "residual-none" in warnings_of(layer, residual="none")
 
 
 def test_activations_double_in_each_open_block() -> None:

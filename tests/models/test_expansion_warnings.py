@@ -7,18 +7,19 @@ import pytest
 from torch import nn
 from torch.nn import functional
 
-from tests.models.cautioned import cautions, texts
 from tests.models.test_planning import plan_of
-from zeroinit_cli.models.cautions.expansions import repeating
+from tests.models.warned import texts, warnings_of
+from zeroinit_cli.models.warnings.expansions import repeating
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Groups, Hadamard, Mirrored, Rule, Split, Taps, Transposed
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed
+from zeroinit_cli.plans.rules import Hadamard, Rule
 
 PALEY = "--expansion paley makes all rows distinct"
 
 
 def rows_of(factory: Callable[[], nn.Module], **words: str) -> list[tuple[str, str | None]]:
     plan = plan_of(factory, Options.from_words(words))
-    return [(each.text, each.hint) for each in plan.cautions if each.kind == "equal-rows"]
+    return [(each.text, each.hint) for each in plan.warnings if each.kind == "equal-rows"]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,8 @@ def test_chains_of_convolution_and_batch_norm_are_warned_of_but_for_closed_skips
     assert text.startswith("3 batch norms stand behind")
     for net in (vgg, mobilenet):
         assert texts(net, kind, expansion="paley") == []
-    assert set(cautions(resnet)) == {"shortcut-chain"}
-    assert kind in cautions(resnet, residual="none")
+    assert set(warnings_of(resnet)) == {"shortcut-chain"}
+    assert kind in warnings_of(resnet, residual="none")
 
 
 def test_behind_one_channel_the_stem_has_to_be_a_patch_as_well() -> None:
@@ -148,7 +149,7 @@ def test_a_chain_of_projections_of_shortcuts_is_warned_of_from_four_expansions_o
             "--expansion paley breaks the pattern that cancels",
         )
     ]
-    assert kind not in cautions(vgg)
+    assert kind not in warnings_of(vgg)
     assert texts(resnet, kind, expansion="paley") == []
 
     def three() -> nn.Module:

@@ -3,21 +3,22 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from zeroinit_cli.models.cautions.seen import Seen, listed
 from zeroinit_cli.models.endings import BY_HAND, NONE_CLOSED
 from zeroinit_cli.models.steps import StepKind
-from zeroinit_cli.plans.plan import Caution, Kept
+from zeroinit_cli.models.warnings.seen import Seen, listed
+from zeroinit_cli.plans.plan import PlanWarning
+from zeroinit_cli.plans.rules import Kept
 from zeroinit_cli.text import counted
 
 _SMALL = 0.1 + 1e-6  # CaiT's largest layer scale, as float32 rounds it
 
 
-def untraced_parts(seen: Seen) -> Iterator[Caution]:
+def untraced_parts(seen: Seen) -> Iterator[PlanWarning]:
     """Modules whose forward could not be traced."""
     untraced = seen.structure.untraced
     if untraced:
         names = [f"{each.path or 'the model'} ({each.module_type})" for each in untraced]
-        yield Caution(
+        yield PlanWarning(
             kind="untraced",
             text=f"the forward of {listed(names)} could not be traced: what it adds itself, or "
             "looks up by position, is not known; what it calls was looked at part by part",
@@ -25,11 +26,11 @@ def untraced_parts(seen: Seen) -> Iterator[Caution]:
         )
 
 
-def hidden_adds(seen: Seen) -> Iterator[Caution]:
+def hidden_adds(seen: Seen) -> Iterator[PlanWarning]:
     """What may add a branch to its shortcut without being a plain add."""
     places = [f"{add.name} in {add.place}" for add in seen.structure.adds if add.kind.is_doubtful]
     if places:
-        yield Caution(
+        yield PlanWarning(
             kind="hidden-add",
             text=f"no plain adds, but of a value and what comes from it: {listed(places)}; no "
             "branch is looked for there",
@@ -37,7 +38,7 @@ def hidden_adds(seen: Seen) -> Iterator[Caution]:
         )
 
 
-def open_branches(seen: Seen) -> Iterator[Caution]:
+def open_branches(seen: Seen) -> Iterator[PlanWarning]:
     """Branches that nothing closes, by the reason."""
     reasons: defaultdict[tuple[str, str | None], list[str]] = defaultdict(list)
     for branch in seen.structure.branches:
@@ -47,7 +48,7 @@ def open_branches(seen: Seen) -> Iterator[Caution]:
     unclosed = reasons.pop((NONE_CLOSED, None), [])
     if unclosed:
         number = counted(len(unclosed), "residual branch is", "residual branches are")
-        yield Caution(
+        yield PlanWarning(
             kind="residual-none",
             text=f"{number} left open by --residual none: activations double in each, and overflow "
             "near 128 of them",
@@ -55,14 +56,14 @@ def open_branches(seen: Seen) -> Iterator[Caution]:
         )
     for (reason, hint), places in sorted(reasons.items(), key=lambda item: item[0][0]):
         number = counted(len(places), "residual branch is", "residual branches are")
-        yield Caution(
+        yield PlanWarning(
             kind="open-branch",
             text=f"{number} left open, in {listed(places)}: {reason}",
             hint=hint,
         )
 
 
-def damped_branches(seen: Seen) -> Iterator[Caution]:
+def damped_branches(seen: Seen) -> Iterator[PlanWarning]:
     """Branches that end in a layer scale which is not small."""
     damped = {
         branch.ending.tensor: branch.ending.size
@@ -73,7 +74,7 @@ def damped_branches(seen: Seen) -> Iterator[Caution]:
     }
     if damped:
         names = [f"{name} ({size:.3g})" for name, size in damped.items()]
-        yield Caution(
+        yield PlanWarning(
             kind="damped-branch",
             text=f"layer scales that are kept as constructed hardly damp their residual branches: "
             f"{listed(names)}",
@@ -81,7 +82,7 @@ def damped_branches(seen: Seen) -> Iterator[Caution]:
         )
 
 
-def kept_biases(seen: Seen) -> Iterator[Caution]:
+def kept_biases(seen: Seen) -> Iterator[PlanWarning]:
     """Layers and blocks of attention that end a branch and keep a bias that is not 0."""
     layers, blocks = (_ends(seen, kind) for kind in (StepKind.WEIGHT, StepKind.ATTENTION))
     biases = [
@@ -92,7 +93,7 @@ def kept_biases(seen: Seen) -> Iterator[Caution]:
         or any(name.startswith(f"{block}.") for block in blocks)
     ]
     if biases:
-        yield Caution(
+        yield PlanWarning(
             kind="kept-bias",
             text=f"residual branches begin as a constant, not as 0, since their last bias is kept "
             f"as constructed: {listed(biases)}",

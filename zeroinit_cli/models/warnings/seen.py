@@ -1,4 +1,4 @@
-"""What all cautions are computed from, and the words that they share."""
+"""What all warnings are computed from, and the words that they share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,8 @@ from torch import nn
 
 from zeroinit_cli.models.structure import Structure
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Plan, Rule, Zeros
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.rules import Rule, Zeros
 
 _SHOWN = 4
 
@@ -17,7 +18,7 @@ class Seen:
     """A plan and what it was made from.
 
     Attributes:
-        plan: the plan, as yet without cautions.
+        plan: the plan, as yet without warnings.
         module: the module, for its modules' types and settings.
         structure: what its graph says.
         options: what the plan depends on.

@@ -7,18 +7,18 @@ from torch import nn
 
 from tests.models.test_planning import plan_of
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Caution
+from zeroinit_cli.plans.plan import PlanWarning
 
 
-def cautions(
+def warnings_of(
     factory: Callable[[], nn.Module], *overrides: str, **words: str
-) -> dict[str, list[Caution]]:
+) -> dict[str, list[PlanWarning]]:
     """The warnings of a plan by their kind, but for repeated rows, which most small nets have."""
     plan = plan_of(factory, Options.from_words(words, overrides=overrides))
-    found: dict[str, list[Caution]] = {}
-    for caution in plan.cautions:
-        if caution.kind != "equal-rows":
-            found.setdefault(caution.kind, []).append(caution)
+    found: dict[str, list[PlanWarning]] = {}
+    for warning in plan.warnings:
+        if warning.kind != "equal-rows":
+            found.setdefault(warning.kind, []).append(warning)
     return found
 
 
@@ -26,9 +26,9 @@ def texts(
     factory: Callable[[], nn.Module], kind: str, *overrides: str, **words: str
 ) -> list[tuple[str, str | None]]:
     """What is warned of in one kind, and what would mend it; nothing else may be warned of."""
-    found = cautions(factory, *overrides, **words)
+    found = warnings_of(factory, *overrides, **words)
     assert set(found) <= {kind}
-    return [(caution.text, caution.hint) for caution in found.get(kind, [])]
+    return [(warning.text, warning.hint) for warning in found.get(kind, [])]
 
 
 class Attends(nn.Module):

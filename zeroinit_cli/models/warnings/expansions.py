@@ -5,24 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
-from zeroinit_cli.models.cautions.seen import Seen, gain, listed
 from zeroinit_cli.models.classes import CONVOLUTION, TRANSPOSED_CONVOLUTION, is_batch_norm
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.operations import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.sums import terms_of
-from zeroinit_cli.plans.plan import (
-    Caution,
-    Groups,
-    Hadamard,
-    Mirrored,
-    Rule,
-    Split,
-    Taps,
-    Transposed,
-    Viewed,
-    ZeroRow,
-)
+from zeroinit_cli.models.warnings.seen import Seen, gain, listed
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.plan import PlanWarning
+from zeroinit_cli.plans.rules import Hadamard, Rule
 from zeroinit_cli.text import counted
 
 _CHAIN = 3  # Sylvester expansions in a row; two (a stem and a first projection) did no harm
@@ -30,12 +21,12 @@ _SHORTCUTS = 4  # the same by way of shortcuts; ResNet-20 has three and trained 
 _PALEY = "--expansion paley breaks the pattern that cancels"
 
 
-def chains(seen: Seen) -> Iterator[Caution]:
+def chains(seen: Seen) -> Iterator[PlanWarning]:
     """Batch norms behind several Sylvester expansions without a closed branch between."""
     affected = _in_chains(seen)
     if affected:
         number = counted(len(affected), "batch norm stands", "batch norms stand")
-        yield Caution(
+        yield PlanWarning(
             kind="batch-norm-chain",
             text=f"{number} behind {_CHAIN} or more Sylvester expansions in a row, without a skip "
             f"that is closed: {listed(list(affected))}; whole channels cancel to 0 there, and "
@@ -44,7 +35,7 @@ def chains(seen: Seen) -> Iterator[Caution]:
         )
 
 
-def shortcut_chains(seen: Seen) -> Iterator[Caution]:
+def shortcut_chains(seen: Seen) -> Iterator[PlanWarning]:
     """The same where closed branches stand between: what passes at the start are the shortcuts."""
     affected: dict[str, nn.Module] = {}
     for flow, adds in seen.structure.flows:
@@ -54,7 +45,7 @@ def shortcut_chains(seen: Seen) -> Iterator[Caution]:
         affected.pop(path, None)
     if affected:
         number = counted(len(affected), "batch norm stands", "batch norms stand")
-        yield Caution(
+        yield PlanWarning(
             kind="shortcut-chain",
             text=f"{number} behind {_SHORTCUTS} or more Sylvester expansions in a row, along the "
             f"shortcuts of branches that begin closed: {listed(list(affected))}; whole channels "
@@ -146,7 +137,7 @@ def _expands(rule: Rule | None) -> bool:
     return False
 
 
-def twins(seen: Seen) -> Iterator[Caution]:
+def twins(seen: Seen) -> Iterator[PlanWarning]:
     """Expansions with repeated rows: these units stay equal until later layers tell them apart."""
     found = [
         f"{tensor.info.name} ({rows:,} rows, {distinct:,} distinct)"
@@ -155,7 +146,7 @@ def twins(seen: Seen) -> Iterator[Caution]:
         for rows, distinct in repeating(tensor.rule, tensor.info.shape)
     ]
     if found:
-        yield Caution(
+        yield PlanWarning(
             kind="equal-rows",
             text=f"{counted(len(found), 'expansion repeats', 'expansions repeat')} rows, and such "
             f"units stay equal until later layers tell them apart: {listed(found)}",
@@ -185,7 +176,7 @@ def repeating(rule: Rule, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
             yield from repeating(of, shape)
 
 
-def holes(seen: Seen) -> Iterator[Caution]:
+def holes(seen: Seen) -> Iterator[PlanWarning]:
     """Transposed convolutions whose taps do not reach every output position."""
     owners = dict(seen.module.named_modules())
     affected = []
@@ -194,7 +185,7 @@ def holes(seen: Seen) -> Iterator[Caution]:
         if isinstance(owner, TRANSPOSED_CONVOLUTION) and _has_holes(tensor.rule, owner.stride):
             affected.append(tensor.info.name)
     if affected:
-        yield Caution(
+        yield PlanWarning(
             kind="holes",
             text=f"transposed convolutions leave some outputs at 0, since fewer taps than their "
             f"stride are left of the kernel: {listed(affected)}",

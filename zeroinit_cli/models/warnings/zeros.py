@@ -5,18 +5,20 @@ from collections.abc import Iterator
 from torch import nn
 
 from zeroinit_cli.models.attention import attention_of
-from zeroinit_cli.models.cautions.seen import Seen, gain, listed
 from zeroinit_cli.models.classes import is_norm, is_weight_layer
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.operations import NORM_FUNCTIONS, PRODUCTS, Node, function_name
+from zeroinit_cli.models.warnings.seen import Seen, gain, listed
 from zeroinit_cli.models.zeros import zero_values
-from zeroinit_cli.plans.plan import Caution, Rule, Split, Transposed, Zeros
+from zeroinit_cli.plans.layouts import Split, Transposed
+from zeroinit_cli.plans.plan import PlanWarning
+from zeroinit_cli.plans.rules import Rule, Zeros
 from zeroinit_cli.text import counted
 
 _NOT_BY_HAND = "leave out the --override that makes them 0"
 
 
-def zeros_before_norms(seen: Seen) -> Iterator[Caution]:
+def zeros_before_norms(seen: Seen) -> Iterator[PlanWarning]:
     """Layers of weight 0 directly before a norm."""
     affected: dict[str, nn.Module] = {}
     for flow, _ in seen.structure.flows:
@@ -31,7 +33,7 @@ def zeros_before_norms(seen: Seen) -> Iterator[Caution]:
     if affected:
         number = counted(len(affected), "layer of weight 0 stands", "layers of weight 0 stand")
         by_option = seen.options.residual == "layer"
-        yield Caution(
+        yield PlanWarning(
             kind="zero-before-norm",
             text=f"{number} directly before a norm, which then sees no variance and multiplies "
             f"gradients by up to {gain(list(affected.values()))}: {listed(list(affected))}",
@@ -39,7 +41,7 @@ def zeros_before_norms(seen: Seen) -> Iterator[Caution]:
         )
 
 
-def double_zeros(seen: Seen) -> Iterator[Caution]:
+def double_zeros(seen: Seen) -> Iterator[PlanWarning]:
     """A zero that is given nothing but another: neither gets a gradient, and both stay 0."""
     affected = [
         path or "the model" for path, layer in seen.module.named_modules() if _is_dead(seen, layer)
@@ -55,7 +57,7 @@ def double_zeros(seen: Seen) -> Iterator[Caution]:
                     if not flow.goes_elsewhere(before, node)
                 ]
     if affected:
-        yield Caution(
+        yield PlanWarning(
             kind="double-zero",
             text=f"two zeros follow each other, so that neither ever gets a gradient: "
             f"{listed(affected)}",
@@ -127,7 +129,7 @@ def _values_weight(attention: nn.Module) -> object:
     return owner.weight if isinstance(owner, nn.Module) else owner
 
 
-def zero_heads(seen: Seen) -> Iterator[Caution]:
+def zero_heads(seen: Seen) -> Iterator[PlanWarning]:
     """A last layer of weight 0 in a net without norms, which stalls deep ones."""
     if any(is_norm(each) for each in seen.module.modules()):
         return
@@ -141,7 +143,7 @@ def zero_heads(seen: Seen) -> Iterator[Caution]:
     ]
     if heads:
         number = counted(len(heads), "last layer begins", "last layers begin")
-        yield Caution(
+        yield PlanWarning(
             kind="zero-head",
             text=f"{number} as 0 in a net without norms, where deep nets then stall: "
             f"{listed(heads)}",
