@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.entries import entry
 from zeroinit_cli.lock import parse_lock, read_lock
-from zeroinit_cli.lock.writing import render_lock, update_lock
+from zeroinit_cli.lock.write import render_lock, update_lock
 
 TEXT = """\
 # Written by zeroinit; check with: zeroinit verify

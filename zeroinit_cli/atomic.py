@@ -1,13 +1,16 @@
 """Files that are there whole or not at all, whatever interrupts the writer.
 
 A file is written as a hidden sibling, flushed to disk, and renamed over the old one. While it is
-written a guard file beside it is locked; a lock dies with its process, so whoever finds a guard
-that can be locked knows that its sibling is litter, and clears both. Files that belong together
-are written into a hidden folder first, the stage, and moved from there when all are whole.
+written, a guard file beside it is locked. A lock ends with its process: a guard that can be locked
+belongs to a writer that was killed, and both the guard and its sibling are cleared. Files that
+belong together are first written into a hidden folder, the stage, and moved out of it when all of
+them are whole.
 """
 
 import os
+import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -133,6 +136,31 @@ def reported_as_output(path: Path) -> Iterator[None]:
         raise OutputError(
             "cannot write the file", where=str(path), found=reason_of(error)
         ) from error
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Delay SIGINT and SIGTERM until the end of the block, which should be a short one.
+
+    A handler of ours takes them. Blocking them in this thread would not do: the system would give
+    them to another thread, such as one of numpy's, and Python would still answer them here.
+    Handlers can only be set in the main thread; in other threads no signal interrupts the block.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, signal.SIG_DFL if action is None else action)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 def write_all(file: IO[bytes], data: bytes | memoryview) -> None:

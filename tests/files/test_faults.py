@@ -18,7 +18,7 @@ from zeroinit_cli.atomic import guarded, replacing
 from zeroinit_cli.errors import OutputError
 from zeroinit_cli.files import sha256_of
 from zeroinit_cli.lock import read_lock
-from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.lock.write import update_lock
 
 SAME_FILE = """
 import sys
@@ -38,7 +38,7 @@ from tests.entries import entry
 from tests.plans import plan, tensor
 from zeroinit_cli.errors import ZeroinitError
 from zeroinit_cli.commands.generate import write_files
-from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.lock.write import update_lock
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 for write in (

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.command import MODEL, child
 from tests.entries import entry
 from zeroinit_cli.errors import OutputError
-from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.lock.write import update_lock
 
 
 @pytest.fixture

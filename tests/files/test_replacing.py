@@ -18,7 +18,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from tests.plans import plan, tensor
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.plans.plan import Hadamard
 
@@ -33,7 +33,7 @@ LOCKER = """
 import sys
 from pathlib import Path
 from tests.entries import entry
-from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.lock.write import update_lock
 
 for number in range(5):
     update_lock(Path(sys.argv[1]), entry(f"{sys.argv[2]}-{number}"))

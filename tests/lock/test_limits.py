@@ -7,8 +7,8 @@ import pytest
 from tests.entries import entry
 from zeroinit_cli.errors import LockError
 from zeroinit_cli.lock import read_lock
-from zeroinit_cli.lock.reading import MOST_LOCK_BYTES
-from zeroinit_cli.lock.writing import render_lock, update_lock
+from zeroinit_cli.lock.read import MOST_LOCK_BYTES
+from zeroinit_cli.lock.write import render_lock, update_lock
 
 
 @pytest.fixture(scope="module")

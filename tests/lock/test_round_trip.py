@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.entries import entry
 from zeroinit_cli.lock import parse_lock
-from zeroinit_cli.lock.writing import render_lock
+from zeroinit_cli.lock.write import render_lock
 from zeroinit_cli.source import Scalar
 
 SCALARS: st.SearchStrategy[Scalar] = st.one_of(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from zeroinit_cli.dtypes import F32, RANK
 from zeroinit_cli.errors import CheckpointError
 from zeroinit_cli.plans.plan import TensorInfo
-from zeroinit_cli.store.header import decode_header, encode_header, header_length, laid_out
+from zeroinit_cli.store.safetensors import decode_header, encode_header, header_length, laid_out
 
 
 def decode(table: Any, data_bytes: int = 8) -> Any:

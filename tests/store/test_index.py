@@ -8,8 +8,7 @@ import pytest
 
 from tests.stored_files import save, save_index
 from zeroinit_cli.errors import CheckpointError, InputError
-from zeroinit_cli.store.index import read_checkpoint
-from zeroinit_cli.store.stored import DataReader
+from zeroinit_cli.store.read import DataReader, read_checkpoint
 
 ONE = ("F32", [1], b"\0\0\x80\x3f")
 ZERO = ("F32", [1], bytes(4))

@@ -22,8 +22,8 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Hadamard, Plan, PlannedTensor, Split, Zeros
 from zeroinit_cli.progress import no_advance
 from zeroinit_cli.source import parse_source
-from zeroinit_cli.store.index import read_checkpoint
 from zeroinit_cli.store.jobs import in_order
+from zeroinit_cli.store.read import read_checkpoint
 from zeroinit_cli.store.shards import Shard, digest_shards, index_bytes, overall, split
 from zeroinit_cli.store.stream import plan_sha256
 

@@ -7,7 +7,9 @@ unknown key is refused, so that nothing is ignored that another release meant.
 What only reads locks needs none of the libraries that `lock.writing` imports.
 """
 
-from zeroinit_cli.lock.entries import (
+from zeroinit_cli.lock.find import Locked, locked_checkpoints
+from zeroinit_cli.lock.read import parse_lock, read_lock
+from zeroinit_cli.lock.schema import (
     LOCK_NAME,
     OWN_FOLDER,
     Lock,
@@ -15,8 +17,6 @@ from zeroinit_cli.lock.entries import (
     LockEntry,
     make_entry,
 )
-from zeroinit_cli.lock.locating import Locked, locked_checkpoints
-from zeroinit_cli.lock.reading import parse_lock, read_lock
 
 __all__ = [
     "LOCK_NAME",

@@ -20,7 +20,7 @@ from zeroinit_cli.store.hashing import (
     block_nbytes,
     zero_views,
 )
-from zeroinit_cli.store.reader import read_header
+from zeroinit_cli.store.safetensors import read_header
 from zeroinit_cli.store.stream import data_blocks, plan_header, stored_tensors
 
 

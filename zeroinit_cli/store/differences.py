@@ -8,7 +8,7 @@ import numpy as np
 from zeroinit_cli.dtypes import BF16, DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.store.hashing import Buffer
-from zeroinit_cli.store.header import StoredTensor
+from zeroinit_cli.store.safetensors import StoredTensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 import tomlkit
 
 from zeroinit_cli.atomic import guarded, replacing, write_all
-from zeroinit_cli.lock.entries import VERSION, LockedShard, LockEntry
-from zeroinit_cli.lock.reading import check_size, read_lock
+from zeroinit_cli.lock.read import check_size, read_lock
+from zeroinit_cli.lock.schema import VERSION, LockedShard, LockEntry
 from zeroinit_cli.options import SHARD_SIZE
 
 _HEADER = "Written by zeroinit; check with: zeroinit verify"

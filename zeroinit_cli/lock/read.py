@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from zeroinit_cli.errors import LockError, printable, reason_of_unreadable, shown
 from zeroinit_cli.files import opened, read_exactly
-from zeroinit_cli.lock.entries import VERSION, Lock, LockEntry
+from zeroinit_cli.lock.schema import VERSION, Lock, LockEntry
 from zeroinit_cli.lock.toml import parse_toml, table_lines
 from zeroinit_cli.text import counted
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from zeroinit_cli.errors import InputError, LockError, pasted
 from zeroinit_cli.files import is_there, opened, read_exactly
-from zeroinit_cli.lock.entries import LOCK_NAME, OPENING, LockEntry
-from zeroinit_cli.lock.reading import read_entries
+from zeroinit_cli.lock.read import read_entries
+from zeroinit_cli.lock.schema import LOCK_NAME, OPENING, LockEntry
 
 _SUFFIX = Path(LOCK_NAME).suffix
 _MOST_FOLDERS = 1000  # to look into for locks, so that a hint never takes minutes
