@@ -27,12 +27,12 @@ _PATIENCE = 1.0  # seconds before a person is told what we wait for
 
 
 def is_reserved(path: Path) -> bool:
-    """Whether a name is that of unfinished files, which whoever writes beside it would clear."""
+    """Tell whether a name is one of unfinished files, which the next writer would clear."""
     return path.name.endswith((PART, STAGE, GUARD))
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse beforehand what `guarded` and `replacing` would stumble over.
+    """Refuse beforehand what `guarded` and `replacing` would fail on.
 
     Raises:
         OutputError: the siblings' names are too long, or something stands in their place.
@@ -41,7 +41,7 @@ def check_replaceable(path: Path) -> None:
         sibling = _sibling(path, suffix)
         with reported_as_output(path), suppress(FileNotFoundError):
             mode = sibling.lstat().st_mode
-            # a part is removed whatever it is, but for a folder; a guard is opened
+            # a part is removed, unless it is a folder; a guard is opened
             if stat.S_ISDIR(mode) or (suffix == GUARD and not stat.S_ISREG(mode)):
                 raise OutputError(
                     f"what is there keeps {path.name} from being written",
@@ -52,7 +52,7 @@ def check_replaceable(path: Path) -> None:
 
 @contextmanager
 def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None) -> Iterator[None]:
-    """Hold the right to replace `path`, waiting for whoever holds it, and clear old litter.
+    """Hold the right to replace `path`, after waiting for other holders, and clear old litter.
 
     Args:
         path: the file to be replaced; its folder exists.
@@ -75,9 +75,9 @@ def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """An unbuffered file that takes the place of `path` if the block ends without an exception.
+    """Open an unbuffered file that replaces `path` if the block ends without an exception.
 
-    The caller holds `guarded(path)`. The mode is the old file's, or 0666 less the umask.
+    The caller holds `guarded(path)`. The mode is that of the old file, or 0666 less the umask.
 
     Raises:
         OutputError: it cannot be written, flushed or renamed.
@@ -100,7 +100,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def staging(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, for files that are to be moved out of it; cleared at the end.
+    """Make an empty folder beside `path`, for files to be moved out of it; clear it at the end.
 
     The caller holds `guarded(path)`.
 
@@ -117,7 +117,7 @@ def staging(path: Path) -> Iterator[Path]:
 
 
 def move(source: Path, target: Path) -> None:
-    """Put a whole file, flushed to disk, in the place of another, whose mode it gets."""
+    """Put a whole file, flushed to disk, in the place of another, and give it the other's mode."""
     with suppress(FileNotFoundError):
         source.chmod(stat.S_IMODE(target.stat().st_mode))
     source.replace(target)
@@ -125,7 +125,7 @@ def move(source: Path, target: Path) -> None:
 
 @contextmanager
 def reported_as_output(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into ours, naming the file that a person asked for.
+    """Turn the system's errors into ours, which name the file that a person asked for.
 
     Raises:
         OutputError: for any OSError of the block.
@@ -189,7 +189,7 @@ def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
-            # A folder where no file can be made, of /proc, looks to it like a guard that is held.
+            # filelock takes a folder where no file can be made (/proc) for a guard that is held.
             os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o666))
             waiting(f"waiting for another zeroinit that is writing {path}")
             lock.acquire()
@@ -205,9 +205,9 @@ def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None
 
 
 def _drop(lock: FileLock) -> None:
-    """Remove the guard while it is still ours, then let go.
+    """Remove the guard while it is still ours, then release it.
 
-    A process that had opened the removed file finds that it has no name and starts over
+    A process that had opened the removed file finds that it has no name any more and starts again
     (filelock compares the link count), so two never hold the same guard.
     """
     if lock.is_locked:
@@ -230,7 +230,7 @@ def _sweep(folder: Path, *, except_for: Path) -> None:
         if guard == except_for:
             continue
         lock = FileLock(guard)
-        with suppress(OSError, Timeout):  # another's, alive, or not ours to remove
+        with suppress(OSError, Timeout):  # a living writer's, or not ours to remove
             lock.acquire(timeout=0)
             _clear(folder, name)
         _drop(lock)
@@ -242,7 +242,7 @@ def _clear(folder: Path, name: str) -> None:
 
 
 def _clear_stage(stage: Path) -> None:
-    """Remove a stage and the files in it; a folder in it is none of ours, and keeps both there."""
+    """Remove a stage and the files in it; a folder in it is not ours, and then both stay."""
     if stage.is_symlink() or not stage.is_dir():
         stage.unlink(missing_ok=True)
         return

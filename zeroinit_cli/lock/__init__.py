@@ -1,10 +1,10 @@
 """zeroinit.lock: what each checkpoint was made from, and the digests that prove it.
 
-The file is written anew from its entries, so that the same entries give the same bytes in any
-order of runs. Version policy: a `version` other than ours is refused whole; within a version, an
-unknown key is refused, so that nothing is ignored that another release meant.
+The whole file is written again from its entries, so that the same entries give the same bytes in
+any order of runs. A lock of another `version` is refused. Within a version an unknown key is
+refused, so that nothing is ignored that another release meant.
 
-What only reads locks needs none of the libraries that `lock.writing` imports.
+Only reading is offered here: `lock.write` imports libraries that reading does without.
 """
 
 from zeroinit_cli.lock.find import Locked, locked_checkpoints

@@ -259,6 +259,18 @@ def _fill_viewed(
     out[...] = picked.reshape(out.shape)
 
 
+def unravelled(position: int, shape: Shape) -> Shape:
+    """Give the index of a position in C order.
+
+    numpy.unravel_index would refuse more than 64 dimensions, which a stranger's header may have.
+    """
+    index = []
+    for size in reversed(shape):
+        position, rest = divmod(position, size)
+        index.append(rest)
+    return tuple(reversed(index))
+
+
 def _flat_positions(shape: Shape, region: Region) -> NDArray[np.int64]:
     """Positions in C order of a region's elements, ascending; one position for no dimensions."""
     flat = np.zeros(1, np.int64)

@@ -138,7 +138,7 @@ def _element(found: "InspectedTensor", bits: int) -> str:
 
 
 def _index(found: "InspectedTensor", flat: int) -> list[int]:
-    from zeroinit_cli.store.differences import unravelled
+    from zeroinit_cli.plans.values import unravelled
 
     info = found.placed.info
     return [flat] if info.dtype.bits % 8 else list(unravelled(flat, info.shape))

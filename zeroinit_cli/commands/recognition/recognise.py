@@ -12,7 +12,6 @@ from zeroinit_cli.commands.recognition.candidates import (
     Clues,
     candidates,
     read_clues,
-    unravelled,
 )
 from zeroinit_cli.commands.recognition.matching import Data, Departure, departure
 from zeroinit_cli.commands.recognition.numbers import is_packed, to_numbers
@@ -35,7 +34,7 @@ from zeroinit_cli.plans.plan import (
     Zeros,
 )
 from zeroinit_cli.plans.rounding import power_bits
-from zeroinit_cli.plans.values import Shape
+from zeroinit_cli.plans.values import Shape, unravelled
 
 
 class Verdict(StrEnum):
