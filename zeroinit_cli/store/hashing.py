@@ -3,7 +3,6 @@
 import hashlib
 import threading
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -55,12 +54,7 @@ class BackgroundSha256:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         """End the thread; after an exception, without hashing all that waits."""
         self._abandoned = kind is not None
         self._work.put(None)

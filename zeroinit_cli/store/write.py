@@ -3,7 +3,6 @@
 import os
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 from zeroinit_cli.atomic import guarded, replacing, write_all
@@ -92,12 +91,7 @@ class EarlyFlush:
         """Start nothing yet: a small file needs no thread."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         """Wait for the thread.
 
         Raises:
