@@ -17,7 +17,7 @@ from zeroinit_cli.nets.importing import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import parse_source
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 _CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
 SEED = 0  # of torch's own start; ZerO's has none

@@ -14,7 +14,7 @@ from tests.stored_files import save
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.plans.rules import Hadamard
 from zeroinit_cli.store.stream import plan_header
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "output.md").read_text()

@@ -9,7 +9,7 @@ from zeroinit_cli.plans.layouts import Groups, Split, Taps, Viewed
 from zeroinit_cli.plans.rules import Hadamard, Identity, Paley, Zeros
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.stream import plan_sha256
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 PLAN = plan(
     tensor("eye", (300, 400), Identity()),

@@ -153,7 +153,7 @@ def save(
 
     from zeroinit_cli.commands.generate import write_files, write_shards
     from zeroinit_cli.commands.preflight import check_output
-    from zeroinit_cli.sizes import parse_size
+    from zeroinit_cli.options import parse_size
 
     if max_shard_size is not None:
         most_bytes = parse_size(str(max_shard_size), "max_shard_size")

@@ -15,7 +15,7 @@ import zeroinit_cli
 from tests.cli.command import NAME, Command
 from tests.cli.happenings import FILES, PATH, cut_within_the_header, header_bytes
 from tests.cli.test_verify import edit
-from zeroinit_cli.store.header import PREFIX_BYTES
+from zeroinit_cli.store.safetensors import PREFIX_BYTES
 
 
 def causes(zeroinit: Command, *arguments: str) -> list[tuple[str, str]]:

@@ -356,11 +356,11 @@ def test_a_file_that_cannot_be_written_is_named_by_its_own_place(tmp_path: Path)
     from tests.plans import plan, tensor
     from zeroinit_cli.errors import OutputError
     from zeroinit_cli.progress import no_advance
-    from zeroinit_cli.store.shards import Placed
+    from zeroinit_cli.store.shards import PlannedFile
 
     path = tmp_path / ".model.safetensors.zeroinit-stage" / SHARDS[0]
     with pytest.raises(OutputError) as caught:
-        folders._write(Placed(path=path, plan=plan(tensor("a", (2,)))), no_advance)
+        folders._write(PlannedFile(path=path, plan=plan(tensor("a", (2,)))), no_advance)
     assert caught.value.where == str(tmp_path / SHARDS[0])
 
 

@@ -19,7 +19,7 @@ from zeroinit_cli.atomic import guarded
 from zeroinit_cli.dtypes import DTYPES
 from zeroinit_cli.plans.layouts import Groups, Taps
 from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 PLAN = plan(
     tensor("eye", (4, 4), Identity()),

@@ -13,9 +13,9 @@ from tests.files.test_replacing import put
 from zeroinit_cli.filenames import sum_line
 from zeroinit_cli.files import opened
 from zeroinit_cli.lock import read_lock
-from zeroinit_cli.lock.entries import plain_path
-from zeroinit_cli.lock.writing import update_lock
-from zeroinit_cli.store.writer import write_sidecar
+from zeroinit_cli.lock.schema import plain_path
+from zeroinit_cli.lock.write import update_lock
+from zeroinit_cli.store.write import write_sidecar
 
 PACKAGE = Path(zeroinit_cli.__file__).parent
 

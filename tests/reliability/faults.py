@@ -17,10 +17,10 @@ from zeroinit_cli.commands.generate import write_files
 from zeroinit_cli.filenames import sum_line
 from zeroinit_cli.files import sha256_of
 from zeroinit_cli.lock import read_lock
-from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.lock.write import update_lock
 from zeroinit_cli.plans.rules import Hadamard
 from zeroinit_cli.store.stream import plan_sha256
-from zeroinit_cli.store.writer import sidecar_path
+from zeroinit_cli.store.write import sidecar_path
 
 LARGE, SMALL, LOCK = Path("large.safetensors"), Path("small.safetensors"), Path("zeroinit.lock")
 KEPT = ("kept/0", "kept/1", "kept/2")

@@ -12,7 +12,7 @@ from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.differences import element_text
 from zeroinit_cli.store.stream import plan_header
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 PLAN = plan(
     tensor("eye", (600, 600), Identity()),

@@ -107,7 +107,7 @@ def is_path(text: str) -> bool:
 
 def _contents(text: str, sources: dict[str, Any]) -> "Contents":
     from zeroinit_cli.store.contents import PlannedContents, StoredContents
-    from zeroinit_cli.store.index import read_checkpoint
+    from zeroinit_cli.store.read import read_checkpoint
 
     if text not in sources:
         return StoredContents(read_checkpoint(Path(text)))

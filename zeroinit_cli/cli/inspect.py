@@ -12,7 +12,7 @@ from zeroinit_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from zeroinit_cli.commands.inspect import InspectedTensor
-    from zeroinit_cli.store.stored import StoredCheckpoint
+    from zeroinit_cli.store.read import StoredCheckpoint
 
 _IMAGES = (".png", ".svg")
 
@@ -52,7 +52,7 @@ def command(
     with annotated("zeroinit inspect", form is Format.GITHUB):
         _check_options(path, tensor, image, header=header, force=force)
 
-        from zeroinit_cli.store.index import read_checkpoint
+        from zeroinit_cli.store.read import read_checkpoint
 
         checkpoint = read_checkpoint(path)
         if tensor is not None:

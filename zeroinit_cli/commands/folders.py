@@ -15,6 +15,7 @@ from zeroinit_cli.atomic import (
     replacing,
     reported_as_output,
     staging,
+    undisturbed,
     write_all,
 )
 from zeroinit_cli.commands.preflight import check_place
@@ -23,9 +24,8 @@ from zeroinit_cli.filenames import INDEX, MODEL, SUMS, is_of_family, sums
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.progress import Advance, Progress, no_progress
 from zeroinit_cli.store.jobs import in_order
-from zeroinit_cli.store.shards import FileDigest, Placed, Shard, index_bytes, with_index
-from zeroinit_cli.store.writer import write_checkpoint
-from zeroinit_cli.undisturbed import undisturbed
+from zeroinit_cli.store.shards import FileDigest, PlannedFile, Shard, index_bytes, with_index
+from zeroinit_cli.store.write import write_checkpoint
 
 _MOST_NAMED = 5
 
@@ -87,7 +87,7 @@ def write_folder(
         written = dict(standing)
         with staging(folder / MODEL) as stage:
             advance = progress("writing", sum(shard.plan.nbytes for shard in todo))
-            tasks = [Placed(path=stage / shard.name, plan=shard.plan) for shard in todo]
+            tasks = [PlannedFile(path=stage / shard.name, plan=shard.plan) for shard in todo]
             digests = in_order(_write, tasks, jobs=jobs, advance=advance)
             written |= zip((shard.name for shard in todo), digests, strict=True)
             if len(shards) > 1 and INDEX not in standing:
@@ -101,7 +101,7 @@ def write_folder(
     return files, len(standing) == len(names) and not stale
 
 
-def _write(task: Placed, advance: Advance) -> str:
+def _write(task: PlannedFile, advance: Advance) -> str:
     try:
         return write_checkpoint(task.plan, task.path, advance)
     except OutputError as error:
@@ -109,7 +109,7 @@ def _write(task: Placed, advance: Advance) -> str:
         raise
 
 
-def _same(task: Placed, advance: Advance) -> str | InputError | None:
+def _same(task: PlannedFile, advance: Advance) -> str | InputError | None:
     """The digest of a file that has its plan's bytes, or why it cannot be read."""
     from zeroinit_cli.store.compare import compare_with_plan
 
@@ -152,7 +152,7 @@ def _standing(
     """The digests of files that have the right bytes already, the index's being of no use."""
     with reported_as_output(folder):
         tasks = [
-            Placed(path=folder / shard.name, plan=shard.plan)
+            PlannedFile(path=folder / shard.name, plan=shard.plan)
             for shard in shards
             if _has_size(folder / shard.name, shard.size)
         ]

@@ -19,7 +19,7 @@ from zeroinit_cli.commands.preflight import (
 from zeroinit_cli.errors import InputError, OutputError, UsageError
 from zeroinit_cli.filenames import MODEL
 from zeroinit_cli.lock import LOCK_NAME, make_entry
-from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.lock.write import update_lock
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.progress import Progress, no_progress
@@ -214,7 +214,7 @@ def write_files(
     Raises:
         OutputError: they cannot be written, or another file is there.
     """
-    from zeroinit_cli.store.writer import write_sidecar
+    from zeroinit_cli.store.write import write_sidecar
 
     with guarded(output, waiting=say):
         result = _write(plan, output, force=force, progress=progress)
@@ -247,7 +247,8 @@ def _check_words(source: Source, options: Options) -> None:
 
 
 def _write(plan: Plan, output: Path, *, force: bool, progress: Progress) -> Generated:
-    from zeroinit_cli.store.writer import plan_size, write_checkpoint
+    from zeroinit_cli.store.stream import plan_size
+    from zeroinit_cli.store.write import write_checkpoint
 
     sha256 = _same_bytes(plan, output, force=force, progress=progress)
     already_there = sha256 is not None
@@ -272,7 +273,7 @@ def _write(plan: Plan, output: Path, *, force: bool, progress: Progress) -> Gene
 def _same_bytes(plan: Plan, output: Path, *, force: bool, progress: Progress) -> str | None:
     """The digest of the file that is there already, if it has exactly the plan's bytes."""
     from zeroinit_cli.store.compare import compare_with_plan
-    from zeroinit_cli.store.writer import plan_size
+    from zeroinit_cli.store.stream import plan_size
 
     if not output.exists() or output.stat().st_size != plan_size(plan):
         return None

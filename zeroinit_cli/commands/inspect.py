@@ -13,7 +13,7 @@ from zeroinit_cli.commands.recognition.recognise import Recognised, recognise
 from zeroinit_cli.commands.recognition.summary import BLOCK_BYTES, Read, Summary, summarise
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.progress import Progress, no_progress
-from zeroinit_cli.store.stored import DataReader, Placed, StoredCheckpoint
+from zeroinit_cli.store.read import DataReader, StoredCheckpoint, TensorSpan
 
 if TYPE_CHECKING:
     from zeroinit_cli.plans.rounding import Bits
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class InspectedTensor:
     """A tensor, what was counted in it, and what it was recognised as."""
 
-    placed: Placed
+    placed: TensorSpan
     summary: Summary
     recognised: Recognised
 
@@ -51,7 +51,7 @@ def inspect_tensors(
             yield InspectedTensor(placed=tensor, summary=summary, recognised=recognised)
 
 
-def find_tensor(checkpoint: StoredCheckpoint, name: str) -> Placed:
+def find_tensor(checkpoint: StoredCheckpoint, name: str) -> TensorSpan:
     """The tensor of a name.
 
     Raises:
@@ -68,7 +68,7 @@ def find_tensor(checkpoint: StoredCheckpoint, name: str) -> Placed:
     )
 
 
-def pattern_reader(data: DataReader, tensor: Placed) -> Read:
+def pattern_reader(data: DataReader, tensor: TensorSpan) -> Read:
     """Reads a tensor's patterns into one buffer, which grows to what is asked for at once."""
     kind = pattern_type(tensor.info.dtype)
     buffer = np.empty(min(BLOCK_BYTES, tensor.nbytes), np.uint8)

@@ -9,7 +9,7 @@ from zeroinit_cli.atomic import check_replaceable, is_reserved, reported_as_outp
 from zeroinit_cli.errors import OutputError, UsageError, pasted
 from zeroinit_cli.filenames import MODEL, SUMS, is_of_family
 from zeroinit_cli.lock import LOCK_NAME, read_lock
-from zeroinit_cli.lock.entries import plain_path
+from zeroinit_cli.lock.schema import plain_path
 from zeroinit_cli.source import Source
 
 _LOCK_SUFFIX = PurePath(LOCK_NAME).suffix
@@ -22,7 +22,7 @@ def check_output(output: Path) -> None:
         UsageError: the path is no file's name, or a name that is kept for another use.
         OutputError: it cannot be written.
     """
-    from zeroinit_cli.store.writer import sidecar_path
+    from zeroinit_cli.store.write import sidecar_path
 
     _check_name(output)
     check_place(output, "give the path that it points to, or remove it")
@@ -116,7 +116,7 @@ def check_lock(output: Path, lock: Path) -> str:
         LockError: what is there is no lock.
         InputError: it cannot be read.
     """
-    from zeroinit_cli.store.writer import sidecar_path
+    from zeroinit_cli.store.write import sidecar_path
 
     _check_folder(lock)
     target = _absolute(output)

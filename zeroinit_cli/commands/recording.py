@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zeroinit_cli.filenames import MODEL
 from zeroinit_cli.lock import OWN_FOLDER, LockedShard, LockEntry, make_entry, read_lock
-from zeroinit_cli.lock.writing import check_room
+from zeroinit_cli.lock.write import check_room
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source

@@ -38,6 +38,11 @@ class TensorInfo:
         """Bytes of its data."""
         return self.numel * self.dtype.itemsize
 
+    @property
+    def form(self) -> str:
+        """Type and shape as messages give them: `F32 [64, 3]`."""
+        return f"{self.dtype.code} {list(self.shape)}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedTensor:

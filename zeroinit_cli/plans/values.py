@@ -59,3 +59,15 @@ def regions(shape: Shape, most: int) -> Iterator[Region]:
         before = tuple((index, index + 1) for index in leading)
         for first in range(0, shape[axis], step):
             yield (*before, (first, min(first + step, shape[axis])), *whole)
+
+
+def unravelled(position: int, shape: Shape) -> Shape:
+    """Give the index of a position in C order.
+
+    numpy.unravel_index would refuse more than 64 dimensions, which a stranger's header may have.
+    """
+    index = []
+    for size in reversed(shape):
+        position, rest = divmod(position, size)
+        index.append(rest)
+    return tuple(reversed(index))

@@ -30,7 +30,7 @@ from zeroinit_cli.probing.starts import (
 )
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
-from zeroinit_cli.store.index import read_checkpoint
+from zeroinit_cli.store.read import read_checkpoint
 
 _CHEAP = 30_000_000  # parameters: torch's own start is run under several seeds
 

@@ -17,7 +17,7 @@ from zeroinit_cli.models.entries import Entry, state_entries
 from zeroinit_cli.models.filling import fill
 from zeroinit_cli.models.untouched import chance_state, restore_chance
 from zeroinit_cli.plans.plan import Plan
-from zeroinit_cli.store.stored import DataReader, StoredCheckpoint
+from zeroinit_cli.store.read import DataReader, StoredCheckpoint
 
 _CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
 _RATES = ("dropout", "attention_dropout", "dropout_p")  # of attention, where it is no module

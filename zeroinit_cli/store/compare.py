@@ -9,7 +9,7 @@ import numpy as np
 
 from zeroinit_cli.errors import CheckpointError
 from zeroinit_cli.files import opened, read_exactly
-from zeroinit_cli.plans.plan import Plan, TensorInfo
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.progress import Advance, no_advance
 from zeroinit_cli.store.differences import Tally, TensorDifference
 from zeroinit_cli.store.hashing import (
@@ -20,7 +20,7 @@ from zeroinit_cli.store.hashing import (
     block_nbytes,
     zero_views,
 )
-from zeroinit_cli.store.reader import read_header
+from zeroinit_cli.store.safetensors import read_header
 from zeroinit_cli.store.stream import data_blocks, plan_header, stored_tensors
 
 
@@ -139,10 +139,6 @@ def _check_header(
         if planned[name] == stored[name].info:
             comparable[name] = header.data_start + stored[name].start
         else:
-            expectation, form = _form(planned[name]), _form(stored[name].info)
-            problems.append(f"tensor {name!r}: expected {expectation}, found {form}")
+            expected_form, form = planned[name].form, stored[name].info.form
+            problems.append(f"tensor {name!r}: expected {expected_form}, found {form}")
     return problems, comparable
-
-
-def _form(info: TensorInfo) -> str:
-    return f"{info.dtype.code} {list(info.shape)}"

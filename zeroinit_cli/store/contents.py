@@ -11,8 +11,8 @@ from zeroinit_cli.plans.plan import Plan, TensorInfo
 from zeroinit_cli.progress import Advance, no_advance
 from zeroinit_cli.store.differences import Tally, TensorDifference
 from zeroinit_cli.store.hashing import BLOCK_BYTES, Buffer, zero_views
-from zeroinit_cli.store.header import METADATA, StoredTensor
-from zeroinit_cli.store.stored import DataReader, Placed, StoredCheckpoint
+from zeroinit_cli.store.read import DataReader, StoredCheckpoint, TensorSpan
+from zeroinit_cli.store.safetensors import METADATA, StoredTensor
 from zeroinit_cli.store.stream import data_blocks, plan_header
 
 
@@ -81,7 +81,7 @@ class StoredContents:
 
     def blocks(self, name: str) -> Iterator[Buffer]:
         """Blocks of `BLOCK_BYTES`, which is a whole number of elements of any type."""
-        place: Placed = self._places[name]
+        place: TensorSpan = self._places[name]
         for offset in range(0, place.nbytes, BLOCK_BYTES):
             block = self._buffer[: min(BLOCK_BYTES, place.nbytes - offset)]
             self._data.read(place, offset, block.data)

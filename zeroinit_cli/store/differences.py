@@ -7,8 +7,9 @@ import numpy as np
 
 from zeroinit_cli.dtypes import BF16, DType
 from zeroinit_cli.plans.plan import TensorInfo
+from zeroinit_cli.plans.values import unravelled
 from zeroinit_cli.store.hashing import Buffer
-from zeroinit_cli.store.header import StoredTensor
+from zeroinit_cli.store.safetensors import StoredTensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,12 +118,3 @@ def element_text(data: bytes, dtype: DType) -> str:
     else:
         value = np.frombuffer(data, np.dtype(dtype.name).newbyteorder("<"))[0]
     return str(value) if value == value else f"nan (0x{data[::-1].hex()})"
-
-
-def unravelled(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The index of a flat position, of any number of dimensions."""
-    index = []
-    for size in reversed(shape):
-        position, rest = divmod(position, size)
-        index.append(rest)
-    return tuple(reversed(index))

@@ -20,7 +20,7 @@ from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.commands.inspect import InspectedTensor
-    from zeroinit_cli.store.stored import Placed, StoredCheckpoint
+    from zeroinit_cli.store.read import StoredCheckpoint, TensorSpan
 
 
 def print_human(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> None:
@@ -80,7 +80,7 @@ def print_github(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTenso
         warn_of_infinite(checkpoint, each)
 
 
-def _header_row(placed: "Placed") -> tuple[str, ...]:
+def _header_row(placed: "TensorSpan") -> tuple[str, ...]:
     return printable(placed.info.name), placed.info.dtype.code, shape_text(placed)
 
 

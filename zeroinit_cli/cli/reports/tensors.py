@@ -10,7 +10,7 @@ from zeroinit_cli.text import counted
 if TYPE_CHECKING:
     from zeroinit_cli.commands.inspect import InspectedTensor
     from zeroinit_cli.commands.recognition.recognise import Nearly
-    from zeroinit_cli.store.stored import Placed, StoredCheckpoint
+    from zeroinit_cli.store.read import StoredCheckpoint, TensorSpan
 
 _DIGITS = 6  # of norms: further ones could depend on the machine
 
@@ -31,7 +31,7 @@ def tensor_lines(found: "InspectedTensor") -> list[str]:
 
 
 def tensor_json(
-    checkpoint: "StoredCheckpoint", placed: "Placed", found: "InspectedTensor | None"
+    checkpoint: "StoredCheckpoint", placed: "TensorSpan", found: "InspectedTensor | None"
 ) -> dict[str, Any]:
     """The document of one tensor; what only its data tells is left out if that was not read."""
     document: dict[str, Any] = {
@@ -130,7 +130,7 @@ def _element(found: "InspectedTensor", bits: int) -> str:
 
 
 def _index(found: "InspectedTensor", flat: int) -> list[int]:
-    from zeroinit_cli.store.differences import unravelled
+    from zeroinit_cli.plans.values import unravelled
 
     info = found.placed.info
     return [flat] if info.dtype.bits % 8 else list(unravelled(flat, info.shape))
@@ -148,12 +148,12 @@ def share_text(count: int, whole: int) -> str:
     return f"{percent:.1f}%"
 
 
-def numel(placed: "Placed") -> int:
+def numel(placed: "TensorSpan") -> int:
     """Elements of a tensor."""
     return math.prod(placed.info.shape)
 
 
-def shape_text(placed: "Placed") -> str:
+def shape_text(placed: "TensorSpan") -> str:
     """`64 x 3 x 7 x 7`."""
     return " x ".join(map(str, placed.info.shape)) or "scalar"
 

@@ -18,6 +18,7 @@ from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Transposed, Viewe
 from zeroinit_cli.plans.policy import paley_prime
 from zeroinit_cli.plans.rounding import power_bits
 from zeroinit_cli.plans.rules import Elements, Hadamard, Identity, Ones, Paley, Rule, Shape
+from zeroinit_cli.plans.values import unravelled
 
 FOREIGN = 4
 """The rank from which on a rule has a shape or constant that the policy never gives it."""
@@ -101,15 +102,6 @@ def _tap(
     positions = np.flatnonzero(np.isin(kernel, np.array(sorted(frequent), kernel.dtype)))
     places = [unravelled(int(position), spatial) for position in positions]
     return tuple((min(axis), max(axis) + 1) for axis in zip(*places, strict=True))
-
-
-def unravelled(position: int, shape: Shape) -> Shape:
-    """The index of a flat position, of any number of dimensions."""
-    index = []
-    for size in reversed(shape):
-        position, rest = divmod(position, size)
-        index.append(rest)
-    return tuple(reversed(index))
 
 
 def candidates(found: Clues) -> list[Ranked]:

@@ -12,7 +12,6 @@ from zeroinit_cli.commands.recognition.candidates import (
     Clues,
     candidates,
     read_clues,
-    unravelled,
 )
 from zeroinit_cli.commands.recognition.matching import Data, Departure, departure
 from zeroinit_cli.commands.recognition.numbers import is_packed, to_numbers
@@ -23,6 +22,7 @@ from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Transposed, Viewe
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import power_bits
 from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Paley, Rule, Shape, Zeros
+from zeroinit_cli.plans.values import unravelled
 
 
 class Verdict(StrEnum):

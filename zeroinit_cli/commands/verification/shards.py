@@ -20,7 +20,7 @@ from zeroinit_cli.store.jobs import in_order
 
 if TYPE_CHECKING:
     from zeroinit_cli.store.compare import Comparison
-    from zeroinit_cli.store.shards import FileDigest, Placed, Shard
+    from zeroinit_cli.store.shards import FileDigest, PlannedFile, Shard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,11 +147,11 @@ def _derive(
     source: Source, options: Options, folder: Path, *, jobs: int, progress: Progress
 ) -> _Derived:
     from zeroinit_cli.models import plan_source
-    from zeroinit_cli.store.shards import Placed, split
+    from zeroinit_cli.store.shards import PlannedFile, split
 
     plan = plan_source(source, options)
     shards = split(plan, options.max_shard_size)
-    tasks = [Placed(path=folder / shard.name, plan=shard.plan) for shard in shards]
+    tasks = [PlannedFile(path=folder / shard.name, plan=shard.plan) for shard in shards]
     advance = progress(
         f"verifying {folder.absolute().name}", sum(task.plan.nbytes for task in tasks)
     )
@@ -163,7 +163,7 @@ def _derive(
     return _Derived(source=source, options=options, plan=plan, checked=checked)
 
 
-def _check(task: "Placed", advance: Advance) -> "tuple[str, Comparison | None]":
+def _check(task: "PlannedFile", advance: Advance) -> "tuple[str, Comparison | None]":
     """A shard's digest as its plan gives it, and its file beside the plan, if it is there."""
     from zeroinit_cli.store.compare import compare_with_plan
     from zeroinit_cli.store.stream import plan_sha256

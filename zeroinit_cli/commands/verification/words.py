@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def unreproduced_lines(plan: Plan, entry: LockEntry, sha256: str) -> tuple[str, ...]:
     """The locked facts that the plan does not give."""
-    from zeroinit_cli.store.writer import plan_size
+    from zeroinit_cli.store.stream import plan_size
 
     facts = (
         ("sha256", entry.sha256, sha256),

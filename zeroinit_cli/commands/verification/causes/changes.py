@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from zeroinit_cli.commands.verification.causes.evidence import Evidence
 from zeroinit_cli.commands.verification.findings import Cause
-from zeroinit_cli.store.header import METADATA
+from zeroinit_cli.store.safetensors import METADATA
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _COUNTER = "num_batches_tracked"

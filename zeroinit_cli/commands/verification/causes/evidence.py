@@ -14,8 +14,7 @@ from zeroinit_cli.store.compare import Comparison
 from zeroinit_cli.store.contents import PlannedContents, StoredContents, compare_tensor
 from zeroinit_cli.store.differences import TensorDifference
 from zeroinit_cli.store.hashing import BLOCK_BYTES, Buffer
-from zeroinit_cli.store.index import read_checkpoint
-from zeroinit_cli.store.stored import StoredCheckpoint, placed, read_file
+from zeroinit_cli.store.read import StoredCheckpoint, read_checkpoint, read_single
 from zeroinit_cli.store.stream import plan_header, stored_tensors
 
 
@@ -121,11 +120,9 @@ def evidence_of_file(plan: Plan, path: Path, comparison: Comparison) -> FileEvid
         InputError: it cannot be read.
     """
     try:
-        file = read_file(path)
+        stored = read_single(path)
     except CheckpointError:
         stored = None
-    else:
-        stored = StoredCheckpoint(path=path, files=(file,), tensors=placed(file, 0))
     return FileEvidence(
         plan=plan,
         stored=stored,

@@ -34,7 +34,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 
 def plain_path(text: str) -> str:
-    """The path of a checkpoint as a lock may hold it, on every system.
+    """Check the path of a checkpoint: plain, and the same on every system.
 
     Raises:
         ValueError: it could lead out of the lock's folder, or has more than one form.
@@ -54,7 +54,7 @@ def plain_path(text: str) -> str:
 
 
 def entry_path(text: str) -> str:
-    """The path of an entry: a file's, or a folder's with a slash at its end, `./` for the lock's.
+    """Check the path of an entry: a file, or a folder with a slash at its end, `./` for the lock's.
 
     Raises:
         ValueError: it could lead out of the lock's folder, or has more than one form.
@@ -65,7 +65,7 @@ def entry_path(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a spec's path is relative, wherever it leads, and the same on every system."""
+    """Tell whether a spec's path is relative, wherever it leads, and the same on every system."""
     absolute = PurePosixPath(text).is_absolute() or re.match(r"[A-Za-z]:", text)
     return not absolute and "\\" not in text and text.isprintable()
 
@@ -124,7 +124,7 @@ class LockedShard(_Strict):
 class LockEntry(_Strict):
     """One checkpoint: where it is, what it was made from, and its digests.
 
-    Of a sharded one `sha256` is that of the list of its files' digests, as `sha256sum` prints it.
+    If it is sharded, `sha256` is that of the list of its files' digests as `sha256sum` prints it.
     """
 
     path: EntryPath
@@ -161,7 +161,7 @@ class LockEntry(_Strict):
         return self
 
     def _check_shards(self) -> None:
-        """The files of a sharded checkpoint are those of its folder, and add up to it."""
+        """Check that a sharded checkpoint's files are those of its folder, and add up to it."""
         if self.path.endswith("/") != bool(self.shard):
             raise ValueError("a folder has shards, and a file has none")
         if not self.shard:
@@ -179,23 +179,23 @@ class LockEntry(_Strict):
 
     @property
     def prefix(self) -> str:
-        """What leads from the lock's folder to that of a sharded checkpoint's files."""
+        """The path from the lock's folder to that of a sharded checkpoint's files."""
         return "" if self.path == OWN_FOLDER else self.path
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The paths of all that the checkpoint consists of."""
+        """The paths of all files of the checkpoint."""
         return tuple(shard.path for shard in self.shard) or (self.path,)
 
     def named_shards(self) -> tuple[LockedShard, ...]:
-        """The files of a sharded checkpoint by their names in its folder."""
+        """List the files of a sharded checkpoint by their names in its folder."""
         return tuple(
             shard.model_copy(update={"path": shard.path.removeprefix(self.prefix)})
             for shard in self.shard
         )
 
     def read_source(self, folder: Path | None = None) -> Source:
-        """The source and its arguments, as `generate` was given them; a spec is read anew.
+        """Read the source and its arguments, as `generate` was given them; a spec is read again.
 
         Args:
             folder: of the lock, which a spec's path is relative to; the current one by default.
@@ -216,7 +216,7 @@ class LockEntry(_Strict):
         )
 
     def read_options(self) -> Options:
-        """The options, as `generate` was given them."""
+        """Read the options, as `generate` was given them."""
         words = self.options.model_dump(exclude={"overrides"}, by_alias=True)
         return Options.from_words(words, overrides=self.options.overrides)
 
@@ -249,12 +249,12 @@ def make_entry(
     folder: Path | None = None,
     shards: Sequence[LockedShard] = (),
 ) -> LockEntry:
-    """The entry of a checkpoint that was just written, for the lock of a folder."""
+    """Make the entry of a checkpoint that was just written, for the lock of a folder."""
     return LockEntry(
         path=path,
         source=source.recorded_in(folder or Path()),
         spec_sha256=source.spec.digest() if source.spec is not None else None,
-        arguments={key: _listed(value) for key, value in source.arguments.items()},
+        arguments={key: _as_array(value) for key, value in source.arguments.items()},
         options=LockedOptions(
             **options.to_words(),
             overrides=tuple(str(override) for override in options.overrides),
@@ -269,5 +269,5 @@ def make_entry(
     )
 
 
-def _listed(value: Value) -> Any:
+def _as_array(value: Value) -> Any:
     return list(value) if isinstance(value, tuple) else value

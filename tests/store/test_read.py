@@ -8,8 +8,7 @@ import pytest
 
 from tests.stored_files import save, save_index
 from zeroinit_cli.errors import CheckpointError, InputError
-from zeroinit_cli.store.index import read_checkpoint
-from zeroinit_cli.store.stored import DataReader
+from zeroinit_cli.store.read import DataReader, read_checkpoint
 
 ONE = ("F32", [1], b"\0\0\x80\x3f")
 ZERO = ("F32", [1], bytes(4))
@@ -41,10 +40,18 @@ def test_shards_are_read_by_folder_and_by_index(folder: Path, name: str) -> None
             assert bytes(data) == expected[2]
 
 
-def refusal(path: Path) -> str:
+Facts = tuple[str | None, str | None, str | None, str | None]
+
+
+def refusal(path: Path) -> Facts:
+    """Problem, place, what was expected and what was found, with FOLDER for the path."""
     with pytest.raises((CheckpointError, InputError)) as caught:
         read_checkpoint(path)
-    return str(caught.value).replace(str(path), "FOLDER")
+    error = caught.value
+    assert error.where is not None
+    where = error.where.replace(str(path), "FOLDER")
+    expected = error.expected and error.expected.replace(str(path), "FOLDER")
+    return error.problem, where, expected, error.found
 
 
 @pytest.mark.parametrize(
@@ -54,9 +61,10 @@ def refusal(path: Path) -> str:
 def test_a_shard_elsewhere_is_refused(folder: Path, name: str) -> None:
     save_index(folder / INDEX, {"x": "a.safetensors", "z": name})
     assert refusal(folder) == (
-        f"error: a shard's name leads elsewhere in FOLDER/{INDEX}\n"
-        "  expected: the plain name of a file beside the index\n"
-        f"  found: {name!r}"
+        "a shard's name leads elsewhere",
+        f"FOLDER/{INDEX}",
+        "the plain name of a file beside the index",
+        repr(name),
     )
 
 
@@ -64,9 +72,10 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
     (folder / "b.safetensors").rename(folder.parent / "b.safetensors")
     (folder / "b.safetensors").symlink_to(folder.parent / "b.safetensors")
     assert refusal(folder) == (
-        "error: a shard is a link that leads elsewhere in FOLDER/b.safetensors\n"
-        "  expected: a file in FOLDER\n"
-        f"  found: {folder.parent / 'b.safetensors'}"
+        "a shard is a link that leads elsewhere",
+        "FOLDER/b.safetensors",
+        "a file in FOLDER",
+        str(folder.parent / "b.safetensors"),
     )
 
 
@@ -80,41 +89,51 @@ def test_links_into_the_folder_of_the_index_itself_are_followed(folder: Path) ->
 
 
 MAP = {"x": "a.safetensors", "y": "a.safetensors", "z": "b.safetensors"}
-DISAGREEMENTS: list[tuple[dict[str, str], str]] = [
+DISAGREEMENTS: list[tuple[dict[str, str], Facts]] = [
     (
         {**MAP, "w": "a.safetensors"},
-        f"error: 1 tensor of the index is in no shard in FOLDER/{INDEX}\n  found: 'w'",
+        ("1 tensor of the index is in no shard", f"FOLDER/{INDEX}", None, "'w'"),
     ),
     (
         {"x": "a.safetensors", "z": "b.safetensors"},
-        f"error: 1 tensor is in a shard but not in the index in FOLDER/{INDEX}\n"
-        "  found: 'y' in a.safetensors",
+        (
+            "1 tensor is in a shard but not in the index",
+            f"FOLDER/{INDEX}",
+            None,
+            "'y' in a.safetensors",
+        ),
     ),
     (
         {**MAP, "y": "b.safetensors"},
-        "error: a tensor is in another shard than the index says in "
-        f"FOLDER/{INDEX}: tensor 'y'\n  expected: b.safetensors\n  found: a.safetensors",
+        (
+            "a tensor is in another shard than the index says",
+            f"FOLDER/{INDEX}: tensor 'y'",
+            "b.safetensors",
+            "a.safetensors",
+        ),
     ),
     (
         {**MAP, "z": "c.safetensors"},
-        f"error: a shard is missing in FOLDER/{INDEX}\n  found: no c.safetensors",
+        ("a shard is missing", f"FOLDER/{INDEX}", None, "no c.safetensors"),
     ),
 ]
 
 
-@pytest.mark.parametrize(("weight_map", "message"), DISAGREEMENTS)
+@pytest.mark.parametrize(("weight_map", "facts"), DISAGREEMENTS)
 def test_an_index_that_its_shards_do_not_bear_out_is_refused(
-    folder: Path, weight_map: dict[str, str], message: str
+    folder: Path, weight_map: dict[str, str], facts: Facts
 ) -> None:
     save_index(folder / INDEX, weight_map)
-    assert refusal(folder) == message
+    assert refusal(folder) == facts
 
 
 def test_a_tensor_in_two_shards_is_refused(folder: Path) -> None:
     save(folder / "b.safetensors", {"z": ONE, "x": ONE})
     assert refusal(folder) == (
-        f"error: a tensor is in two shards in FOLDER/{INDEX}\n"
-        "  found: 'x' in a.safetensors and b.safetensors"
+        "a tensor is in two shards",
+        f"FOLDER/{INDEX}",
+        None,
+        "'x' in a.safetensors and b.safetensors",
     )
 
 
@@ -137,19 +156,24 @@ def test_a_tensor_in_two_shards_is_refused(folder: Path) -> None:
 )
 def test_a_malformed_index_is_ordinary_bad_input(folder: Path, text: str) -> None:
     (folder / INDEX).write_text(text)
-    assert refusal(folder).startswith(f"error: malformed index in FOLDER/{INDEX}\n  expected: ")
+    problem, where, expected, _ = refusal(folder)
+    assert (problem, where) == ("malformed index", f"FOLDER/{INDEX}")
+    assert expected
 
 
 def test_a_folder_must_say_which_checkpoint_it_means(folder: Path) -> None:
     (folder / INDEX).unlink()
     assert refusal(folder) == (
-        "error: 2 files that could be meant in FOLDER\n  found: a.safetensors, b.safetensors\n\n"
-        "hint: name one of them"
+        "2 files that could be meant",
+        "FOLDER",
+        None,
+        "a.safetensors, b.safetensors",
     )
     (folder / "a.safetensors").unlink()
     assert len(read_checkpoint(folder).tensors) == 1
     (folder / "b.safetensors").unlink()
-    assert refusal(folder) == ("error: no *.safetensors and no *.safetensors.index.json in FOLDER")
+    problem = "no *.safetensors and no *.safetensors.index.json"
+    assert refusal(folder) == (problem, "FOLDER", None, None)
 
 
 def test_a_shard_that_is_a_pipe_does_not_hang(folder: Path) -> None:
@@ -157,7 +181,7 @@ def test_a_shard_that_is_a_pipe_does_not_hang(folder: Path) -> None:
 
     (folder / "b.safetensors").unlink()
     os.mkfifo(folder / "b.safetensors")
-    assert refusal(folder) == "error: not a regular file in FOLDER/b.safetensors"
+    assert refusal(folder) == ("not a regular file", "FOLDER/b.safetensors", None, None)
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0"])
@@ -169,7 +193,8 @@ def test_a_file_that_changes_while_it_is_read_is_an_ordinary_error(
     path.write_bytes(change(path.read_bytes()))
     with DataReader(checkpoint) as reader, pytest.raises(CheckpointError) as caught:
         reader.read(checkpoint.tensors[2], 0, memoryview(bytearray(4)))
-    assert str(caught.value) == f"error: the file changed while it was read in {path}"
+    assert caught.value.problem == "the file changed while it was read"
+    assert caught.value.where == str(path)
 
 
 def test_an_index_of_the_librarys_own_making_is_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from zeroinit_cli.dtypes import F32, RANK
 from zeroinit_cli.errors import CheckpointError
 from zeroinit_cli.plans.plan import TensorInfo
-from zeroinit_cli.store.header import decode_header, encode_header, header_length, laid_out
+from zeroinit_cli.store.safetensors import decode_header, encode_header, header_length, laid_out
 
 
 def decode(table: Any, data_bytes: int = 8) -> Any:
@@ -43,95 +43,123 @@ def test_what_we_write_we_read() -> None:
     assert len(written) % 8 == 0
 
 
-WRONG: list[tuple[Any, int, str]] = [
+WRONG: list[tuple[Any, int, str, str, str, str]] = [
     (
         b"[]",
         0,
-        "error: malformed header in x.safetensors\n  expected: one JSON object\n"
-        "  found: it does not start with {",
+        "malformed header",
+        "x.safetensors",
+        "one JSON object",
+        "it does not start with {",
     ),
     (
         b'{"a":1,"a":1}',
         0,
-        "error: malformed header in x.safetensors\n  expected: one JSON object\n"
-        "  found: 'a' occurs twice",
+        "malformed header",
+        "x.safetensors",
+        "one JSON object",
+        "'a' occurs twice",
     ),
     (
         b'{"a": NaN}',
         0,
-        "error: malformed header in x.safetensors\n  expected: one JSON object\n"
-        "  found: NaN is not JSON",
+        "malformed header",
+        "x.safetensors",
+        "one JSON object",
+        "NaN is not JSON",
     ),
     (
         {"__metadata__": {"a": 1}},
         0,
-        "error: malformed __metadata__ in x.safetensors\n"
-        "  expected: an object whose values are strings\n  found: {'a': 1}",
+        "malformed __metadata__",
+        "x.safetensors",
+        "an object whose values are strings",
+        "{'a': 1}",
     ),
     (
         {"a": {**entry(), "extra": 1}},
         8,
-        "error: malformed entry in x.safetensors: tensor 'a'\n"
-        "  expected: data_offsets, dtype, shape\n  found: data_offsets, dtype, extra, shape",
+        "malformed entry",
+        "x.safetensors: tensor 'a'",
+        "data_offsets, dtype, shape",
+        "data_offsets, dtype, extra, shape",
     ),
     (
         {"a": entry(shape=[2**40, 2**40])},
         8,
-        "error: malformed shape in x.safetensors: tensor 'a'\n"
-        "  expected: integers from 0 on, they and their product below 2^64\n"
-        "  found: [1099511627776, 1099511627776]",
+        "malformed shape",
+        "x.safetensors: tensor 'a'",
+        "integers from 0 on, they and their product below 2^64",
+        "[1099511627776, 1099511627776]",
     ),
     (
         {"a": entry(shape=[True, 2])},
         8,
-        "error: malformed shape in x.safetensors: tensor 'a'\n"
-        "  expected: integers from 0 on, they and their product below 2^64\n"
-        "  found: [True, 2]",
+        "malformed shape",
+        "x.safetensors: tensor 'a'",
+        "integers from 0 on, they and their product below 2^64",
+        "[True, 2]",
     ),
     (
         {"a": entry(data_offsets=[8, 0])},
         8,
-        "error: malformed data_offsets in x.safetensors: tensor 'a'\n"
-        "  expected: [start, end], integers, 0 <= start <= end < 2^64\n  found: [8, 0]",
+        "malformed data_offsets",
+        "x.safetensors: tensor 'a'",
+        "[start, end], integers, 0 <= start <= end < 2^64",
+        "[8, 0]",
     ),
     (
         {"a": entry(shape=[3])},
         8,
-        "error: data_offsets do not fit the shape in x.safetensors: tensor 'a'\n"
-        "  expected: 12 bytes for F32 [3]\n  found: 8 bytes",
+        "data_offsets do not fit the shape",
+        "x.safetensors: tensor 'a'",
+        "12 bytes for F32 [3]",
+        "8 bytes",
     ),
     (
         {"a": entry(data_offsets=[4, 12])},
         12,
-        "error: tensors overlap or leave a gap in x.safetensors: tensor 'a'\n"
-        "  expected: a start at 0\n  found: 4",
+        "tensors overlap or leave a gap",
+        "x.safetensors: tensor 'a'",
+        "a start at 0",
+        "4",
     ),
     (
         {"a": entry(), "b": entry()},
         8,
-        "error: tensors overlap or leave a gap in x.safetensors: tensor 'b'\n"
-        "  expected: a start at 8\n  found: 0",
+        "tensors overlap or leave a gap",
+        "x.safetensors: tensor 'b'",
+        "a start at 8",
+        "0",
     ),
     (
         {"a": entry()},
         9,
-        "error: the data does not fill the file in x.safetensors\n"
-        "  expected: 8 bytes of data, as the header says\n  found: 9 bytes",
+        "the data does not fill the file",
+        "x.safetensors",
+        "8 bytes of data, as the header says",
+        "9 bytes",
     ),
     (
         {"\u001b[31mred": entry(shape=[3])},
         8,
-        "error: data_offsets do not fit the shape in x.safetensors: tensor '\\x1b[31mred'\n"
-        "  expected: 12 bytes for F32 [3]\n  found: 8 bytes",
+        "data_offsets do not fit the shape",
+        "x.safetensors: tensor '\\x1b[31mred'",
+        "12 bytes for F32 [3]",
+        "8 bytes",
     ),
 ]
 
 
-@pytest.mark.parametrize(("table", "data_bytes", "message"), WRONG)
-def test_an_unsound_header_is_refused_in_words(table: Any, data_bytes: int, message: str) -> None:
+@pytest.mark.parametrize(("table", "data_bytes", "problem", "where", "expected", "found"), WRONG)
+def test_an_unsound_header_is_refused_in_words(
+    table: Any, data_bytes: int, problem: str, where: str, expected: str, found: str
+) -> None:
     with pytest.raises(CheckpointError) as caught:
         decode(table, data_bytes)
-    assert str(caught.value) == message
+    error = caught.value
+    assert (error.problem, error.where) == (problem, where)
+    assert (error.expected, error.found) == (expected, found)
 
 
 @pytest.mark.parametrize(

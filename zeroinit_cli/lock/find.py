@@ -1,4 +1,4 @@
-"""Find the locked checkpoints that a path means: a lock's, a folder's, or one file's."""
+"""Find the locked checkpoints that a path means: all of a lock, a folder's, or one file's."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from zeroinit_cli.errors import InputError, LockError, pasted
 from zeroinit_cli.files import is_there, opened, read_exactly
-from zeroinit_cli.lock.entries import LOCK_NAME, OPENING, LockEntry
-from zeroinit_cli.lock.reading import read_entries
+from zeroinit_cli.lock.read import read_entries
+from zeroinit_cli.lock.schema import LOCK_NAME, OPENING, LockEntry
 
 _SUFFIX = Path(LOCK_NAME).suffix
-_MOST_FOLDERS = 1000  # to look into for locks, so that a hint never takes minutes
+_MOST_FOLDERS = 1000  # searched for locks, so that a hint never takes minutes
 _MOST_NAMED = 5
 
 
@@ -55,9 +55,9 @@ class Locked:
 
 
 def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
-    """What `verify` is asked to check: every entry of the lock here, of a folder's, or of files.
+    """Find what `verify` is asked to check: all of the lock here or of a folder, or single files.
 
-    A checkpoint that is asked for twice, as by its lock and by itself, is checked once.
+    A checkpoint that is named twice, as by its lock and by its own path, is checked once.
 
     Raises:
         LockError: there is no lock, no entry for a file, or a lock that cannot be trusted.
@@ -78,9 +78,9 @@ def _meant_by(path: Path) -> list[Locked]:
     if path.suffix == _SUFFIX or _starts_as_lock(path):
         return _all_of(path)
     lock = _lock_in(path.parent)
-    for entry, line in read_entries(lock):
-        if path.name in (entry.path, *entry.files):
-            return [Locked(lock=lock, entry=entry, line=line)]
+    for locked in _recorded_in(lock):
+        if path.name in (locked.entry.path, *locked.entry.files):
+            return [locked]
     raise LockError(
         f"no entry for {path.name!r}",
         where=str(lock),
@@ -89,32 +89,32 @@ def _meant_by(path: Path) -> list[Locked]:
 
 
 def _recorded_beside(folder: Path) -> list[Locked]:
-    """The sharded checkpoint that a folder without a lock of its own is, by the lock beside it."""
+    """Find a folder without a lock of its own as a sharded checkpoint in the lock beside it."""
     name, lock = folder.name, folder.parent / LOCK_NAME
     if not name or is_there(folder / LOCK_NAME) or not is_there(lock):
         return []
-    return [
-        Locked(lock=lock, entry=entry, line=line)
-        for entry, line in read_entries(lock)
-        if entry.path == f"{name}/"
-    ]
+    return [locked for locked in _recorded_in(lock) if locked.entry.path == f"{name}/"]
 
 
 def _all_of(lock: Path) -> list[Locked]:
-    entries = read_entries(lock)
-    if not entries:
+    recorded = _recorded_in(lock)
+    if not recorded:
         raise LockError("no checkpoint is locked", where=str(lock))
-    return [Locked(lock=lock, entry=entry, line=line) for entry, line in entries]
+    return recorded
+
+
+def _recorded_in(lock: Path) -> list[Locked]:
+    return [Locked(lock=lock, entry=entry, line=line) for entry, line in read_entries(lock)]
 
 
 def _starts_as_lock(path: Path) -> bool:
-    """Whether the file begins as every lock does and no checkpoint can: it would be too large."""
+    """Tell whether a file begins as every lock does; as a checkpoint it would be too large."""
     start = bytearray(len(OPENING))
     try:
         with opened(path) as (file, _):
             read_exactly(file, memoryview(start))
     except InputError:
-        return False  # who reads it as a checkpoint will say why it cannot be read
+        return False  # reading it as a checkpoint tells why it cannot be read
     return bytes(start) == OPENING
 
 
@@ -138,9 +138,9 @@ def _lock_in(folder: Path) -> Path:
 
 
 def _locks_below(folder: Path) -> Iterator[Path]:
-    """Locks in the folders below, the nearest first; hidden folders and links are left out."""
+    """Find locks in the folders below, the nearest first, not in hidden folders or behind links."""
     folders = [folder]
-    for count, parent in enumerate(folders):  # which grows on the way
+    for count, parent in enumerate(folders):  # the list grows meanwhile
         if count >= _MOST_FOLDERS:
             return
         with suppress(OSError):  # a closed folder has no locks to name

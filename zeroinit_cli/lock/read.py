@@ -1,4 +1,4 @@
-"""Read a lock that anybody may have written: every field validated, every fault named."""
+"""Read a lock that anybody may have written: every field is validated, every fault is named."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,19 +6,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zeroinit_cli.errors import LockError, printable, reason_of_unreadable, shown
+from zeroinit_cli.errors import LockError, one_line, reason_of_unreadable, shown
 from zeroinit_cli.files import opened, read_exactly
-from zeroinit_cli.lock.entries import VERSION, Lock, LockEntry
+from zeroinit_cli.lock.schema import VERSION, Lock, LockEntry
 from zeroinit_cli.lock.toml import parse_toml, table_lines
 from zeroinit_cli.text import counted
 
 MOST_LOCK_BYTES = 1_000_000
-"""A lock larger than this is no lock: some 1,500 checkpoints."""
-MEND = "restore the lock from version control, or remove it and run zeroinit generate"
+"""The largest lock: some 1,500 checkpoints."""
+RESTORE = "restore the lock from version control, or remove it and run zeroinit generate"
 _NEWER = "a newer zeroinit may have written it"
 _MOST_FAULTS = 10
-_MOST_WORDS = 200  # characters of one fault: a stranger's value may be of any length
-_TOML_WORDS = {
+_MOST_CHARACTERS = 200  # of one fault: a stranger's value may be of any length
+_TOML_MESSAGES = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
     "tuple_type": "must be an array",
@@ -26,7 +26,7 @@ _TOML_WORDS = {
 
 
 def read_lock(path: Path) -> Lock:
-    """A lock from disk, every field validated.
+    """Read a lock from disk and validate every field.
 
     Raises:
         InputError: the file cannot be read.
@@ -36,7 +36,7 @@ def read_lock(path: Path) -> Lock:
 
 
 def read_entries(path: Path) -> list[tuple[LockEntry, int | None]]:
-    """The entries of a lock from disk, each with the line that it begins on, if it has one.
+    """Read the entries of a lock from disk, each with the line that it begins on, if it has one.
 
     Raises:
         InputError: the file cannot be read.
@@ -58,7 +58,7 @@ def _lock_bytes(path: Path) -> bytes:
     return bytes(data)
 
 
-def check_size(size: int, where: str, hint: str = MEND) -> None:
+def check_size(size: int, where: str, hint: str = RESTORE) -> None:
     """Refuse a lock that would take too long to read.
 
     Raises:
@@ -75,7 +75,7 @@ def check_size(size: int, where: str, hint: str = MEND) -> None:
 
 
 def parse_lock(data: bytes, where: str) -> Lock:
-    """A lock from its bytes, every field validated; all that is wrong is said at once.
+    """Parse a lock and validate every field; all faults are told at once.
 
     Raises:
         LockError: it is no lock, or one that this version does not know.
@@ -83,27 +83,27 @@ def parse_lock(data: bytes, where: str) -> Lock:
     try:
         table = parse_toml(data)
     except ValueError as error:
-        raise _unparsed(data, where, error) from error
+        raise _not_toml(data, where, error) from error
     _check_version(table, where)
     try:
         return Lock.model_validate(table)
     except ValidationError as error:
-        raise _faulty(error, where) from error
+        raise _invalid(error, where) from error
 
 
-def _unparsed(data: bytes, where: str, error: ValueError) -> LockError:
-    """No TOML; most often because a merge was left half done, which wants another remedy."""
+def _not_toml(data: bytes, where: str, error: ValueError) -> LockError:
+    """Say why a text is no TOML: most often a merge is unfinished, which needs another remedy."""
     for number, line in enumerate(data.splitlines(), 1):
         if line.startswith(b"<<<<<<< "):
             return LockError(
                 "a merge that was not finished",
                 where=f"{where}: line {number}",
-                found=_cut(line.decode(errors="backslashreplace")),
+                found=_short(line.decode(errors="backslashreplace")),
                 hint="keep the entries of both sides and remove the marks; of two for the same "
                 "path keep one; then run zeroinit verify",
             )
     return LockError(
-        "not a TOML file", where=where, found=_cut(reason_of_unreadable(error)), hint=MEND
+        "not a TOML file", where=where, found=_short(reason_of_unreadable(error)), hint=RESTORE
     )
 
 
@@ -117,38 +117,36 @@ def _check_version(table: Mapping[str, Any], where: str) -> None:
         where=f"{where}: version",
         expected=str(VERSION),
         found=shown(version) if "version" in table else "no version",
-        hint=_NEWER if number > VERSION else MEND,
+        hint=_NEWER if number > VERSION else RESTORE,
     )
 
 
-def _faulty(error: ValidationError, where: str) -> LockError:
-    """All that is wrong with the fields, in the order of the file, up to a number."""
+def _invalid(error: ValidationError, where: str) -> LockError:
+    """Name what is wrong with the fields, in the order of the file, up to a number of faults."""
     faults = sorted(
-        error.errors(include_url=False, include_context=False, include_input=False), key=_place
+        error.errors(include_url=False, include_context=False, include_input=False), key=_position
     )
-    lines = [_words(fault) for fault in faults[:_MOST_FAULTS]]
+    lines = [_describe(fault) for fault in faults[:_MOST_FAULTS]]
     if len(faults) > _MOST_FAULTS:
         lines.append(f"and {len(faults) - _MOST_FAULTS} more")
     return LockError(
         counted(len(faults), "invalid field"),
         where=where,
         found="\n    ".join(["", *lines]) if len(lines) > 1 else lines[0],
-        hint=MEND,
+        hint=RESTORE,
     )
 
 
-def _place(fault: Any) -> list[tuple[bool, int | str]]:
-    """Where a fault sorts: the tenth checkpoint after the second, a table's keys by name."""
+def _position(fault: Any) -> list[tuple[bool, int | str]]:
+    """Give a fault's sort key: the tenth checkpoint after the second, a table's keys by name."""
     return [(isinstance(part, str), part) for part in fault["loc"]]
 
 
-def _words(fault: Any) -> str:
+def _describe(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "the file"
-    message = _TOML_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-    return f"{_cut(place)}: {_cut(message[0].lower() + message[1:])}"
+    message = _TOML_MESSAGES.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    return f"{_short(place)}: {_short(message[0].lower() + message[1:])}"
 
 
-def _cut(text: str) -> str:
-    """One line of a stranger's words, none of which can pass for a line of ours."""
-    line = printable(text)
-    return line if len(line) <= _MOST_WORDS else f"{line[:_MOST_WORDS]}..."
+def _short(text: str) -> str:
+    return one_line(text, _MOST_CHARACTERS)

@@ -18,8 +18,8 @@ from zeroinit_cli.filenames import sum_line
 from zeroinit_cli.plans.layouts import Split
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
-from zeroinit_cli.store.stream import data_blocks, plan_header, plan_sha256
-from zeroinit_cli.store.writer import plan_size, write_checkpoint
+from zeroinit_cli.store.stream import data_blocks, plan_header, plan_sha256, plan_size
+from zeroinit_cli.store.write import write_checkpoint
 
 WRITABLE = sorted(["F64", "F32", "F16", "BF16", *(dtype.code for dtype in INTEGERS)])
 

@@ -1,4 +1,8 @@
-"""Write a lock: the same entries are the same text, and two runs at once lose none."""
+"""Write a lock: the same entries give the same text, and two runs at once lose none of them.
+
+This stands apart from `lock.read` because tomlkit and filelock take time to import: what only reads
+locks does without them.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -7,16 +11,16 @@ from typing import Any
 import tomlkit
 
 from zeroinit_cli.atomic import guarded, replacing, write_all
-from zeroinit_cli.lock.entries import VERSION, LockedShard, LockEntry
-from zeroinit_cli.lock.reading import check_size, read_lock
+from zeroinit_cli.lock.read import check_size, read_lock
+from zeroinit_cli.lock.schema import VERSION, LockedShard, LockEntry
 from zeroinit_cli.options import SHARD_SIZE
 
 _HEADER = "Written by zeroinit; check with: zeroinit verify"
-_FULL = "record it in another lock with --lock, or remove entries from this one"
+_MAKE_ROOM = "record it in another lock with --lock, or remove entries from this one"
 
 
 def render_lock(entries: Iterable[LockEntry]) -> str:
-    """The lock's text: entries sorted by path, keys in the order that people read them."""
+    """Write the lock's text: entries sorted by path, keys in the order that people read them."""
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEADER))
     document.add("version", tomlkit.item(VERSION))
@@ -67,7 +71,7 @@ def update_lock(
     *,
     instead_of: Iterable[str] = (),
 ) -> None:
-    """Put one entry into a lock, in place of the one with its path; the others stay.
+    """Put an entry into a lock, in place of the one with its path; the others stay.
 
     The lock is read again under the guard, so that two runs at once lose neither entry.
 
@@ -75,7 +79,7 @@ def update_lock(
         path: of the lock.
         entry: what is recorded.
         waiting: told when another process holds the lock for a while.
-        instead_of: paths of further entries that it takes the place of.
+        instead_of: paths of further entries that it replaces.
 
     Raises:
         LockError: what is there is no lock.
@@ -89,7 +93,7 @@ def update_lock(
 
 
 def check_room(path: Path, entry: LockEntry, instead_of: Iterable[str] = ()) -> None:
-    """Refuse an entry that the lock would be too large with, before the work for it is done.
+    """Refuse an entry that would make the lock too large, before the work for it is done.
 
     Raises:
         LockError: it would be, or what is there is no lock.
@@ -103,5 +107,5 @@ def _with_entry(path: Path, entry: LockEntry, instead_of: Iterable[str]) -> byte
     entries = read_lock(path).checkpoint if path.exists() else ()
     kept = [other for other in entries if other.path not in gone]
     data = render_lock([*kept, entry]).encode()
-    check_size(len(data), str(path), _FULL)
+    check_size(len(data), str(path), _MAKE_ROOM)
     return data
