@@ -1,26 +1,21 @@
-"""What `inspect` prints of a whole checkpoint."""
+"""What `inspect` prints: a whole checkpoint or one tensor, in words, as a document, for GitHub."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zeroinit_cli.cli.console import out
 from zeroinit_cli.cli.reports import github
-from zeroinit_cli.cli.reports.tensors import (
-    norm_text,
-    numel,
-    shape_text,
-    share_text,
-    tensor_json,
-    verdict,
-    warn_of_infinite,
-)
 from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.errors import printable
 from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.commands.inspect import InspectedTensor
+    from zeroinit_cli.commands.recognize import Nearly
     from zeroinit_cli.store.stored import Placed, StoredCheckpoint
+
+_DIGITS = 6  # of norms: further ones could depend on the machine
 
 
 def print_human(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> None:
@@ -49,7 +44,7 @@ def to_json(
     )
     return {
         "dtypes": dict(_dtypes(checkpoint)),
-        "elements": sum(map(numel, checkpoint.tensors)),
+        "elements": sum(map(_numel, checkpoint.tensors)),
         "files": [
             {
                 "header_bytes": file.header.data_start,
@@ -77,36 +72,36 @@ def print_github(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTenso
         file=checkpoint.path,
     )
     for each in found or ():
-        warn_of_infinite(checkpoint, each)
+        _warn_of_infinite(checkpoint, each)
 
 
 def _header_row(placed: "Placed") -> tuple[str, ...]:
-    return printable(placed.info.name), placed.info.dtype.code, shape_text(placed)
+    return printable(placed.info.name), placed.info.dtype.code, _shape_text(placed)
 
 
 def _data_row(found: "InspectedTensor") -> tuple[str, ...]:
     summary = found.summary
-    zeros = "" if summary.zeros is None else share_text(summary.zeros, summary.numel)
-    norm = "" if summary.norm is None else norm_text(summary.norm)
-    return zeros, norm, printable(verdict(found))
+    zeros = "" if summary.zeros is None else _share_text(summary.zeros, summary.numel)
+    norm = "" if summary.norm is None else _norm_text(summary.norm)
+    return zeros, norm, printable(_verdict(found))
 
 
 def _dtypes(checkpoint: "StoredCheckpoint") -> list[tuple[str, dict[str, int]]]:
     table: dict[str, dict[str, int]] = {}
     for placed in checkpoint.tensors:
         entry = table.setdefault(placed.info.dtype.code, {"elements": 0, "tensors": 0})
-        entry["elements"] += numel(placed)
+        entry["elements"] += _numel(placed)
         entry["tensors"] += 1
     return sorted(table.items())
 
 
 def _totals(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> list[str]:
-    elements = sum(map(numel, checkpoint.tensors))
+    elements = sum(map(_numel, checkpoint.tensors))
     zeros = ""
     if found:
         known = [each for each in found if each.summary.zeros is not None]
         whole = sum(each.summary.numel for each in known)
-        share = share_text(sum(each.summary.zeros or 0 for each in known), whole)
+        share = _share_text(sum(each.summary.zeros or 0 for each in known), whole)
         zeros = f" ({share} zeros)" if share else ""
     lines = [
         f"{checkpoint.path}: {counted(len(checkpoint.tensors), 'tensor')}, "
@@ -117,7 +112,7 @@ def _totals(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | 
         lines.append(f"types: {', '.join(types)}")
     lines += _header_lines(checkpoint)
     if found:
-        lines.append(_recognised_line(found))
+        lines.append(_recognized_line(found))
     return lines
 
 
@@ -135,12 +130,168 @@ def _header_lines(checkpoint: "StoredCheckpoint") -> list[str]:
     return lines
 
 
-def _recognised_line(found: "Sequence[InspectedTensor]") -> str:
-    ruled = sum(each.recognised.rule is not None for each in found)
+def _recognized_line(found: "Sequence[InspectedTensor]") -> str:
+    ruled = sum(each.recognized.rule is not None for each in found)
     others: dict[str, int] = {}
     for each in found:
-        if each.recognised.rule is None:
-            word = each.recognised.verdict.value
+        if each.recognized.rule is None:
+            word = each.recognized.verdict.value
             others[word] = others.get(word, 0) + 1
     rest = "".join(f", {count} {word}" for word, count in sorted(others.items()))
     return f"recognised: {ruled} of {len(found)} by a rule{rest}"
+
+
+def tensor_lines(found: "InspectedTensor") -> list[str]:
+    """One tensor in lines."""
+    info, summary = found.placed.info, found.summary
+    lines = [
+        f"{info.name}: {info.dtype.code} {_shape_text(found.placed)}, "
+        f"{counted(_numel(found.placed), 'element')}, {counted(found.placed.nbytes, 'byte')}",
+        f"rule: {_verdict(found)}",
+    ]
+    if summary.zeros is not None and summary.norm is not None:
+        lines.append(
+            f"zeros: {_share_text(summary.zeros, summary.numel)}, norm: {_norm_text(summary.norm)}"
+        )
+    return [printable(line) for line in lines]
+
+
+def tensor_json(
+    checkpoint: "StoredCheckpoint", placed: "Placed", found: "InspectedTensor | None"
+) -> dict[str, Any]:
+    """The document of one tensor; what only its data tells is left out if that was not read."""
+    document: dict[str, Any] = {
+        "data_offsets": [placed.start, placed.start + placed.nbytes],
+        "dtype": placed.info.dtype.code,
+        "file": str(checkpoint.files[placed.file].path),
+        "name": placed.info.name,
+        "shape": list(placed.info.shape),
+    }
+    if found is None:
+        return document
+    from zeroinit_cli.plans.plan import rule_to_json
+
+    summary, what = found.summary, found.recognized
+    finite = summary.norm is not None and math.isfinite(summary.norm)
+    return {
+        **document,
+        "constant": None if what.constant is None else _element(found, what.constant),
+        "description": _verdict(found),
+        "infinities": summary.infinities,
+        "nans": summary.nans,
+        "nearly": None if what.nearly is None else _nearly_json(found, what.nearly),
+        "norm": float(_norm_text(summary.norm)) if finite and summary.norm is not None else None,
+        "rule": None if what.rule is None else rule_to_json(what.rule),
+        "verdict": what.verdict.value,
+        "zeros": summary.zeros,
+    }
+
+
+def print_tensor_github(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
+    """A notice, and a warning if it holds what is no finite number."""
+    file = checkpoint.files[found.placed.file].path
+    github.annotate(github.Level.NOTICE, "zeroinit inspect", tensor_lines(found), file=file)
+    _warn_of_infinite(checkpoint, found)
+
+
+def _warn_of_infinite(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
+    """An annotation for a tensor that no training can start from."""
+    if not (found.summary.nans or found.summary.infinities):
+        return
+    github.annotate(
+        github.Level.WARNING,
+        f"not finite: {found.placed.info.name}",
+        [_verdict(found)],
+        file=checkpoint.files[found.placed.file].path,
+    )
+
+
+def _verdict(found: "InspectedTensor") -> str:
+    """What a tensor was recognized as, in a phrase."""
+    from zeroinit_cli.plans.describe import describe_rule
+
+    info, summary, what = found.placed.info, found.summary, found.recognized
+    if what.rule is not None:
+        text = describe_rule(what.rule, info.shape)
+    elif what.constant is not None:
+        text = f"constant {_element(found, what.constant)}"
+    else:
+        text = what.verdict.value
+    if what.nearly is not None:
+        text += f": {_nearly_words(found, what.nearly)}"
+    for count, name in ((summary.nans, "NaN"), (summary.infinities, "inf")):
+        if count:
+            text += f", {count:,} {name}"
+    return text
+
+
+def _nearly_words(found: "InspectedTensor", nearly: "Nearly") -> str:
+    departure = nearly.departure
+    expected, there = (_element(found, bits) for bits in (departure.expected, departure.found))
+    return (
+        f"{_nearly_name(found, nearly)} but for {departure.count:,} of {found.summary.numel:,} "
+        f"elements, the first at {_index(found, departure.first)}: {there} instead of {expected}"
+    )
+
+
+def _nearly_name(found: "InspectedTensor", nearly: "Nearly") -> str:
+    from zeroinit_cli.plans.describe import describe_rule
+
+    if nearly.rule is not None:
+        return describe_rule(nearly.rule, found.placed.info.shape)
+    return f"constant {_element(found, nearly.constant or 0)}"
+
+
+def _nearly_json(found: "InspectedTensor", nearly: "Nearly") -> dict[str, Any]:
+    from zeroinit_cli.plans.plan import rule_to_json
+
+    departure = nearly.departure
+    return {
+        "count": departure.count,
+        "description": _nearly_name(found, nearly),
+        "expected": _element(found, departure.expected),
+        "found": _element(found, departure.found),
+        "index": _index(found, departure.first),
+        "rule": None if nearly.rule is None else rule_to_json(nearly.rule),
+    }
+
+
+def _element(found: "InspectedTensor", bits: int) -> str:
+    from zeroinit_cli.store.differences import element_text, unit_bytes
+
+    dtype = found.placed.info.dtype
+    return element_text(bits.to_bytes(unit_bytes(dtype), "little"), dtype)
+
+
+def _index(found: "InspectedTensor", flat: int) -> list[int]:
+    from zeroinit_cli.store.differences import unravelled
+
+    info = found.placed.info
+    return [flat] if info.dtype.bits % 8 else list(unravelled(flat, info.shape))
+
+
+def _share_text(count: int, whole: int) -> str:
+    """A percentage that is 0 or 100 only where it is exactly that."""
+    if not whole:
+        return ""
+    percent = 100 * count / whole
+    if count and percent < 0.1:
+        return "<0.1%"
+    if count < whole and percent > 99.9:
+        return ">99.9%"
+    return f"{percent:.1f}%"
+
+
+def _numel(placed: "Placed") -> int:
+    """Elements of a tensor."""
+    return math.prod(placed.info.shape)
+
+
+def _shape_text(placed: "Placed") -> str:
+    """`64 x 3 x 7 x 7`."""
+    return " x ".join(map(str, placed.info.shape)) or "scalar"
+
+
+def _norm_text(norm: float | None) -> str:
+    """To the digits that every machine agrees on."""
+    return f"{norm:.{_DIGITS}g}"
