@@ -250,7 +250,7 @@ def test_one_flipped_bit_is_never_passed_over(
     elif found.nearly is not None and found.nearly.rule is not None:
         expected = bits_of(found.nearly.rule, shape).reshape(-1)
         differing = np.flatnonzero(expected != flat)
-        departure = found.nearly.departure
+        departure = found.nearly
         assert (departure.count, departure.first) == (differing.size, differing[0])
         assert (departure.expected, departure.found) == (expected[differing[0]], flat[differing[0]])
 
@@ -271,7 +271,7 @@ def test_one_flipped_sign_is_named_beside_the_rule(
     assert found.verdict is Verdict.TRAINED
     assert found.nearly is not None
     assert found.nearly.rule == rule
-    departure = found.nearly.departure
+    departure = found.nearly
     assert (departure.count, departure.first) == (1, at)
     assert (departure.expected, departure.found) == (before, before ^ 1 << 31)
 
@@ -297,7 +297,7 @@ def test_the_last_element_of_many_blocks_is_compared(rule: Rule, shape: tuple[in
     assert found.rule is None
     assert found.nearly is not None
     assert found.nearly.rule == rule
-    assert (found.nearly.departure.count, found.nearly.departure.first) == (1, flat.size - 1)
+    assert (found.nearly.count, found.nearly.first) == (1, flat.size - 1)
 
 
 def test_random_data_costs_one_pass() -> None:

@@ -47,7 +47,7 @@ def inspect_tensors(
         CheckpointError: a file changed while it was read.
     """
     chosen = [find_tensor(checkpoint, name) for name in names] or checkpoint.tensors
-    advance = progress(f"reading {checkpoint.path.name}", sum(each.nbytes for each in chosen))
+    advance = progress(f"reading {checkpoint.path.name}", sum(tensor.nbytes for tensor in chosen))
     with DataReader(checkpoint) as data:
         for tensor in chosen:
             numel = tensor.nbytes // pattern_bytes(tensor.info.dtype)

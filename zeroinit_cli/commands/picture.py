@@ -23,7 +23,7 @@ NOT_A_NUMBER = LEVELS + 1
 
 Colour = tuple[int, int, int]
 
-ZERO, POSITIVE, NEGATIVE = (255, 255, 255), (178, 24, 43), (33, 102, 172)
+_ZERO, _POSITIVE, _NEGATIVE = (255, 255, 255), (178, 24, 43), (33, 102, 172)
 _NO_NUMBER = (0, 140, 60)
 MOST_CELLS = {".png": 1024, ".svg": 256}
 """Cells in each direction, by the file's suffix."""
@@ -200,7 +200,7 @@ def caption(shown: Picture) -> str:
 
 
 def colour_of(
-    level: int, zero: Colour = ZERO, positive: Colour = POSITIVE, negative: Colour = NEGATIVE
+    level: int, zero: Colour = _ZERO, positive: Colour = _POSITIVE, negative: Colour = _NEGATIVE
 ) -> Colour:
     """Red, green and blue of a level; of weak ones at a distance from 0 that can be seen."""
     if level == NOT_A_NUMBER:

@@ -49,6 +49,7 @@ class Departure:
     """How a tensor departs from a rule.
 
     Attributes:
+        rule: which; None for a constant that no rule gives, which is `expected`.
         count: elements that differ; not all, if the comparison was given up.
         first: flat index of the first of them.
         expected: bits by the rule there.
@@ -56,26 +57,12 @@ class Departure:
         first_zero: flat index of the first of them that is 0.
     """
 
+    rule: Rule | None
     count: int
     first: int
     expected: int
     found: int
     first_zero: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Nearly:
-    """A rule that all but a few elements follow.
-
-    Attributes:
-        rule: which; None for a constant.
-        constant: bits of that constant.
-        departure: where the others are.
-    """
-
-    rule: Rule | None
-    constant: int | None
-    departure: Departure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,13 +73,13 @@ class Recognized:
         verdict: in a word.
         rule: the rule that gives every byte of it, where there is one.
         constant: bits of the one value that it holds, where that is no rule.
-        nearly: where it is neither, what it would be but for a few elements.
+        nearly: where it is neither, the rule or constant that all but a few elements follow.
     """
 
     verdict: Verdict
     rule: Rule | None = None
     constant: int | None = None
-    nearly: Nearly | None = None
+    nearly: Departure | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,11 +117,8 @@ def recognize(info: TensorInfo, summary: Summary, read: Read) -> Recognized:
         return Recognized(verdict=Verdict.RULE, rule=rule)
     if constant is not None:
         return Recognized(verdict=Verdict.CONSTANT, constant=constant)
-    nearest = min(
-        filter(None, (_nearly_constant(info, summary), near)),
-        key=lambda nearly: nearly.departure.count,
-        default=None,
-    )
+    nearly = [away for away in (_nearly_constant(info, summary), near) if away is not None]
+    nearest = min(nearly, key=lambda away: away.count, default=None)
     verdict = Verdict.DATA if info.dtype in INTEGERS or is_packed(info.dtype) else Verdict.TRAINED
     return Recognized(verdict=verdict, nearly=nearest)
 
@@ -149,7 +133,7 @@ def _constant_rule(pattern: int, info: TensorInfo) -> Rule | None:
     return Ones() if number == 1 and not (info.dtype.code == "BOOL" and pattern != 1) else None
 
 
-def _nearly_constant(info: TensorInfo, summary: Summary) -> Nearly | None:
+def _nearly_constant(info: TensorInfo, summary: Summary) -> Departure | None:
     """The one value that all but a few elements have."""
     if summary.random:
         return None
@@ -166,16 +150,18 @@ def _nearly_constant(info: TensorInfo, summary: Summary) -> Nearly | None:
     if summary.first_other is not None and summary.first_other < min(firsts, default=summary.numel):
         return None  # its bits are not known without reading it again, and so rare a case is not
     first = min(firsts)
-    return Nearly(
+    return Departure(
         rule=_constant_rule(usual, info),
-        constant=usual,
-        departure=Departure(count=count, first=first, expected=usual, found=firsts[first]),
+        count=count,
+        first=first,
+        expected=usual,
+        found=firsts[first],
     )
 
 
-def _search(tensor: _Tensor) -> tuple[Rule | None, Nearly | None]:
+def _search(tensor: _Tensor) -> tuple[Rule | None, Departure | None]:
     """The first candidate that gives every element, or the one that departs from fewest."""
-    nearest: Nearly | None = None
+    nearest: Departure | None = None
     tried: set[Rule] = set()
     for rule in _candidates(tensor):
         if rule in tried:
@@ -186,8 +172,8 @@ def _search(tensor: _Tensor) -> tuple[Rule | None, Nearly | None]:
         away = _departure(rule, tensor)
         if away is None:
             return rule, None
-        if away.count <= tensor.most and (nearest is None or away.count < nearest.departure.count):
-            nearest = Nearly(rule=rule, constant=None, departure=away)
+        if away.count <= tensor.most and (nearest is None or away.count < nearest.count):
+            nearest = away
     return None, nearest
 
 
@@ -342,5 +328,10 @@ def _compare(rule: Rule, tensor: _Tensor, parts: Iterable[Region]) -> Departure 
         return None
     index, planned, stored = first
     return Departure(
-        count=count, first=index, expected=planned, found=stored, first_zero=first_zero
+        rule=rule,
+        count=count,
+        first=index,
+        expected=planned,
+        found=stored,
+        first_zero=first_zero,
     )

@@ -1,6 +1,7 @@
 """What `inspect` prints: a whole checkpoint or one tensor, in words, as a document, for GitHub."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.commands.inspect import InspectedTensor
-    from zeroinit_cli.commands.recognize import Nearly
+    from zeroinit_cli.commands.recognize import Departure
     from zeroinit_cli.store.stored import Placed, StoredCheckpoint
 
 _DIGITS = 6  # of norms: further ones could depend on the machine
@@ -22,11 +23,11 @@ def print_human(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor
     """A table of all tensors, the totals, and what the headers say."""
     headings = ("tensor", "type", "shape")
     if found is None:
-        rows = [headings, *(_header_row(each) for each in checkpoint.tensors)]
+        rows = [headings, *(_header_row(placed) for placed in checkpoint.tensors)]
     else:
         rows = [
             (*headings, "zeros", "norm", "rule"),
-            *((*_header_row(each.placed), *_data_row(each)) for each in found),
+            *((*_header_row(tensor.placed), *_data_row(tensor)) for tensor in found),
         ]
     if checkpoint.tensors:
         print_table(rows, numbers=frozenset({"zeros", "norm"}), whole=frozenset({"type", "shape"}))
@@ -38,13 +39,13 @@ def to_json(
 ) -> dict[str, Any]:
     """The document of a whole checkpoint."""
     tensors = (
-        [tensor_json(checkpoint, each, None) for each in checkpoint.tensors]
+        [tensor_json(checkpoint, placed, None) for placed in checkpoint.tensors]
         if found is None
-        else [tensor_json(checkpoint, each.placed, each) for each in found]
+        else [tensor_json(checkpoint, tensor.placed, tensor) for tensor in found]
     )
     return {
         "dtypes": dict(_dtypes(checkpoint)),
-        "elements": sum(map(_numel, checkpoint.tensors)),
+        "elements": sum(placed.info.numel for placed in checkpoint.tensors),
         "files": [
             {
                 "header_bytes": file.header.data_start,
@@ -71,8 +72,8 @@ def print_github(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTenso
         _totals(checkpoint, found),
         file=checkpoint.path,
     )
-    for each in found or ():
-        _warn_of_infinite(checkpoint, each)
+    for tensor in found or ():
+        _warn_of_infinite(checkpoint, tensor)
 
 
 def _header_row(placed: "Placed") -> tuple[str, ...]:
@@ -90,25 +91,25 @@ def _dtypes(checkpoint: "StoredCheckpoint") -> list[tuple[str, dict[str, int]]]:
     table: dict[str, dict[str, int]] = {}
     for placed in checkpoint.tensors:
         entry = table.setdefault(placed.info.dtype.code, {"elements": 0, "tensors": 0})
-        entry["elements"] += _numel(placed)
+        entry["elements"] += placed.info.numel
         entry["tensors"] += 1
     return sorted(table.items())
 
 
 def _totals(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> list[str]:
-    elements = sum(map(_numel, checkpoint.tensors))
+    elements = sum(placed.info.numel for placed in checkpoint.tensors)
     zeros = ""
     if found:
-        known = [each for each in found if each.summary.zeros is not None]
-        whole = sum(each.summary.numel for each in known)
-        share = _share_text(sum(each.summary.zeros or 0 for each in known), whole)
+        counts = [tensor.summary for tensor in found if tensor.summary.zeros is not None]
+        whole = sum(summary.numel for summary in counts)
+        share = _share_text(sum(summary.zeros or 0 for summary in counts), whole)
         zeros = f" ({share} zeros)" if share else ""
     lines = [
         f"{checkpoint.path}: {counted(len(checkpoint.tensors), 'tensor')}, "
         f"{counted(elements, 'element')}{zeros}, {checkpoint.size:,} bytes"
     ]
     if checkpoint.tensors:
-        types = (f"{code} in {each['tensors']}" for code, each in _dtypes(checkpoint))
+        types = (f"{code} in {entry['tensors']}" for code, entry in _dtypes(checkpoint))
         lines.append(f"types: {', '.join(types)}")
     lines += _header_lines(checkpoint)
     if found:
@@ -131,12 +132,10 @@ def _header_lines(checkpoint: "StoredCheckpoint") -> list[str]:
 
 
 def _recognized_line(found: "Sequence[InspectedTensor]") -> str:
-    ruled = sum(each.recognized.rule is not None for each in found)
-    others: dict[str, int] = {}
-    for each in found:
-        if each.recognized.rule is None:
-            word = each.recognized.verdict.value
-            others[word] = others.get(word, 0) + 1
+    ruled = sum(tensor.recognized.rule is not None for tensor in found)
+    others = Counter(
+        tensor.recognized.verdict.value for tensor in found if tensor.recognized.rule is None
+    )
     rest = "".join(f", {count} {word}" for word, count in sorted(others.items()))
     return f"recognised: {ruled} of {len(found)} by a rule{rest}"
 
@@ -146,7 +145,7 @@ def tensor_lines(found: "InspectedTensor") -> list[str]:
     info, summary = found.placed.info, found.summary
     lines = [
         f"{info.name}: {info.dtype.code} {_shape_text(found.placed)}, "
-        f"{counted(_numel(found.placed), 'element')}, {counted(found.placed.nbytes, 'byte')}",
+        f"{counted(info.numel, 'element')}, {counted(found.placed.nbytes, 'byte')}",
         f"rule: {_verdict(found)}",
     ]
     if summary.zeros is not None and summary.norm is not None:
@@ -225,33 +224,31 @@ def _verdict(found: "InspectedTensor") -> str:
     return text
 
 
-def _nearly_words(found: "InspectedTensor", nearly: "Nearly") -> str:
-    departure = nearly.departure
-    expected, there = (_element(found, bits) for bits in (departure.expected, departure.found))
+def _nearly_words(found: "InspectedTensor", nearly: "Departure") -> str:
+    expected, there = (_element(found, bits) for bits in (nearly.expected, nearly.found))
     return (
-        f"{_nearly_name(found, nearly)} but for {departure.count:,} of {found.summary.numel:,} "
-        f"elements, the first at {_index(found, departure.first)}: {there} instead of {expected}"
+        f"{_nearly_name(found, nearly)} but for {nearly.count:,} of {found.summary.numel:,} "
+        f"elements, the first at {_index(found, nearly.first)}: {there} instead of {expected}"
     )
 
 
-def _nearly_name(found: "InspectedTensor", nearly: "Nearly") -> str:
+def _nearly_name(found: "InspectedTensor", nearly: "Departure") -> str:
     from zeroinit_cli.plans.describe import describe_rule
 
     if nearly.rule is not None:
         return describe_rule(nearly.rule, found.placed.info.shape)
-    return f"constant {_element(found, nearly.constant or 0)}"
+    return f"constant {_element(found, nearly.expected)}"
 
 
-def _nearly_json(found: "InspectedTensor", nearly: "Nearly") -> dict[str, Any]:
+def _nearly_json(found: "InspectedTensor", nearly: "Departure") -> dict[str, Any]:
     from zeroinit_cli.plans.plan import rule_to_json
 
-    departure = nearly.departure
     return {
-        "count": departure.count,
+        "count": nearly.count,
         "description": _nearly_name(found, nearly),
-        "expected": _element(found, departure.expected),
-        "found": _element(found, departure.found),
-        "index": _index(found, departure.first),
+        "expected": _element(found, nearly.expected),
+        "found": _element(found, nearly.found),
+        "index": _index(found, nearly.first),
         "rule": None if nearly.rule is None else rule_to_json(nearly.rule),
     }
 
@@ -280,11 +277,6 @@ def _share_text(count: int, whole: int) -> str:
     if count < whole and percent > 99.9:
         return ">99.9%"
     return f"{percent:.1f}%"
-
-
-def _numel(placed: "Placed") -> int:
-    """Elements of a tensor."""
-    return math.prod(placed.info.shape)
 
 
 def _shape_text(placed: "Placed") -> str:
