@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.commands.tensors import bits_of, reader, recognized
 from tests.golden.make_models import OPTION_SETS
 from tests.test_values import ruled_tensors
-from zeroinit_cli.commands.recognize import Verdict, recognize
+from zeroinit_cli.commands.recognize import Recognized, Verdict, recognize
 from zeroinit_cli.commands.summary import BLOCK_BYTES, summarize
 from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.models import plan_source
@@ -35,6 +35,7 @@ from zeroinit_cli.plans.plan import (
     ZeroRow,
     Zeros,
 )
+from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.source import parse_source
 
 I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas
@@ -300,21 +301,33 @@ def test_the_last_element_of_many_blocks_is_compared(rule: Rule, shape: tuple[in
     assert (found.nearly.count, found.nearly.first) == (1, flat.size - 1)
 
 
-def test_random_data_costs_one_pass() -> None:
-    bits = np.random.default_rng(0).standard_normal((600, 600), np.float32).view("<u4")
-    reads: list[int] = []
+def reads(bits: Bits) -> tuple[Recognized, int]:
+    """What a tensor is, and how many elements were read to tell it."""
+    sizes: list[int] = []
     read = reader(bits)
 
-    def counted(start: int, count: int) -> np.ndarray:
-        reads.append(count)
+    def counted(start: int, count: int) -> Bits:
+        sizes.append(count)
         return read(start, count)
 
-    info = TensorInfo(name="x", shape=(600, 600), dtype=F32)
-    summary = summarize(info, bits.size, counted)
-    assert summary.random
-    found = recognize(info, summary, counted)
+    info = TensorInfo(name="x", shape=bits.shape, dtype=F32)
+    found = recognize(info, summarize(info, bits.size, counted), counted)
+    return found, sum(sizes)
+
+
+def test_random_data_costs_one_pass() -> None:
+    bits = np.random.default_rng(0).standard_normal((600, 600), np.float32).view("<u4")
+    found, read = reads(bits)
     assert (found.verdict, found.nearly) == (Verdict.TRAINED, None)
-    assert sum(reads) == bits.size
+    assert read == bits.size
+
+
+def test_a_size_of_many_divisors_costs_less_than_a_second_pass() -> None:
+    """Groups of every size are candidates; a few elements of each tell that it is none."""
+    values = np.resize(np.array([1, -1, 0.5, 0.25], np.float32), (720_720, 1, 1))
+    found, read = reads(values.view("<u4"))
+    assert (found.verdict, found.rule) == (Verdict.TRAINED, None)
+    assert read < 2 * values.size
 
 
 @pytest.mark.parametrize("code", sorted(DTYPES))
