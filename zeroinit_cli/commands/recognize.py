@@ -180,7 +180,8 @@ def _search(tensor: _Tensor) -> tuple[Rule | None, Departure | None]:
 def _candidates(tensor: _Tensor) -> Iterator[Rule]:
     """Every rule that the policy can give a tensor of this shape, some of them twice.
 
-    Where several have the same bytes the first is reported, so the likelier come first.
+    Where several have the same bytes the first is reported, so the likelier come first. A new
+    function of the policy is one more line in `_matrices` or `_kernels`.
     """
     shape = tensor.info.shape
     if len(shape) == 2:
