@@ -109,9 +109,9 @@ def test_diff_and_inspect_do_not_mix_two_files(
     """Between the header and the data, and while the data is read."""
     path = tmp_path / f"{side}.safetensors"
     message = f"error: {CHANGED.format(path.name)}\n"
-    for module, name in ((inspecting, "inspect_tensors"), (inspecting, "summarise")):
+    for module, name in ((inspecting, "inspect_tensors"), (inspecting, "summarize")):
         save(path, {"a": ONE})
-        if change is replace and name == "summarise":
+        if change is replace and name == "summarize":
             continue  # both are read from the file that is open
         with monkeypatch.context() as patch:
             when(patch, module, name, lambda: change(path))

@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from tests.plans import plan, tensor
 from zeroinit_cli.commands.generate import write_files
-from zeroinit_cli.plans.plan import Hadamard
+from zeroinit_cli.plans.rules import Hadamard
 
 made = plan(tensor("a", (int(sys.argv[2]), 256), Hadamard(half_exponent=-10)))
 for _ in range(5):

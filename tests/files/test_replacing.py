@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.plans import plan, tensor
 from zeroinit_cli.store.write import write_checkpoint
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.plans.plan import Hadamard
+from zeroinit_cli.plans.rules import Hadamard
 
 path = Path(sys.argv[1])
 made = plan(tensor("a", (4096, 2048), Hadamard(half_exponent=-12)))

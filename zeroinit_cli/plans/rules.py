@@ -104,6 +104,11 @@ class Rule(ABC):
         for child in self.children():
             yield from child.kept_digests()
 
+    def half_exponents(self) -> Iterator[int]:
+        """Find h of each constant 2^(h / 2) in the rule."""
+        for child in self.children():
+            yield from child.half_exponents()
+
     def pieces(self, shape: Shape) -> "Iterator[tuple[Range, Rule]]":
         """Cut dimension 0 into runs of rows that follow one rule each.
 
@@ -218,6 +223,9 @@ class Hadamard(Rule):
     def describe(self, shape: Shape, *, brief: bool = False) -> str:
         return "Hadamard" if brief else f"Hadamard, c = {_power_words(self.half_exponent)}"
 
+    def half_exponents(self) -> Iterator[int]:
+        yield self.half_exponent
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paley(Rule):
@@ -243,6 +251,9 @@ class Paley(Rule):
         if brief:
             return "Paley"
         return f"Paley, p = {self.prime}, c = {_power_words(self.half_exponent)}"
+
+    def half_exponents(self) -> Iterator[int]:
+        yield self.half_exponent
 
 
 def _power_words(half_exponent: int) -> str:

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.commands.recognition.tensors import reader
-from zeroinit_cli.commands.recognition.numbers import pattern_type, to_numbers
-from zeroinit_cli.commands.recognition.summary import BLOCK_BYTES, Summary, summarise
+from tests.commands.tensors import reader
+from zeroinit_cli.commands.summary import BLOCK_BYTES, Summary, pattern_type, summarize, to_numbers
 from zeroinit_cli.dtypes import DTYPES, F32
 from zeroinit_cli.plans.plan import TensorInfo
 
@@ -37,7 +36,7 @@ def test_other_numbers_are_torchs(code: str) -> None:
 
 def summary(values: np.ndarray) -> Summary:
     info = TensorInfo(name="x", shape=values.shape, dtype=F32)
-    return summarise(info, values.size, reader(values.astype("<f4").view("<u4")))
+    return summarize(info, values.size, reader(values.astype("<f4").view("<u4")))
 
 
 @given(

@@ -1,14 +1,17 @@
-"""One pass over a tensor: its zeros, norm, and the bit patterns that occur, while they are few."""
+"""What a tensor holds, counted in one pass: zeros, norm, and its bit patterns while they are few.
+
+Bit patterns of every element type become numbers here, those of types that numpy lacks too.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroinit_cli.commands.recognition.numbers import is_packed, pattern_bytes, to_numbers
-from zeroinit_cli.dtypes import DType
+from zeroinit_cli.dtypes import BF16, DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.progress import Advance, no_advance
@@ -20,6 +23,13 @@ BLOCK_BYTES = 1 << 20
 _MOST_PATTERNS = 16  # a rule's tensor has at most a handful; more say nothing
 _SAMPLE = 1024  # elements of a block that show at once whether it is random
 _MOST_IN_SAMPLE = 64
+_SMALL_FLOATS = {
+    # code: exponent bits, mantissa bits, bias, whether the largest exponent holds infinities
+    "F8_E5M2": (5, 2, 15, True),
+    "F8_E4M3": (4, 3, 7, False),
+    "F8_E4M3FNUZ": (4, 3, 8, False),
+    "F8_E5M2FNUZ": (5, 2, 16, False),
+}
 
 
 @dataclass(slots=True)
@@ -59,13 +69,23 @@ class Summary:
         """More patterns than any rule gives."""
         return not self.patterns
 
+    @property
+    def constant(self) -> int | None:
+        """The pattern of every element, where all have the same."""
+        return next(iter(self.patterns)) if len(self.patterns) == 1 and not self.others else None
+
+    @property
+    def nonzeros(self) -> int:
+        """Elements whose bits are not all 0, unless the tensor is random."""
+        return self.numel - (self.patterns[0].count if 0 in self.patterns else 0)
+
 
 def few(numel: int) -> int:
     """How many elements may depart from a rule for its name to be worth saying."""
     return min(1000, max(1, numel // 64))
 
 
-def summarise(info: TensorInfo, numel: int, read: Read, advance: Advance = no_advance) -> Summary:
+def summarize(info: TensorInfo, numel: int, read: Read, advance: Advance = no_advance) -> Summary:
     """Read a tensor once, in blocks.
 
     Args:
@@ -160,10 +180,7 @@ class _Counts:
 
     def _add_counted(self) -> None:
         for pattern, occurrence in self.patterns.items():
-            if is_packed(self.dtype):
-                continue
-            bits = np.array([pattern], f"<u{self.dtype.itemsize}")
-            self._add_numbers(bits, occurrence.count)
+            self._add_numbers(np.array([pattern], pattern_type(self.dtype)), occurrence.count)
 
     def _add_numbers(self, bits: Bits, times: int = 1) -> None:
         if is_packed(self.dtype):
@@ -191,3 +208,74 @@ class _Counts:
             others=0 if self.random else self.others,
             first_other=self.first_other,
         )
+
+
+def is_packed(dtype: DType) -> bool:
+    """Whether elements are narrower than bytes, so that none can be looked at alone."""
+    return dtype.bits % 8 != 0
+
+
+def pattern_bytes(dtype: DType) -> int:
+    """Bytes that are looked at together: an element, or a byte of packed ones."""
+    return 1 if is_packed(dtype) else dtype.itemsize
+
+
+def pattern_type(dtype: DType) -> np.dtype[np.unsignedinteger]:
+    """The little-endian unsigned integer that holds one pattern."""
+    return np.dtype(f"<u{pattern_bytes(dtype)}")
+
+
+def to_numbers(bits: Bits, dtype: DType) -> NDArray[np.float64]:
+    """What patterns stand for, as float64; of complex numbers their absolute values.
+
+    Integers beyond 2^53 are rounded: these numbers are for norms and pictures, never for bytes.
+
+    Raises:
+        ValueError: the type is packed.
+    """
+    if is_packed(dtype):
+        raise ValueError(f"{dtype.code} is packed")
+    numbers: NDArray[np.float64]
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        if dtype.code == "BOOL":
+            numbers = (bits != 0).astype(np.float64)
+        elif dtype.code == "C64":
+            numbers = np.abs(bits.view("<c8").astype(np.complex128))
+        elif dtype.code == BF16.code:
+            numbers = (bits.astype("<u4") << 16).view("<f4").astype(np.float64)
+        elif dtype.code in _SMALL_FLOATS or dtype.code == "F8_E8M0":
+            numbers = _small_floats(dtype.code)[bits]
+        else:
+            numbers = bits.view(np.dtype(dtype.name).newbyteorder("<")).astype(np.float64)
+    return numbers
+
+
+@lru_cache(maxsize=8)
+def _small_floats(code: str) -> NDArray[np.float64]:
+    """The 256 numbers of an 8-bit floating type.
+
+    Source:
+        OCP 8-bit Floating Point Specification; OCP Microscaling Formats (E8M0); FNUZ types as in
+        LLVM's APFloat: no negative zero, whose pattern is the one NaN.
+    """
+    if code == "F8_E8M0":
+        return np.array([*(2.0 ** (byte - 127) for byte in range(255)), math.nan])
+    return np.array([_small_float(code, byte) for byte in range(256)])
+
+
+def _small_float(code: str, byte: int) -> float:
+    exponent_bits, mantissa_bits, bias, has_infinities = _SMALL_FLOATS[code]
+    sign = -1.0 if byte & 0x80 else 1.0
+    exponent = byte >> mantissa_bits & ((1 << exponent_bits) - 1)
+    mantissa = byte & ((1 << mantissa_bits) - 1)
+    largest = exponent == (1 << exponent_bits) - 1
+    if code.endswith("FNUZ"):
+        if byte == 0x80:
+            return math.nan
+    elif has_infinities and largest:
+        return math.nan if mantissa else sign * math.inf
+    elif largest and mantissa == (1 << mantissa_bits) - 1:
+        return math.nan
+    if exponent == 0:
+        return sign * math.ldexp(mantissa, 1 - bias - mantissa_bits)
+    return sign * math.ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits)

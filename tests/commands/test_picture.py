@@ -11,11 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.commands.recognition.tensors import reader
-from zeroinit_cli.commands.pictures import cells
-from zeroinit_cli.commands.pictures.cells import LEVELS, NOT_A_NUMBER, Picture, caption, picture
-from zeroinit_cli.commands.pictures.files import colour_of, image_bytes
-from zeroinit_cli.commands.pictures.layout import Layout, layout_of
+from tests.commands.tensors import reader
+from zeroinit_cli.commands import picture as pictures
+from zeroinit_cli.commands.picture import (
+    LEVELS,
+    NOT_A_NUMBER,
+    Layout,
+    Picture,
+    caption,
+    colour_of,
+    image_bytes,
+    layout_of,
+    picture,
+)
 from zeroinit_cli.dtypes import F32
 from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Viewed
 from zeroinit_cli.plans.plan import TensorInfo
@@ -42,7 +50,7 @@ def test_each_cell_is_the_mean_of_what_it_covers(
     """Whatever the size of the blocks that are read."""
     values = np.random.default_rng(seed).integers(-3, 4, shape).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "BLOCK_BYTES", block)
+        patch.setattr(pictures, "BLOCK_BYTES", block)
         found = shown(values, most)
     rows, columns = found.levels.shape
     assert rows <= most[0]

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from zeroinit_cli.commands.recognition.numbers import pattern_type
-from zeroinit_cli.commands.recognition.recognise import Recognised, recognise
-from zeroinit_cli.commands.recognition.summary import Read, Summary, summarise
+from zeroinit_cli.commands.recognize import Recognized, recognize
+from zeroinit_cli.commands.summary import Read, Summary, pattern_type, summarize
 from zeroinit_cli.dtypes import F32, DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
@@ -33,11 +32,11 @@ def reader(bits: Bits) -> Read:
     return read
 
 
-def recognised(
+def recognized(
     bits: Bits, dtype: DType = F32, shape: tuple[int, ...] | None = None
-) -> tuple[Recognised, Summary]:
+) -> tuple[Recognized, Summary]:
     """What a tensor is."""
     info = TensorInfo(name="x", shape=bits.shape if shape is None else shape, dtype=dtype)
     patterns = bits.view(pattern_type(dtype))
-    summary = summarise(info, patterns.size, reader(patterns))
-    return recognise(info, summary, reader(patterns)), summary
+    summary = summarize(info, patterns.size, reader(patterns))
+    return recognize(info, summary, reader(patterns)), summary
