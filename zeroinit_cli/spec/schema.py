@@ -1,4 +1,4 @@
-"""The language as a JSON Schema: for editors, for the reference, and for what messages expect."""
+"""The language as a JSON Schema: for editors, the reference page, and messages."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache

@@ -4,9 +4,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from zeroinit_cli.spec.blueprint import Counts, Shape
 from zeroinit_cli.spec.fields import Number, Probability, Size
-from zeroinit_cli.spec.layers.base import Layer, MismatchError, Resolved, SameShape, Shape
-from zeroinit_cli.spec.layers.convolutions import DIMENSIONS
+from zeroinit_cli.spec.layers.base import (
+    Layer,
+    MismatchError,
+    Resolved,
+    SameShape,
+    SpatialLayer,
+    in_each_rank,
+    index_of,
+)
 
 
 class ReLU(SameShape):
@@ -40,7 +48,7 @@ class PReLU(Layer):
                 expected=f"1 or {shape[0]}",
                 found=str(self.num_parameters),
             )
-        return Resolved(arguments=self.given(), output=shape, vectors=self.num_parameters)
+        return self.resolved(shape, Counts(vectors=self.num_parameters))
 
 
 class ELU(SameShape):
@@ -98,7 +106,7 @@ class Hardtanh(SameShape):
                 expected=f"less than max_val {self.max_val}",
                 found=str(self.min_val),
             )
-        return Resolved(arguments=self.given(), output=shape)
+        return self.resolved(shape)
 
 
 class Sigmoid(SameShape):
@@ -143,23 +151,26 @@ class Softshrink(SameShape):
 class _AlongDimension(Layer):
     dim: int = Field(default=-1, ge=-8, le=8, description="Along which; 0 is the batch.")
 
-    def _check_dim(self, shape: Shape) -> int:
-        """The dimension's place in the shape."""
-        rank = len(shape) + 1
-        place = self.dim + rank if self.dim < 0 else self.dim
-        if not 1 <= place < rank:
+    def index(self, shape: Shape) -> int:
+        """Index of the dimension in the shape.
+
+        Raises:
+            MismatchError: there is no such dimension.
+        """
+        index = index_of(self.dim, shape)
+        if not 0 <= index < len(shape):
             raise MismatchError(
                 f"{self.kind} along no dimension of {list(shape)}",
                 key="dim",
-                expected=f"1 to {rank - 1}, or {1 - rank} to -1",
+                expected=f"1 to {len(shape)}, or {-len(shape)} to -1",
                 found=str(self.dim),
             )
-        return place - 1
+        return index
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        self._check_dim(shape)
-        return Resolved(arguments=self.given(), output=shape)
+        self.index(shape)
+        return self.resolved(shape)
 
 
 class Softmax(_AlongDimension):
@@ -175,16 +186,16 @@ class GLU(_AlongDimension):
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        place = self._check_dim(shape)
-        if shape[place] % 2:
+        index = self.index(shape)
+        if shape[index] % 2:
             raise MismatchError(
                 "GLU halves an odd dimension",
                 key="dim",
                 expected="a dimension of even size",
-                found=f"{shape[place]} of {list(shape)}",
+                found=f"{shape[index]} of {list(shape)}",
             )
-        half = (*shape[:place], shape[place] // 2, *shape[place + 1 :])
-        return Resolved(arguments=self.given(), output=half)
+        half = (*shape[:index], shape[index] // 2, *shape[index + 1 :])
+        return self.resolved(half)
 
 
 class Dropout(SameShape):
@@ -199,28 +210,39 @@ class AlphaDropout(Dropout):
     """Dropout that keeps mean and variance, for SELU."""
 
 
-class _ChannelDropout(Dropout):
-    rank: ClassVar[int]
-
+class _ChannelDropout(Dropout, SpatialLayer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        self.needs_rank(shape, "channels", *DIMENSIONS[self.rank])
-        return Resolved(arguments=self.given(), output=shape)
+        self.needs_space(shape)
+        return self.resolved(shape)
 
 
-class Dropout1d(_ChannelDropout):
-    """Drops whole channels of [channels, length]."""
-
-    rank: ClassVar[int] = 1
-
-
-class Dropout2d(_ChannelDropout):
-    """Drops whole channels of [channels, height, width]."""
-
-    rank: ClassVar[int] = 2
-
-
-class Dropout3d(_ChannelDropout):
-    """Drops whole channels of [channels, depth, height, width]."""
-
-    rank: ClassVar[int] = 3
+LAYERS = (
+    ReLU,
+    ReLU6,
+    LeakyReLU,
+    PReLU,
+    ELU,
+    CELU,
+    SELU,
+    GELU,
+    SiLU,
+    Mish,
+    Hardswish,
+    Hardsigmoid,
+    Hardtanh,
+    Sigmoid,
+    LogSigmoid,
+    Tanh,
+    Tanhshrink,
+    Softplus,
+    Softsign,
+    Hardshrink,
+    Softshrink,
+    Softmax,
+    LogSoftmax,
+    GLU,
+    Dropout,
+    AlphaDropout,
+    *in_each_rank(_ChannelDropout, "Dropout", "Drops whole channels of {}."),
+)
