@@ -41,7 +41,7 @@ def examine(data: bytes, *, build: bool = False) -> str:
         if not (placed and str(error).startswith("error: ")):
             raise TypeError("a message without its place") from error
         return "wrong"
-    shown = to_yaml(spec.canonical()).encode()
+    shown = to_yaml(spec.document).encode()
     if len(shown) <= MOST_BYTES:  # of more the command warns, since it cannot be read back
         digest = parse_spec(shown, "shown.yaml").digest()
         assert digest == spec.digest(), "the canonical form has another digest"

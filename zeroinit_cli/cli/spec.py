@@ -79,7 +79,7 @@ def show(
     from zeroinit_cli.spec.canonical import to_yaml
     from zeroinit_cli.spec.yaml_text import MOST_BYTES
 
-    text = to_yaml(spec.canonical())
+    text = to_yaml(spec.document)
     out(text.removesuffix("\n"))
     if (size := len(text.encode())) > MOST_BYTES:
         say(

@@ -11,6 +11,8 @@ import yaml
 
 from zeroinit_cli.options import Options
 from zeroinit_cli.spec.document import ONLY, Document
+from zeroinit_cli.spec.fields import Strict
+from zeroinit_cli.spec.items import Residual, Sequential
 from zeroinit_cli.spec.yaml_text import resolve
 
 _PROSE = ("name", "description")
@@ -51,10 +53,12 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def to_yaml(form: dict[str, Any]) -> str:
-    """Write a canonical form as a spec, which has the same digest."""
+def to_yaml(document: Document) -> str:
+    """Write the canonical form of a document as a spec, which has the same digest."""
+    form = canonical(document)
+    form |= {key: _plain(getattr(document, key)) for key in ("model", "layers") if key in form}
     return yaml.dump(
-        _shortened(form),
+        form,
         Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=True,
@@ -63,14 +67,23 @@ def to_yaml(form: dict[str, Any]) -> str:
     )
 
 
-def _shortened(value: Any) -> Any:
-    """Leave `layers:` out where the list may stand alone, so that no spec is nested deeper."""
+def _plain(value: Any) -> Any:
+    """Give a part of a document as plain data.
+
+    A null is kept where it is not the default: without it, the default would be read. `layers:` is
+    left out where the list may stand alone, so that the result is nested no deeper than the spec.
+    """
     if isinstance(value, list | tuple):
-        return [_shortened(entry) for entry in value]
-    if not isinstance(value, dict):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, Sequential) or (isinstance(value, Residual) and not value.shortcut):
+        return _plain(value.layers)
+    if not isinstance(value, Strict):
         return value
-    short = {key: _shortened(inner) for key, inner in value.items()}
-    for key in ("sequential", "residual"):
-        if isinstance(short.get(key), dict) and list(short[key]) == ["layers"]:
-            short[key] = short[key]["layers"]
-    return short
+    fields = type(value).model_fields
+    return {
+        key: _plain(entry)
+        for key, entry in value
+        if entry is not None or fields[key].default is not None
+    }

@@ -251,7 +251,7 @@ class _Parser:
 
 
 def _end_of(event: Any) -> int:
-    """Index behind an event. PyYAML's types allow a missing mark; its parser never leaves one out."""
+    """Index behind an event. PyYAML's types allow a missing mark, its parser always sets one."""
     return int(event.end_mark.index)
 
 

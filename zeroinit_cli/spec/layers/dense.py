@@ -132,4 +132,11 @@ class Unflatten(Layer):
         return self.resolved((*shape[:place], *size, *shape[self.dim :]), unflattened_size=size)
 
 
-LAYERS = (Linear, Embedding, TransformerEncoderLayer, Identity, Flatten, Unflatten)
+LAYERS: tuple[type[Layer], ...] = (
+    Linear,
+    Embedding,
+    TransformerEncoderLayer,
+    Identity,
+    Flatten,
+    Unflatten,
+)

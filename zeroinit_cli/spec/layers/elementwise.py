@@ -217,7 +217,7 @@ class _ChannelDropout(Dropout, SpatialLayer):
         return self.resolved(shape)
 
 
-LAYERS = (
+LAYERS: tuple[type[Layer], ...] = (
     ReLU,
     ReLU6,
     LeakyReLU,

@@ -160,7 +160,7 @@ class LocalResponseNorm(Layer):
         return self.resolved(shape)
 
 
-LAYERS = (
+LAYERS: tuple[type[Layer], ...] = (
     BatchNorm1d,
     *in_each_rank(_ChannelNorm, "BatchNorm", "Batch norm over {}.", (2, 3)),
     *in_each_rank(_InstanceNorm, "InstanceNorm", "Instance norm over {}."),

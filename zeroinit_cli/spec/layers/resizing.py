@@ -128,7 +128,7 @@ class _ZeroPad(SpatialLayer):
         return self.resolved((shape[0], *spatial))
 
 
-LAYERS = (
+LAYERS: tuple[type[Layer], ...] = (
     Upsample,
     PixelShuffle,
     PixelUnshuffle,

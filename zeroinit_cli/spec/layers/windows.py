@@ -107,7 +107,7 @@ def _convolved(
     return layer.resolved((layer.out_channels, *spatial), counts, in_channels=channels)
 
 
-CONVOLUTIONS = (
+CONVOLUTIONS: tuple[type[Layer], ...] = (
     *in_each_rank(_Convolution, "Conv", "A convolution over {}."),
     *in_each_rank(_TransposedConvolution, "ConvTranspose", "A transposed convolution over {}."),
 )
@@ -181,7 +181,7 @@ class _AdaptivePool(SpatialLayer):
         return self.resolved((shape[0], *self.along("output_size")))
 
 
-POOLS = (
+POOLS: tuple[type[Layer], ...] = (
     *in_each_rank(_MaxPool, "MaxPool", "The largest entry of each window over {}."),
     *in_each_rank(_AvgPool, "AvgPool", "The mean of each window over {}."),
     *in_each_rank(_AdaptivePool, "AdaptiveAvgPool", "Means over {}, to a size."),
