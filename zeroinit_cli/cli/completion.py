@@ -62,7 +62,7 @@ def _files(incomplete: str, suffixes: tuple[str, ...]) -> Iterator[str]:
             yield prefix + entry.name
         elif _is_folder(entry):
             inner = _entries(Path(entry.path), "")
-            names = (each.name for each in inner if each.name.lower().endswith(suffixes))
+            names = (file.name for file in inner if file.name.lower().endswith(suffixes))
             yield from (f"{prefix}{entry.name}/{name}" for name in names)
 
 

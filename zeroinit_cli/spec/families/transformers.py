@@ -71,8 +71,8 @@ class ViT(Family):
         )
 
 
-class GPT(Family):
-    """A decoder-only transformer: GPT-2, Llama and what lies between."""
+class _TokenFamily(Family):
+    """A transformer over tokens."""
 
     input_names: ClassVar[tuple[str, ...]] = ("length",)
 
@@ -81,6 +81,25 @@ class GPT(Family):
     num_layers: Blocks = Field(description="Blocks.")
     num_heads: Size = Field(description="Heads of attention.")
     hidden_dim: Size = Field(description="Features of a token.")
+
+    def default_input(self) -> Shape:
+        """See `Family.default_input`."""
+        return (self.max_seq_len,)
+
+    def mismatches(self, shape: Shape) -> Iterator[MismatchError]:
+        """See `Family.mismatches`."""
+        if shape[0] > self.max_seq_len:
+            yield MismatchError(
+                "the input is longer than max_seq_len",
+                key="max_seq_len",
+                expected=f"at least {shape[0]}",
+                found=str(self.max_seq_len),
+            )
+
+
+class GPT(_TokenFamily):
+    """A decoder-only transformer: GPT-2, Llama and what lies between."""
+
     num_kv_heads: Size | None = Field(
         default=None, description="Heads of keys and values; num_heads by default."
     )
@@ -108,17 +127,13 @@ class GPT(Family):
     tie_head: bool = Field(default=True, description="One table for tokens in and out.")
     dropout: Probability = Field(default=0.0, description="Of attention, branches and tokens.")
 
-    def default_input(self) -> Shape:
-        """See `Family.default_input`."""
-        return (self.max_seq_len,)
-
     def head_features(self) -> int:
         """Features of a head."""
         return self.head_dim or self.hidden_dim // self.num_heads
 
     def mismatches(self, shape: Shape) -> Iterator[MismatchError]:
         """See `Family.mismatches`."""
-        yield from _too_long(shape, self.max_seq_len)
+        yield from super().mismatches(shape)
         if self.head_dim is None:
             yield from check_divisor(self.num_heads, self.hidden_dim, "num_heads", _HEADS)
         if self.num_kv_heads is not None:
@@ -156,16 +171,10 @@ class GPT(Family):
         )
 
 
-class Encoder(Family):
+class Encoder(_TokenFamily):
     """A transformer encoder over tokens: BERT and its kin."""
 
-    input_names: ClassVar[tuple[str, ...]] = ("length",)
-
-    vocab_size: Size = Field(description="Different tokens.")
-    max_seq_len: Size = Field(description="Tokens in the longest sequence.")
-    num_layers: Blocks = Field(description="Blocks.")
     num_heads: Size = Field(description="Heads of attention; divides hidden_dim.")
-    hidden_dim: Size = Field(description="Features of a token.")
     num_segments: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=2, description="Kinds of segments, with a table; 0: no table."
     )
@@ -188,13 +197,9 @@ class Encoder(Family):
     )
     dropout: Probability = Field(default=0.1, description="Of attention, branches and tokens.")
 
-    def default_input(self) -> Shape:
-        """See `Family.default_input`."""
-        return (self.max_seq_len,)
-
     def mismatches(self, shape: Shape) -> Iterator[MismatchError]:
         """See `Family.mismatches`."""
-        yield from _too_long(shape, self.max_seq_len)
+        yield from super().mismatches(shape)
         yield from check_divisor(self.num_heads, self.hidden_dim, "num_heads", _HEADS)
         yield from check_padding_row(self.padding_idx, self.vocab_size)
 
@@ -216,14 +221,4 @@ class Encoder(Family):
             weights=hidden * (rows + heads) + self.num_layers * block.weights,
             vectors=norms + heads + self.num_layers * block.vectors,
             layers=_MODULES * self.num_layers,
-        )
-
-
-def _too_long(shape: Shape, most: int) -> Iterator[MismatchError]:
-    if shape[0] > most:
-        yield MismatchError(
-            "the input is longer than max_seq_len",
-            key="max_seq_len",
-            expected=f"at least {shape[0]}",
-            found=str(most),
         )

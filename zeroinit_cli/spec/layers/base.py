@@ -8,7 +8,7 @@ they are checked.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import GetJsonSchemaHandler, create_model, model_validator
 from pydantic_core import CoreSchema
@@ -91,7 +91,7 @@ class Layer(Strict):
         if cls.shorthand is not None:
             field = mapping["properties"][cls.shorthand]
             alone = field.get("anyOf", [field])
-            alone = [{k: v for k, v in kind.items() if k != "default"} for kind in alone]
+            alone = [{k: v for k, v in choice.items() if k != "default"} for choice in alone]
         if not mapping.get("required") and {"type": "null"} not in alone:
             alone = [*alone, {"type": "null"}]
         result: dict[str, Any] = {"anyOf": [mapping, *alone]} if alone else mapping
@@ -99,7 +99,7 @@ class Layer(Strict):
 
     @property
     def kind(self) -> str:
-        """The class in torch.nn."""
+        """Name of the class in torch.nn."""
         return type(self).__name__
 
     def resolve(self, shape: Shape) -> Resolved:
@@ -110,8 +110,8 @@ class Layer(Strict):
         """
         raise NotImplementedError
 
-    def resolved(self, output: Shape, counts: Counts = MODULE, **inferred: Any) -> Resolved:
-        """Put the answer of `resolve` together.
+    def result(self, output: Shape, counts: Counts = MODULE, **inferred: Any) -> Resolved:
+        """Put the result of `resolve` together.
 
         Args:
             output: shape of the output.
@@ -175,7 +175,7 @@ class SameShape(Layer):
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        return self.resolved(shape)
+        return self.result(shape)
 
 
 DIMENSIONS = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -208,28 +208,35 @@ class SpatialLayer(Layer):
         return self.spread(key, self.rank)
 
 
-def in_each_rank(
-    base: type[SpatialLayer],
-    name: str,
-    description: str,
-    ranks: tuple[int, ...] = (1, 2, 3),
-) -> tuple[type[SpatialLayer], ...]:
-    """Make the classes of torch.nn that differ only in their number of dimensions.
+_LayerT = TypeVar("_LayerT", bound=Layer)
+
+
+def variant(base: type[_LayerT], name: str, description: str) -> type[_LayerT]:
+    """Make the class of a layer that differs from others only in its name.
 
     Args:
-        base: the arguments and the arithmetic.
+        base: its arguments and its arithmetic.
+        name: of the class in torch.nn.
+        description: for the reference.
+    """
+    return create_model(name, __base__=base, __module__=base.__module__, __doc__=description)
+
+
+def in_each_rank(
+    base: type[SpatialLayer], name: str, description: str, ranks: tuple[int, ...] = (1, 2, 3)
+) -> tuple[type[SpatialLayer], ...]:
+    """Make the classes of layers that differ only in their number of spatial dimensions.
+
+    Args:
+        base: their arguments and their arithmetic.
         name: of the classes, without `1d`, `2d` and `3d`.
-        description: what each does; `{}` stands for its dimensions.
+        description: for the reference; `{}` stands for the dimensions.
         ranks: numbers of spatial dimensions.
     """
     layers = []
     for rank in ranks:
-        layer = create_model(
-            f"{name}{rank}d",
-            __base__=base,
-            __module__=base.__module__,
-            __doc__=description.format(listed(("channels", *DIMENSIONS[rank]))),
-        )
+        dimensions = listed(("channels", *DIMENSIONS[rank]))
+        layer = variant(base, f"{name}{rank}d", description.format(dimensions))
         layer.rank = rank
         layers.append(layer)
     return tuple(layers)

@@ -37,7 +37,7 @@ class Linear(Layer):
         features = shape[-1]
         self.expects("features", self.in_features, features, key="in_features")
         counts = Counts(weights=features * self.out_features, vectors=self.out_features * self.bias)
-        return self.resolved((*shape[:-1], self.out_features), counts, in_features=features)
+        return self.result((*shape[:-1], self.out_features), counts, in_features=features)
 
 
 class Embedding(Layer):
@@ -51,7 +51,7 @@ class Embedding(Layer):
         """See `Layer.resolve`."""
         raise_first(check_padding_row(self.padding_idx, self.num_embeddings))
         counts = Counts(weights=self.num_embeddings * self.embedding_dim)
-        return self.resolved((*shape, self.embedding_dim), counts)
+        return self.result((*shape, self.embedding_dim), counts)
 
 
 class TransformerEncoderLayer(Layer):
@@ -82,7 +82,7 @@ class TransformerEncoderLayer(Layer):
         counts = encoder_block(features, self.dim_feedforward)
         if not self.bias:  # the scales of the two norms are left
             counts = Counts(weights=counts.weights, vectors=2 * features)
-        return self.resolved(shape, counts, d_model=features, batch_first=True)
+        return self.result(shape, counts, d_model=features, batch_first=True)
 
 
 class Identity(SameShape):
@@ -105,7 +105,7 @@ class Flatten(Layer):
                 found=f"start_dim {self.start_dim}, end_dim {self.end_dim} on {list(shape)}",
             )
         end = last + 1
-        return self.resolved((*shape[:start], count(shape[start:end]), *shape[end:]))
+        return self.result((*shape[:start], count(shape[start:end]), *shape[end:]))
 
 
 class Unflatten(Layer):
@@ -129,7 +129,7 @@ class Unflatten(Layer):
                 expected=f"sizes whose product is {shape[place]}",
                 found=str(list(size)),
             )
-        return self.resolved((*shape[:place], *size, *shape[self.dim :]), unflattened_size=size)
+        return self.result((*shape[:place], *size, *shape[self.dim :]), unflattened_size=size)
 
 
 LAYERS: tuple[type[Layer], ...] = (

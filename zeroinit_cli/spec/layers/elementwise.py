@@ -14,15 +14,8 @@ from zeroinit_cli.spec.layers.base import (
     SpatialLayer,
     in_each_rank,
     index_of,
+    variant,
 )
-
-
-class ReLU(SameShape):
-    """max(x, 0)."""
-
-
-class ReLU6(SameShape):
-    """min(max(x, 0), 6)."""
 
 
 class LeakyReLU(SameShape):
@@ -48,7 +41,7 @@ class PReLU(Layer):
                 expected=f"1 or {shape[0]}",
                 found=str(self.num_parameters),
             )
-        return self.resolved(shape, Counts(vectors=self.num_parameters))
+        return self.result(shape, Counts(vectors=self.num_parameters))
 
 
 class ELU(SameShape):
@@ -65,30 +58,10 @@ class CELU(SameShape):
     )
 
 
-class SELU(SameShape):
-    """ELU scaled to keep mean and variance."""
-
-
 class GELU(SameShape):
     """x times the normal distribution's function at x."""
 
     approximate: Literal["none", "tanh"] = Field(default="none", description="How it is computed.")
-
-
-class SiLU(SameShape):
-    """x sigmoid(x)."""
-
-
-class Mish(SameShape):
-    """x tanh(softplus(x))."""
-
-
-class Hardswish(SameShape):
-    """SiLU of straight lines."""
-
-
-class Hardsigmoid(SameShape):
-    """Sigmoid of straight lines."""
 
 
 class Hardtanh(SameShape):
@@ -106,23 +79,7 @@ class Hardtanh(SameShape):
                 expected=f"less than max_val {self.max_val}",
                 found=str(self.min_val),
             )
-        return self.resolved(shape)
-
-
-class Sigmoid(SameShape):
-    """1 / (1 + exp(-x))."""
-
-
-class LogSigmoid(SameShape):
-    """The logarithm of Sigmoid."""
-
-
-class Tanh(SameShape):
-    """The hyperbolic tangent."""
-
-
-class Tanhshrink(SameShape):
-    """x - tanh(x)."""
+        return self.result(shape)
 
 
 class Softplus(SameShape):
@@ -130,10 +87,6 @@ class Softplus(SameShape):
 
     beta: Number = Field(default=1.0, description="How sharp it bends.")
     threshold: Number = Field(default=20.0, description="Above it, x itself.")
-
-
-class Softsign(SameShape):
-    """x / (1 + |x|)."""
 
 
 class Hardshrink(SameShape):
@@ -170,15 +123,7 @@ class _AlongDimension(Layer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
         self.index(shape)
-        return self.resolved(shape)
-
-
-class Softmax(_AlongDimension):
-    """Shares of 1 along a dimension."""
-
-
-class LogSoftmax(_AlongDimension):
-    """The logarithm of Softmax."""
+        return self.result(shape)
 
 
 class GLU(_AlongDimension):
@@ -195,7 +140,7 @@ class GLU(_AlongDimension):
                 found=f"{shape[index]} of {list(shape)}",
             )
         half = (*shape[:index], shape[index] // 2, *shape[index + 1 :])
-        return self.resolved(half)
+        return self.result(half)
 
 
 class Dropout(SameShape):
@@ -206,43 +151,39 @@ class Dropout(SameShape):
     p: Probability = Field(default=0.5, description="Chance of each to be dropped.")
 
 
-class AlphaDropout(Dropout):
-    """Dropout that keeps mean and variance, for SELU."""
-
-
 class _ChannelDropout(Dropout, SpatialLayer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
         self.needs_space(shape)
-        return self.resolved(shape)
+        return self.result(shape)
 
 
 LAYERS: tuple[type[Layer], ...] = (
-    ReLU,
-    ReLU6,
+    variant(SameShape, "ReLU", "max(x, 0)."),
+    variant(SameShape, "ReLU6", "min(max(x, 0), 6)."),
     LeakyReLU,
     PReLU,
     ELU,
     CELU,
-    SELU,
+    variant(SameShape, "SELU", "ELU scaled to keep mean and variance."),
     GELU,
-    SiLU,
-    Mish,
-    Hardswish,
-    Hardsigmoid,
+    variant(SameShape, "SiLU", "x sigmoid(x)."),
+    variant(SameShape, "Mish", "x tanh(softplus(x))."),
+    variant(SameShape, "Hardswish", "SiLU of straight lines."),
+    variant(SameShape, "Hardsigmoid", "Sigmoid of straight lines."),
     Hardtanh,
-    Sigmoid,
-    LogSigmoid,
-    Tanh,
-    Tanhshrink,
+    variant(SameShape, "Sigmoid", "1 / (1 + exp(-x))."),
+    variant(SameShape, "LogSigmoid", "The logarithm of Sigmoid."),
+    variant(SameShape, "Tanh", "The hyperbolic tangent."),
+    variant(SameShape, "Tanhshrink", "x - tanh(x)."),
     Softplus,
-    Softsign,
+    variant(SameShape, "Softsign", "x / (1 + |x|)."),
     Hardshrink,
     Softshrink,
-    Softmax,
-    LogSoftmax,
+    variant(_AlongDimension, "Softmax", "Shares of 1 along a dimension."),
+    variant(_AlongDimension, "LogSoftmax", "The logarithm of Softmax."),
     GLU,
     Dropout,
-    AlphaDropout,
+    variant(Dropout, "AlphaDropout", "Dropout that keeps mean and variance, for SELU."),
     *in_each_rank(_ChannelDropout, "Dropout", "Drops whole channels of {}."),
 )

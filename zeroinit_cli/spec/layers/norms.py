@@ -42,7 +42,7 @@ class _ChannelNorm(SpatialLayer):
             vectors=2 * shape[0] * self.affine,
             buffers=(2 * shape[0] + 1) * self.track_running_stats,  # mean, variance and a number
         )
-        return self.resolved(shape, counts, num_features=shape[0])
+        return self.result(shape, counts, num_features=shape[0])
 
 
 class BatchNorm1d(_ChannelNorm):
@@ -87,7 +87,7 @@ class GroupNorm(Layer):
         problem = "the groups do not divide the channels"
         raise_first(check_divisor(self.num_groups, channels, "num_groups", problem))
         counts = Counts(vectors=2 * channels * self.affine)
-        return self.resolved(shape, counts, num_channels=channels)
+        return self.result(shape, counts, num_channels=channels)
 
 
 class LayerNorm(Layer):
@@ -104,7 +104,7 @@ class LayerNorm(Layer):
         """See `Layer.resolve`."""
         normalized = _normalized(self, self.normalized_shape, shape)
         counts = Counts(vectors=count(normalized) * self.elementwise_affine * (1 + self.bias))
-        return self.resolved(shape, counts, normalized_shape=normalized)
+        return self.result(shape, counts, normalized_shape=normalized)
 
 
 class RMSNorm(Layer):
@@ -122,7 +122,7 @@ class RMSNorm(Layer):
         """See `Layer.resolve`."""
         normalized = _normalized(self, self.normalized_shape, shape)
         counts = Counts(vectors=count(normalized) * self.elementwise_affine)
-        return self.resolved(shape, counts, normalized_shape=normalized)
+        return self.result(shape, counts, normalized_shape=normalized)
 
 
 def _normalized(layer: Layer, declared: int | tuple[int, ...] | None, shape: Shape) -> Shape:
@@ -157,7 +157,7 @@ class LocalResponseNorm(Layer):
                 expected="[channels, ...]",
                 found=str(list(shape)),
             )
-        return self.resolved(shape)
+        return self.result(shape)
 
 
 LAYERS: tuple[type[Layer], ...] = (

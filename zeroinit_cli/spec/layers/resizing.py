@@ -64,7 +64,7 @@ class Upsample(Layer):
                 expected="an output of at least 1 in each dimension",
                 found=f"{list(shape[1:])} becomes {list(spatial)}",
             )
-        return self.resolved((shape[0], *spatial))
+        return self.result((shape[0], *spatial))
 
 
 class PixelShuffle(Layer):
@@ -87,7 +87,7 @@ class PixelShuffle(Layer):
             )
         channels, height, width = shape
         output = (channels // factor**2, height * factor, width * factor)
-        return self.resolved(output, upscale_factor=factor)
+        return self.result(output, upscale_factor=factor)
 
 
 class PixelUnshuffle(Layer):
@@ -110,7 +110,7 @@ class PixelUnshuffle(Layer):
                 found=str(factor),
             )
         output = (channels * factor**2, height // factor, width // factor)
-        return self.resolved(output, downscale_factor=factor)
+        return self.result(output, downscale_factor=factor)
 
 
 class _ZeroPad(SpatialLayer):
@@ -125,7 +125,7 @@ class _ZeroPad(SpatialLayer):
         # torch names the last dimension first
         added = [sides[2 * place] + sides[2 * place + 1] for place in range(self.rank)]
         spatial = tuple(size + more for size, more in zip(shape[1:], added[::-1], strict=True))
-        return self.resolved((shape[0], *spatial))
+        return self.result((shape[0], *spatial))
 
 
 LAYERS: tuple[type[Layer], ...] = (

@@ -98,13 +98,13 @@ def _checked_channels(layer: _Convolution | _TransposedConvolution, shape: Shape
 def _convolved(
     layer: _Convolution | _TransposedConvolution, channels: int, spatial: Shape
 ) -> Resolved:
-    """Put the answer together from the input's channels and the output's spatial sizes."""
+    """Put the result together from the input's channels and the output's spatial sizes."""
     window = count(layer.along("kernel_size"))
     counts = Counts(
         weights=channels * layer.out_channels // layer.groups * window,
         vectors=layer.out_channels * layer.bias,
     )
-    return layer.resolved((layer.out_channels, *spatial), counts, in_channels=channels)
+    return layer.result((layer.out_channels, *spatial), counts, in_channels=channels)
 
 
 CONVOLUTIONS: tuple[type[Layer], ...] = (
@@ -139,7 +139,7 @@ class _Pool(SpatialLayer):
         spatial = window_output(
             self, shape[1:], kernel, stride, padding, self._dilation(), ceil_mode=self.ceil_mode
         )
-        return self.resolved((shape[0], *spatial))
+        return self.result((shape[0], *spatial))
 
     def _dilation(self) -> Shape:
         return (1,) * self.rank
@@ -178,7 +178,7 @@ class _AdaptivePool(SpatialLayer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
         self.needs_space(shape)
-        return self.resolved((shape[0], *self.along("output_size")))
+        return self.result((shape[0], *self.along("output_size")))
 
 
 POOLS: tuple[type[Layer], ...] = (
