@@ -61,7 +61,7 @@ def _described(schema: Schema, only: tuple[str, ...] | None = None) -> str:
 
 def _mapping(schema: Schema) -> Schema:
     """The alternative that has keys."""
-    return next(each for each in alternatives(schema) if "properties" in each)
+    return next(kind for kind in alternatives(schema) if "properties" in kind)
 
 
 def _table(schema: Schema, only: tuple[str, ...] | None = None) -> str:
@@ -85,7 +85,7 @@ def _rows(schema: Schema, only: tuple[str, ...] | None) -> Iterator[str]:
 def _name_of(schema: Schema) -> str:
     """The definition's own name."""
     definitions: dict[str, Any] = json_schema()["$defs"]
-    return next((name for name, each in definitions.items() if each is schema), "")
+    return next((name for name, definition in definitions.items() if definition is schema), "")
 
 
 def _default(field: Schema) -> str:
