@@ -41,7 +41,7 @@ test-torch-free:
 	$(TORCH_FREE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		numpy typer rich pydantic PyYAML tomlkit filelock hypothesis pytest pytest-timeout pytest-xdist
 	$(TORCH_FREE)/bin/python -m pytest tests/files tests/lock \
-		tests/test_torch_free.py tests/spec/test_tree.py tests/spec/test_show.py
+		tests/test_torch_free.py tests/spec/test_yaml.py tests/spec/test_canonical.py
 
 # Everything under the oldest versions that pyproject.toml allows, or the newest that there are.
 # Torch then comes with CUDA, in gigabytes: make test-newest PYTHON=python3.13

@@ -13,7 +13,7 @@ from zeroinit_cli.models import plan_source
 from zeroinit_cli.models.building import build
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.registry import source_factory
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import parse_source

@@ -17,7 +17,7 @@ import zeroinit_cli
 from tests.cli.command import child
 from tests.models.models import planned
 from zeroinit_cli.errors import NoRuleError, PlanError, UsageError
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.plans.rules import Kept
 from zeroinit_cli.store.stream import plan_sha256
 

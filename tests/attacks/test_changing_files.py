@@ -140,7 +140,7 @@ def test_a_lock_an_index_and_a_spec_that_change_are_not_believed(
     (made / name).write_text('{"weight_map": {"a": "a.safetensors"}}')
     (made / "net.yaml").write_text("zeroinit: 1\ninput: [4]\nlayers: [Linear: 2]\n")
     from zeroinit_cli.lock import read as lock_reading
-    from zeroinit_cli.spec import spec as spec_reading
+    from zeroinit_cli.spec import check as spec_reading
 
     for module, path, arguments in (
         (lock_reading, "zeroinit.lock", ("verify", "--hash-only")),

@@ -15,7 +15,7 @@ from torch import nn
 from tests.cli.command import Command
 from zeroinit_cli import build
 from zeroinit_cli.models import plan_source
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.source import parse_source
 

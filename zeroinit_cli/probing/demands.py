@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.source import Source
 from zeroinit_cli.spec.blueprint import BuilderBlueprint, FamilyBlueprint
 

@@ -1,5 +1,6 @@
-"""`layers:` a list of torch.nn layers, and what puts them together: sequential, residual, ..."""
+"""The items of `layers:` torch.nn layers, and what combines them: sequential, residual, ..."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -11,16 +12,17 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from zeroinit_cli.spec.blueprint import Shape
 from zeroinit_cli.spec.fields import Name, Strict
 from zeroinit_cli.spec.layers import LAYERS
-from zeroinit_cli.spec.layers.base import Layer
+from zeroinit_cli.spec.layers.base import Layer, MismatchError, index_of
 
 MOST_ITEMS = 2_000
-"""Layers in one list; `repeat` says more in fewer words."""
+"""Layers in one list. `repeat` stands for more."""
 
 
 class _ListOrMapping(Strict):
-    """A structure whose list of layers may stand alone."""
+    """A combination whose list of layers may stand alone."""
 
     @model_validator(mode="before")
     @classmethod
@@ -31,7 +33,7 @@ class _ListOrMapping(Strict):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The mapping, or the list alone."""
+        """The mapping, or the list of layers alone."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         mapping = dict(schema)
         schema.clear()
@@ -67,7 +69,7 @@ class Repeat(Strict):
 
 
 def _branches(value: Any) -> Any:
-    """A list of branches, as a mapping by their number."""
+    """Name the branches of a list by their number."""
     if isinstance(value, list):
         return {str(number): branch for number, branch in enumerate(value)}
     return value
@@ -119,12 +121,54 @@ class Parallel(Strict):
         return schema
 
     def ordered(self) -> list[tuple[str, list["Item"]]]:
-        """Branches in the order in which they are joined, whatever that of the file."""
+        """Branches in the order in which they are joined, whatever their order in the file."""
         key = (lambda name: (len(name), name)) if "0" in self.branches else (lambda name: (0, name))
         return [(name, self.branches[name]) for name in sorted(self.branches, key=key)]
 
+    def joined(self, shapes: Sequence[Shape]) -> Shape:
+        """Give the output's shape from those of the branches, in the order of the join.
 
-STRUCTURES = ("sequential", "residual", "parallel", "repeat")
+        Raises:
+            MismatchError: they do not fit together.
+        """
+        shown = ", ".join(str(list(shape)) for shape in shapes[:8])
+        if len(set(map(len, shapes))) > 1:
+            raise MismatchError(
+                f"{self.join} of branches of different ranks",
+                key="join",
+                expected="as many dimensions from each",
+                found=shown,
+            )
+        if self.join == "cat":
+            return self._concatenated(shapes, shown)
+        sizes = [set(column) for column in zip(*shapes, strict=True)]
+        stretched = self.join == "mul"  # a size of 1 is repeated
+        if any(len(column - {1} if stretched else column) > 1 for column in sizes):
+            raise MismatchError(
+                f"{self.join} of different shapes",
+                expected="equal sizes, or 1, in each dimension" if stretched else "one shape",
+                found=shown,
+            )
+        return tuple(max(column) for column in sizes)
+
+    def _concatenated(self, shapes: Sequence[Shape], shown: str) -> Shape:
+        rank, index = len(shapes[0]), index_of(self.dim, shapes[0])
+        if not 0 <= index < rank:
+            raise MismatchError(
+                "no such dimension", key="dim", expected=f"1 to {rank}", found=str(self.dim)
+            )
+        if len({(*shape[:index], *shape[index + 1 :]) for shape in shapes}) > 1:
+            raise MismatchError(
+                f"cat along dimension {self.dim} of branches that differ in others",
+                expected=f"the same sizes but for dimension {self.dim}",
+                found=shown,
+            )
+        total = sum(shape[index] for shape in shapes)
+        return (*shapes[0][:index], total, *shapes[0][index + 1 :])
+
+
+COMBINATIONS = ("sequential", "residual", "parallel", "repeat")
+"""Keys of an item that combine several layers."""
 
 
 class ItemBase(Strict):
@@ -159,7 +203,7 @@ class ItemBase(Strict):
 
     @property
     def kind(self) -> str:
-        """What it is: a class of torch.nn, or a structure."""
+        """The item's key: a class of torch.nn, or a combination."""
         return next(
             key
             for key in type(self).model_fields
@@ -182,7 +226,7 @@ class ItemBase(Strict):
         schema.clear()
         for key, field in mapping["properties"].items():
             if key != "name":
-                [only] = [each for each in field["anyOf"] if each != {"type": "null"}]
+                [only] = [kind for kind in field["anyOf"] if kind != {"type": "null"}]
                 mapping["properties"][key] = only
         alone = sorted(
             name
@@ -206,8 +250,8 @@ else:
         **{name: (layer | None, Field(default=None)) for name, layer in LAYERS.items()},
     )
 
-for _structure in (Sequential, Residual, Repeat, Parallel):
-    _structure.model_rebuild(_types_namespace={"Item": Item})
+for _combination in (Sequential, Residual, Repeat, Parallel):
+    _combination.model_rebuild(_types_namespace={"Item": Item})
 Item.model_rebuild()
 
 _ATTRIBUTES = """
@@ -223,4 +267,4 @@ _ATTRIBUTES = """
     dim join
 """
 RESERVED = frozenset(_ATTRIBUTES.split())
-"""Attributes of torch's modules and ours, which no part can be called; private ones besides."""
+"""Attributes of torch's modules and ours, which no part can have as its name."""

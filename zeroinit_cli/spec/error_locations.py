@@ -1,4 +1,4 @@
-"""Mistakes -> messages with a place, in the words of the file."""
+"""The places of mistakes in the file, and messages in the words of the file."""
 
 import difflib
 from collections.abc import Iterable, Iterator
@@ -7,17 +7,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from zeroinit_cli.errors import MistakeError, SpecError
+from zeroinit_cli.spec.items import COMBINATIONS
 from zeroinit_cli.spec.layers import LAYERS
-from zeroinit_cli.spec.layers.base import MismatchError
 from zeroinit_cli.spec.schema import Part, in_words, known_keys, schema_at
-from zeroinit_cli.spec.structure import STRUCTURES
-from zeroinit_cli.spec.tree import Node, shorten
+from zeroinit_cli.spec.yaml_tree import Node, shorten
 
 KeyPath = tuple[Part, ...]
 
 
 class Locator:
-    """Where things stand in a file.
+    """Finds places in a file.
 
     Args:
         root: the file's tree.
@@ -29,11 +28,11 @@ class Locator:
         self._root, self._text, self._file = root, text, file
 
     def node(self, path: KeyPath) -> Node:
-        """The innermost node that a path leads to; parts that the file leaves out are skipped."""
+        """Find the innermost node on a path; parts that the file leaves out are skipped."""
         return self._walk(path)[0]
 
     def words(self, path: KeyPath) -> str:
-        """The path as a person writes it, `layers[3].Linear`."""
+        """Write a path as a person does, `layers[3].Linear`."""
         return self._walk(path)[1]
 
     def _walk(self, path: KeyPath) -> tuple[Node, str]:
@@ -58,7 +57,7 @@ class Locator:
         found: str | None = None,
         hint: str | None = None,
     ) -> MistakeError:
-        """A mistake at a path, or at one of the keys of the mapping there."""
+        """Make a mistake at a path, or at one of the keys of the mapping there."""
         node, words = self._walk(path)
         line, column = node.keys.get(key, (node.line, node.column)) if key else self._place(path)
         if key is not None and key in node.keys:
@@ -75,7 +74,7 @@ class Locator:
         )
 
     def _place(self, path: KeyPath) -> tuple[int, int]:
-        """A value's own place; what stands on the lines below its key is told by the key's."""
+        """Find the place of a value; of its key, where the value stands on the lines below it."""
         node = self.node(path)
         if path and node.is_mapping | node.is_sequence and not node.flow:
             parent = self.node(path[:-1])
@@ -84,7 +83,7 @@ class Locator:
         return node.line, node.column
 
     def shown(self, path: KeyPath) -> str:
-        """What stands at a path, as the file has it."""
+        """Quote what the file has at a path."""
         node = self.node(path)
         text = self._text[node.start : node.end].strip()
         if node.is_mapping and not node.flow:
@@ -95,37 +94,29 @@ class Locator:
 
 
 def from_validation(error: ValidationError, locator: Locator) -> Iterator[MistakeError]:
-    """The faults that pydantic found, each once, however often aliases repeat its place.
+    """Give the faults that pydantic found, each once, however often aliases repeat its place.
 
-    No more of them than are kept: to word a fault takes longer than to find it, and a short file
-    can have tens of thousands.
+    It stops at the number that a SpecError keeps: a short file can have tens of thousands, and a
+    message takes longer to write than the fault takes to find.
     """
     errors = error.errors(include_url=False, include_input=False)
-    paths = [tuple(each["loc"]) for each in errors]
+    paths = [tuple(found["loc"]) for found in errors]
     outer = {path[:end] for path in paths for end in range(len(path))}
     told = set()
-    for each, path in zip(errors, paths, strict=True):
+    for found, path in zip(errors, paths, strict=True):
         # a list is not too short because some of its entries are wrong
-        if each["type"] == "too_short" and path in outer:
+        if found["type"] == "too_short" and path in outer:
             continue
-        key = (id(locator.node(path)), each["type"], path[-1:], _name_of(path))
+        key = (id(locator.node(path)), found["type"], path[-1:], _name_of(path))
         if key not in told:
             told.add(key)
-            yield _fault(each["type"], path, each.get("ctx", {}), locator)
+            yield _fault(found["type"], path, found.get("ctx", {}), locator)
         if len(told) > SpecError.most_kept:
             return
 
 
-def from_mismatch(error: MismatchError, path: KeyPath, locator: Locator) -> MistakeError:
-    """A layer or family that does not fit; its place is the argument's, if it has been written."""
-    where = (*path, error.key) if error.key is not None else path
-    return locator.fault(
-        error.problem, where, expected=error.expected, found=error.found, hint=error.hint
-    )
-
-
-_STRUCTURAL = {
-    # what the models themselves found wrong: problem, expected
+_OWN_CHECKS = {
+    # errors that the validators of document.py and items.py raise: problem, expected
     "one_layer": ("a layer needs one class name", "one class of torch.nn, or one structure"),
     "one_model": (
         "model needs one family or builder",
@@ -144,8 +135,8 @@ def _fault(kind: str, path: KeyPath, context: dict[str, Any], locator: Locator) 
         return _missing(path, last, locator)
     if kind == "extra_forbidden":
         return _unknown_key(path[:-1], last, locator)
-    if kind in _STRUCTURAL:
-        problem, expected = _STRUCTURAL[kind]
+    if kind in _OWN_CHECKS:
+        problem, expected = _OWN_CHECKS[kind]
         return locator.fault(problem, path, expected=expected, found=str(context["found"]))
     if last == "[key]":
         path = path[:-1]
@@ -161,7 +152,7 @@ def _fault(kind: str, path: KeyPath, context: dict[str, Any], locator: Locator) 
 
 
 def _name_of(path: KeyPath) -> str:
-    """The last key of a path, and the numbers behind it."""
+    """Name a value by the last key of its path and the numbers behind it."""
     numbers = ""
     for part in reversed(path):
         if isinstance(part, str) and part:
@@ -189,7 +180,7 @@ def _unknown_key(path: KeyPath, key: str, locator: Locator) -> MistakeError:
     known = known_keys(path)
     is_item = "repeat" in known
     if is_item:
-        kinds = ", ".join(STRUCTURES)
+        kinds = ", ".join(COMBINATIONS)
         expected = f"one of {len(LAYERS)} classes of torch.nn, {kinds}, or name"
     else:
         expected = ", ".join(known) if known else "no key"
@@ -205,14 +196,14 @@ def _unknown_key(path: KeyPath, key: str, locator: Locator) -> MistakeError:
 def _value_hint(schema: dict[str, Any] | None, found: str, node: Node) -> str | None:
     choices = [str(choice) for choice in (schema or {}).get("enum", ())]
     if not choices and schema is not None:
-        choices = [str(c) for each in schema.get("anyOf", ()) for c in each.get("enum", ())]
+        choices = [str(c) for kind in schema.get("anyOf", ()) for c in kind.get("enum", ())]
     if found.lower() in ("yes", "no", "on", "off"):
         return "in YAML 1.2 these are words; write true or false"
     return near_words(str(node.value), choices) if isinstance(node.value, str) else None
 
 
 def near_words(wrong: str, known: Iterable[str]) -> str | None:
-    """The hint that names what was probably meant, upper and lower case being the same."""
+    """Name the known words that a wrong one is near to; case and underscores do not count."""
     by_lower = {word.lower().replace("_", ""): word for word in sorted(known)}
     matches = difflib.get_close_matches(wrong.lower().replace("_", ""), by_lower, n=3, cutoff=0.7)
     return f"did you mean {' or '.join(by_lower[match] for match in matches)}?" if matches else None

@@ -1,15 +1,31 @@
-"""A spec's bytes -> its text: UTF-8, no tabs that indent, and places in it."""
+"""The text of a spec: UTF-8, lines and columns, tabs, and what plain words mean."""
 
 import re
 
 from zeroinit_cli.errors import MistakeError, SpecError
 
 MOST_BYTES = 100_000
-"""A spec larger than this is none; the parser reads as much in half a second."""
+"""The size of the largest spec, which the parser reads in half a second."""
+
+Scalar = None | bool | int | float | str
+
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Scalar] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+    **{
+        f"{sign}{word}": float(f"{sign}inf")
+        for sign in ("", "+", "-")
+        for word in (".inf", ".Inf", ".INF")
+    },
+}
 
 
 def decode(data: bytes, file: str) -> str:
-    """The text of a spec: UTF-8, with or without a byte order mark.
+    """Decode a spec: UTF-8, with or without a byte order mark.
 
     Raises:
         SpecError: too long, or not UTF-8.
@@ -36,13 +52,17 @@ def decode(data: bytes, file: str) -> str:
 
 
 def position_of(text: str, index: int) -> tuple[int, int]:
-    """Line and column, from 1, of a character; CR, LF and both together end a line."""
+    """Give a character's line and column, from 1; CR, LF and both together end a line."""
     before = text[:index].replace("\r\n", "\n").replace("\r", "\n")
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def refuse_tabs(text: str, file: str) -> None:
-    """Tabs that indent, all of them: YAML's own message for one is hard to understand."""
+    """Refuse tabs that indent, all of them: YAML's own message for one is hard to understand.
+
+    Raises:
+        SpecError: there are some.
+    """
     faults = [
         MistakeError(
             "a tab in the indentation",
@@ -68,8 +88,26 @@ def single_fault(
     found: str | None = None,
     hint: str | None = None,
 ) -> SpecError:
-    """The error of a file of which nothing else can be said."""
+    """Make the error of a file that has no other mistake to report."""
     fault = MistakeError(
         problem, file=file, line=line, column=column, expected=expected, found=found, hint=hint
     )
     return SpecError([fault])
+
+
+def resolve(text: str) -> Scalar:
+    """Give the value of a plain scalar, by YAML 1.2's core schema.
+
+    Source:
+        https://yaml.org/spec/1.2.2/#1032-tag-resolution
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        if len(text) > 40:  # far beyond 64 bits; int() refuses a few thousand digits
+            return 2**64
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text, base)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text

@@ -1,9 +1,9 @@
-"""YAML text -> a tree of plain values that know their place. No code, no tags, no surprises.
+"""The tree of a YAML text: plain values that know their place in the file. No tags, no code.
 
-PyYAML scans and parses; what the events mean is decided here: scalars by YAML 1.2's core schema
-(so `1e-5` is a number and `no` is a word, as in editors), keys are words and stand once, aliases
-and merge keys are followed, all within limits that no honest spec meets. The pure Python parser is
-used, never libyaml's, so that every message is the same everywhere.
+PyYAML scans and parses; this module decides what the events mean. Scalars follow YAML 1.2's core
+schema, as in editors: `1e-5` is a number and `no` is a word. Keys are words and stand once, aliases
+and merge keys are followed, and limits bound all of it. The parser is PyYAML's own in Python, never
+libyaml's, so that every message is the same everywhere.
 """
 
 import re
@@ -14,8 +14,14 @@ from typing import Any
 import yaml
 
 from zeroinit_cli.errors import MistakeError, SpecError
-from zeroinit_cli.spec.scalars import Scalar, resolve
-from zeroinit_cli.spec.text import decode, position_of, refuse_tabs, single_fault
+from zeroinit_cli.spec.yaml_text import (
+    Scalar,
+    decode,
+    position_of,
+    refuse_tabs,
+    resolve,
+    single_fault,
+)
 
 _TAG = re.compile(r"![^\s,\[\]{}]*")
 MOST_DEPTH = 100
@@ -29,8 +35,8 @@ class Node:
 
     Attributes:
         value: a scalar, a list of nodes, or a dict of nodes by key.
-        start: index of its first character; an anchor before it included.
-        end: index behind its last character, behind trailing space for block collections.
+        start: index of its first character; its anchor belongs to it.
+        end: index behind its last character; for block collections behind trailing space.
         line: of its first character, from 1.
         column: of its first character, from 1.
         flow: written in brackets or braces, or quoted.
@@ -86,7 +92,7 @@ def parse_tree(data: bytes, file: str) -> Node:
 
 
 class _Parser:
-    """Puts the events of PyYAML's parser together; recursion is bounded by `MOST_DEPTH`."""
+    """Builds the tree from PyYAML's events; `MOST_DEPTH` bounds the recursion."""
 
     def __init__(self, text: str, file: str):
         self.faults: list[MistakeError] = []
@@ -212,7 +218,7 @@ class _Parser:
 
     def _mergeable(self, value: Node, event: Any) -> list[Node]:
         found = value.value if value.is_sequence else [value]
-        if all(each.is_mapping for each in found):
+        if all(node.is_mapping for node in found):
             return list(found)
         self._fault("<< merges mappings alone", event, expected="an alias of a mapping, or several")
         return []
@@ -239,13 +245,13 @@ class _Parser:
         self.faults.append(fault)
 
     def _stop(self, problem: str, event: Any, *, expected: str | None = None) -> SpecError:
-        """The error after which nothing else can be said; what was found before goes with it."""
+        """Make the error that ends the parse, with the faults that were found before."""
         self._fault(problem, event, expected=expected)
         return SpecError(self.faults)
 
 
 def _end_of(event: Any) -> int:
-    """Index behind an event; PyYAML's own types let a mark be missing, its parser never does."""
+    """Index behind an event. PyYAML's types allow a missing mark, its parser always sets one."""
     return int(event.end_mark.index)
 
 
@@ -254,5 +260,5 @@ def _shown(event: Any, text: str) -> str:
 
 
 def shorten(text: str, most: int = 60) -> str:
-    """A text that a message can quote."""
+    """Cut a text so that a message can quote it."""
     return text if len(text) <= most else f"{text[:most]}..."

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from zeroinit_cli.errors import SpecError
-from zeroinit_cli.spec.scalars import resolve
-from zeroinit_cli.spec.spec import parse_spec
-from zeroinit_cli.spec.tree import parse_tree
+from zeroinit_cli.spec.check import parse_spec
+from zeroinit_cli.spec.yaml_text import resolve
+from zeroinit_cli.spec.yaml_tree import parse_tree
 
 
 @pytest.mark.parametrize(

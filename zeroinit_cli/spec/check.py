@@ -1,7 +1,5 @@
-"""A spec from its file: read, validated, its shapes inferred, its canonical form digested."""
+"""A spec from its file: read, validated, its shapes checked."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +8,14 @@ from pydantic import ValidationError
 
 from zeroinit_cli.errors import MistakeError, SourceError, SpecError
 from zeroinit_cli.files import opened, read_exactly
-from zeroinit_cli.options import Options
-from zeroinit_cli.spec.document import ONLY, VERSION, Document
-from zeroinit_cli.spec.families.base import Family
-from zeroinit_cli.spec.faults import KeyPath, Locator, from_validation
-from zeroinit_cli.spec.inference import Inference, Inferred
-from zeroinit_cli.spec.layers.base import Shape
-from zeroinit_cli.spec.text import MOST_BYTES, decode
-from zeroinit_cli.spec.tree import Node, parse_tree
-
-_PROSE = ("name", "description")
+from zeroinit_cli.spec.blueprint import Inferred, Shape
+from zeroinit_cli.spec.canonical import canonical, digest
+from zeroinit_cli.spec.collector import Collector
+from zeroinit_cli.spec.document import VERSION, Document
+from zeroinit_cli.spec.error_locations import KeyPath, Locator, from_validation
+from zeroinit_cli.spec.shape_check import check_shapes
+from zeroinit_cli.spec.yaml_text import MOST_BYTES, decode
+from zeroinit_cli.spec.yaml_tree import Node, parse_tree
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,39 +23,32 @@ class Spec:
     """An architecture that a file describes.
 
     Attributes:
-        file: what messages call it.
         document: what it says.
         inferred: what it is built from, and what it comes to.
         inputs: shapes of its inputs without the batch, in the order in which `forward` takes them.
-        text: the file's text.
-        root: the file's tree.
+        locator: knows the places in the file.
     """
 
-    file: str
     document: Document
     inferred: Inferred
     inputs: tuple[tuple[str, Shape], ...]
-    text: str
-    root: Node
+    locator: Locator
 
     def canonical(self) -> dict[str, Any]:
-        """All that it says but prose, defaults filled in, as JSON data."""
+        """Give all that it says but prose, defaults filled in, as JSON data."""
         return canonical(self.document)
 
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of the canonical form: UTF-8 JSON, keys sorted, no spaces."""
-        text = json.dumps(
-            self.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Give the SHA-256, in hexadecimal, of its canonical form."""
+        return digest(self.canonical())
 
     def misfit(self, error: SourceError) -> SpecError:
-        """What a builder of torchvision has against the spec, at its place."""
+        """Place the error of a builder of torchvision in the file."""
         model = self.document.model
         arguments = (model.arguments if model is not None else None) or {}
         wrong = next((key for key in arguments if repr(key) in error.problem), None)
         path: KeyPath = ("model", "torchvision") if wrong is None else ("model", "arguments")
-        fault = Locator(self.root, self.text, self.file).fault(
+        fault = self.locator.fault(
             error.problem,
             path,
             key=wrong,
@@ -70,33 +59,18 @@ class Spec:
         return SpecError([fault])
 
     def init_words(self) -> dict[str, str]:
-        """The options that it asks for, its preset expanded."""
+        """Give the options that it asks for, its preset expanded."""
         return self.document.init.words()
 
     def init_overrides(self) -> tuple[str, ...]:
-        """The overrides that it asks for, in the command line's words."""
-        return tuple(f"{each.pattern}={each.rule}" for each in self.document.init.overrides)
-
-
-def canonical(document: Document) -> dict[str, Any]:
-    """A document without prose, defaults filled in; what is not given and has none is left out."""
-    data = document.model_dump(exclude_none=True, exclude={*_PROSE, "init", "input"})
-    inputs = document.input
-    if inputs is None and document.model is not None and document.model.family is not None:
-        family = document.model.family[1]
-        shape = family.default_input() if isinstance(family, Family) else None
-        inputs = {ONLY: shape} if shape is not None else None
-    if inputs is not None:
-        shapes = {name: list(shape) for name, shape in inputs.items()}
-        data["input"] = shapes.get(ONLY, shapes)
-    overrides = [each.model_dump() for each in document.init.overrides]
-    words = Options.from_words(document.init.words()).to_words()
-    data["init"] = {**words, "overrides": overrides}
-    return data
+        """Give the overrides that it asks for, in the words of the command line."""
+        return tuple(
+            f"{override.pattern}={override.rule}" for override in self.document.init.overrides
+        )
 
 
 def read_spec(path: Path, file: str | None = None) -> Spec:
-    """A spec from disk.
+    """Read a spec from disk.
 
     Args:
         path: of the file.
@@ -104,7 +78,7 @@ def read_spec(path: Path, file: str | None = None) -> Spec:
 
     Raises:
         InputError: the file cannot be read.
-        SpecError: it is no spec, or a wrong one; all that is wrong is said at once.
+        SpecError: it is no spec, or a wrong one; all mistakes are reported at once.
     """
     with opened(path) as (stream, size):
         data = bytearray(min(size, MOST_BYTES + 1))
@@ -113,10 +87,14 @@ def read_spec(path: Path, file: str | None = None) -> Spec:
 
 
 def parse_spec(data: bytes, file: str) -> Spec:
-    """A spec from its bytes.
+    """Check the bytes of a spec.
+
+    Args:
+        data: the file's bytes.
+        file: what messages call it.
 
     Raises:
-        SpecError: it is no spec, or a wrong one; all that is wrong is said at once.
+        SpecError: it is no spec, or a wrong one; all mistakes are reported at once.
     """
     root, text = parse_tree(data, file), decode(data, file)
     locator = Locator(root, text, file)
@@ -124,26 +102,17 @@ def parse_spec(data: bytes, file: str) -> Spec:
     document, faults = _validated(root.plain(), locator)
     inferred = None
     if document is not None:
-        inference = Inference(locator)
-        inferred = inference.document(document)
-        faults += inference.faults
+        collector = Collector(locator)
+        inferred = check_shapes(document, collector)
+        faults += collector.faults
     if faults or document is None or inferred is None:
         raise SpecError(faults)
-    form = canonical(document)
-    inputs = form.get("input", ())
-    named = inputs if isinstance(inputs, dict) else {ONLY: inputs} if inputs else {}
-    return Spec(
-        file=file,
-        document=document,
-        inferred=inferred,
-        inputs=tuple((name, tuple(shape)) for name, shape in sorted(named.items())),
-        text=text,
-        root=root,
-    )
+    inputs = tuple(sorted((document.inputs() or {}).items()))
+    return Spec(document=document, inferred=inferred, inputs=inputs, locator=locator)
 
 
 def _check_version(root: Node, locator: Locator) -> None:
-    """Another version is another language: nothing else can be said of the file."""
+    """Refuse another version: it is another language, so no other mistake can be reported."""
     node = root.value.get("zeroinit") if root.is_mapping else None
     if node is not None and type(node.value) is int and node.value != VERSION:
         fault = locator.fault(
@@ -157,12 +126,12 @@ def _check_version(root: Node, locator: Locator) -> None:
 
 
 def _validated(value: Any, locator: Locator) -> tuple[Document | None, list[MistakeError]]:
-    """The document, and what is wrong with it; the architecture alone where that is sound."""
+    """Give the document and its mistakes; only its architecture where the rest has mistakes."""
     try:
         return Document.model_validate(value), []
     except ValidationError as error:
         faults = list(from_validation(error, locator))
-        concerned = {each["loc"][:1] for each in error.errors(include_url=False)}
+        concerned = {found["loc"][:1] for found in error.errors(include_url=False)}
     architecture = ("input", "model", "layers")
     if concerned & {(), *((key,) for key in architecture)}:
         return None, faults

@@ -1,22 +1,23 @@
 """The reference of the language, as Markdown, from its schema: docs/specs-reference.md.
 
-python -m zeroinit_cli.spec.reference > docs/specs-reference.md
+python -m tests.spec.reference > docs/specs-reference.md
 """
 
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from zeroinit_cli.spec.families import FAMILIES
+from zeroinit_cli.spec.items import COMBINATIONS
 from zeroinit_cli.spec.layers import LAYERS
 from zeroinit_cli.spec.schema import Schema, alternatives, in_words, json_schema
-from zeroinit_cli.spec.show import as_flow
-from zeroinit_cli.spec.structure import STRUCTURES
 
 _HEAD = """\
 # Reference of the spec language
 
-Made from the schema by `python -m zeroinit_cli.spec.reference`; do not edit. The tutorial is
+Made from the schema by `python -m tests.spec.reference`; do not edit. The tutorial is
 [specs.md](specs.md), the schema itself `zeroinit spec schema`. Keys without a default are needed,
 unless they say what they are inferred from."""
 
@@ -40,7 +41,7 @@ def reference() -> str:
     for name, key in names.items():
         parts += [f"### `{key}`", _described(schema["$defs"][name])]
     parts += ["## `layers`", _described(schema["$defs"]["Item"], only=("name",))]
-    for name in STRUCTURES:
+    for name in COMBINATIONS:
         parts += [f"### `{name}`", _described(schema["$defs"][name.capitalize()])]
     parts += [
         "## Layers",
@@ -60,7 +61,7 @@ def _described(schema: Schema, only: tuple[str, ...] | None = None) -> str:
 
 def _mapping(schema: Schema) -> Schema:
     """The alternative that has keys."""
-    return next(each for each in alternatives(schema) if "properties" in each)
+    return next(kind for kind in alternatives(schema) if "properties" in kind)
 
 
 def _table(schema: Schema, only: tuple[str, ...] | None = None) -> str:
@@ -84,11 +85,14 @@ def _rows(schema: Schema, only: tuple[str, ...] | None) -> Iterator[str]:
 def _name_of(schema: Schema) -> str:
     """The definition's own name."""
     definitions: dict[str, Any] = json_schema()["$defs"]
-    return next((name for name, each in definitions.items() if each is schema), "")
+    return next((name for name, definition in definitions.items() if definition is schema), "")
 
 
 def _default(field: Schema) -> str:
-    return f"`{as_flow(field['default'])}`" if "default" in field else ""
+    if "default" not in field:
+        return ""
+    # behind a scalar, YAML marks the end of the document on a second line
+    return f"`{yaml.safe_dump(field['default'], default_flow_style=True).splitlines()[0]}`"
 
 
 if __name__ == "__main__":
