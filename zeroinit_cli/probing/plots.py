@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from zeroinit_cli.probing.words import number
+from zeroinit_cli.probing.report import number
 
 Values = Sequence[float | None]
 """One number a layer; None where it is not finite."""
@@ -69,12 +69,12 @@ class _Scale:
     def __init__(self, plot: Plot, width: int, height: int):
         self.width, self.height = width, height
         self.logarithmic = plot.logarithmic
-        every = [*plot.start, *plot.own]
-        finite = [each for each in every if each is not None]
-        self.infinite = any(each is None for each in every)
+        values = [*plot.start, *plot.own]
+        finite = [value for value in values if value is not None]
+        self.infinite = any(value is None for value in values)
         if plot.logarithmic:
-            sizes = [math.log10(each) for each in finite if each > 0]
-            self.zero = any(each <= 0 for each in finite)
+            sizes = [math.log10(value) for value in finite if value > 0]
+            self.zero = any(value <= 0 for value in finite)
             low = math.floor(min(sizes, default=0.0))
             high = math.ceil(max(sizes, default=1.0))
             high = max(high, low + _LEAST_DECADES)
