@@ -119,11 +119,12 @@ def test_a_header_is_not_believed(tmp_path: Path, name: str) -> None:
         with_header("{'descr': '<f4'}"),
         with_header("{'descr': [], 'fortran_order': False, 'shape': (1, 1), }"),
         with_header("(" * 9000),
+        with_header("{[]: 1}"),
         with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 4), }" + " " * 20000),
         b"\x93NUMPY\x03\x00" + bytes(8),
         b"PK\x03\x04" + bytes(40),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_is_no_array_is_refused_without_a_traceback(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.npy"

@@ -8,6 +8,7 @@ Nothing is drawn at random, and nothing passes through a sine.
 import ast
 import math
 import re
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -65,36 +66,32 @@ def _header(path: Path, file: IO[bytes]) -> str:
     Source:
         numpy.lib.format, "Format Version 1.0" and "2.0".
     """
-    start = _read(file, len(_MAGIC) + 2)
-    if len(start) < len(_MAGIC) + 2 or not start.startswith(_MAGIC):
+    start = _read(path, file, len(_MAGIC) + 2, "another beginning")
+    if not start.startswith(_MAGIC):
         raise _no_array(path, "another beginning")
     version = start.removeprefix(_MAGIC)
     if version not in _LENGTH_BYTES:
         raise _no_array(path, f"version {version[0]}.{version[1]} of the format")
-    length = int.from_bytes(_whole(path, file, _LENGTH_BYTES[version]), "little")
+    size = _read(path, file, _LENGTH_BYTES[version], "no whole header")
+    length = int.from_bytes(size, "little")
     if length > _MOST_HEADER:
         raise _no_array(path, f"a header of {length:,} bytes")
-    return _whole(path, file, length).decode("latin1")
+    return _read(path, file, length, "no whole header").decode("latin1")
 
 
-def _whole(path: Path, file: IO[bytes], nbytes: int) -> bytes:
-    """Read so many bytes of a header that must have them."""
-    data = _read(file, nbytes)
-    if len(data) < nbytes:
-        raise _no_array(path, "no whole header")
-    return data
-
-
-def _read(file: IO[bytes], most: int) -> bytes:
-    data = bytearray(most)
-    return bytes(data[: read_exactly(file, memoryview(data))])
+def _read(path: Path, file: IO[bytes], nbytes: int, otherwise: str) -> bytes:
+    """Read so many bytes, or refuse the file in these words if it has fewer."""
+    data = bytearray(nbytes)
+    if read_exactly(file, memoryview(data)) < nbytes:
+        raise _no_array(path, otherwise)
+    return bytes(data)
 
 
 def _claims(path: Path, header: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Parse the shape and the type that a header claims, and refuse what cannot be fed."""
     try:
         said = ast.literal_eval(header)  # as numpy does: it parses a literal and never runs it
-    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise _no_array(path, "a header that is no literal") from error
     if not isinstance(said, dict) or said.keys() != {"descr", "fortran_order", "shape"}:
         raise _no_array(path, f"a header of {shown(said)}")
@@ -141,7 +138,7 @@ def _unusable(path: Path, expected: str, found: str) -> InputError:
 
 
 def pictures(batch: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A batch of signals of any rank, with mean 0 and mean square 1 over all of it.
+    """Make a batch of signals of any rank, with mean 0 and mean square 1 over all of it.
 
     Args:
         batch: how many.
@@ -158,10 +155,10 @@ def pictures(batch: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _signal(number: int, channels: int, sizes: tuple[int, ...]) -> NDArray[np.float64]:
-    """One sample, (channels, *sizes): a ramp, two edges and a grating, each by its own numbers."""
-    places = _axes(sizes)
+    """Make one sample, (channels, *sizes): a ramp, two edges and a grating by its own numbers."""
+    axes = _axes(sizes)
     phase = (value for value in (_wave(np.float64((number + 1) * _GOLDEN * k)) for k in count(1)))
-    ramp, first, second, fine = (_slanted(places, phase) for _ in range(4))
+    ramp, first, second, fine = (_slanted(axes, phase) for _ in range(4))
     tint = _wave(np.arange(channels) * _GOLDEN + number * 0.25).reshape(-1, *(1 for _ in sizes))
     edges = np.clip(_SHARPNESS * (first - 0.2 * next(phase)), -1, 1)
     edges = edges + 0.5 * (1 + _COLOUR * tint) * np.clip(_SHARPNESS * (second - 0.1), -1, 1)
@@ -173,15 +170,15 @@ def _signal(number: int, channels: int, sizes: tuple[int, ...]) -> NDArray[np.fl
     return signal
 
 
-def _slanted(places: list[NDArray[np.float64]], phase: Any) -> NDArray[np.float64]:
-    total = np.zeros((1, *(1 for _ in places)))
-    for place in places:
-        total = total + next(phase) * place
+def _slanted(axes: list[NDArray[np.float64]], phase: Iterator[Any]) -> NDArray[np.float64]:
+    total = np.zeros((1, *(1 for _ in axes)))
+    for coordinates in axes:
+        total = total + next(phase) * coordinates
     return total
 
 
 def _axes(sizes: tuple[int, ...]) -> list[NDArray[np.float64]]:
-    """For each dimension its places from -1/2 to 1/2, ready to be broadcast behind channels."""
+    """Make coordinates from -1/2 to 1/2 for each dimension, to be broadcast behind channels."""
     axes = []
     for dimension, size in enumerate(sizes):
         shape = [1] * (len(sizes) + 1)
@@ -191,18 +188,18 @@ def _axes(sizes: tuple[int, ...]) -> list[NDArray[np.float64]]:
 
 
 def _wave(x: Any) -> Any:
-    """A triangle of period 1 between -1 and 1."""
+    """Compute a triangle wave of period 1 between -1 and 1."""
     return 4 * np.abs(x - np.floor(x + 0.5)) - 1
 
 
 def labels(numel: int, classes: int) -> NDArray[np.int64]:
-    """Classes that are spread over all there are."""
+    """Make classes that are spread over all there are."""
     numbers = np.arange(1, numel + 1, dtype=np.int64)
     return numbers * _STRIDE % _PRIME * classes // _PRIME
 
 
 def tokens(batch: int, shape: tuple[int, ...], known: int) -> NDArray[np.int64]:
-    """Sequences in which a token is often told by the one before, as in text.
+    """Make sequences in which a token is often told by the one before, as in text.
 
     Of four tokens two are common ones, and two come from the whole vocabulary.
     """

@@ -16,14 +16,13 @@ from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.entries import Entry, state_entries
 from zeroinit_cli.models.filling import fill
 from zeroinit_cli.models.untouched import chance_state, restore_chance
-from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.plan import Plan, TensorInfo
 from zeroinit_cli.probing.report import some_of
 from zeroinit_cli.store.stored import DataReader, StoredCheckpoint
 
 _CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
 _RATES = ("dropout", "attention_dropout", "dropout_p")  # of attention, where it is no module
-_MOST_NAMES = 3
-_LIKE = nn.modules.dropout._DropoutNd
+_DROPOUT = nn.modules.dropout._DropoutNd
 
 Init = Callable[[], nn.Module]
 """Builds a model with its values; each call a fresh one."""
@@ -83,7 +82,7 @@ def built(init: Init) -> Iterator[nn.Module]:
 def without_chance(model: nn.Module) -> nn.Module:
     """Set dropout and stochastic depth to 0, in place: no gradient is then 0 by chance."""
     for module in model.modules():
-        if isinstance(module, _LIKE) or type_name(module) in _CHANCE:
+        if isinstance(module, _DROPOUT) or type_name(module) in _CHANCE:
             module.p = 0.0  # type: ignore[assignment]  # both classes have a float there
         for name in _RATES:
             if isinstance(getattr(module, name, None), float):
@@ -164,27 +163,27 @@ def _check_fits(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> N
     entries = state_entries(build(factory, 0), where)
     wanted = {entry.name: tuple(entry.tensor.shape) for entry in entries}
     found = {placed.info.name: placed.info for placed in checkpoint.tensors}
+    misfit = _misfit(wanted, found)
+    if misfit is not None:
+        raise CheckpointError(
+            "not a checkpoint of this source",
+            where=str(checkpoint.path),
+            expected=f"the tensors of {where}",
+            found=misfit,
+            hint="--source and --set say what it was made for",
+        )
+
+
+def _misfit(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, TensorInfo]) -> str | None:
+    """Describe the first way in which a file's tensors are not those of the model."""
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or extra:
         parts = [("lacks", missing), ("has besides", extra)]
-        raise _misfit(
-            checkpoint,
-            where,
-            "; ".join(f"it {verb} {some_of(names, _MOST_NAMES)}" for verb, names in parts if names),
-        )
+        return "; ".join(f"it {verb} {some_of(names, 3)}" for verb, names in parts if names)
     for name, shape in sorted(wanted.items()):
         info = found[name]
         if info.shape != shape:
-            raise _misfit(checkpoint, where, f"{name} {list(info.shape)} in place of {list(shape)}")
+            return f"{name} {list(info.shape)} in place of {list(shape)}"
         if info.dtype not in (*FLOATS, *INTEGERS):
-            raise _misfit(checkpoint, where, f"{name} of type {info.dtype.code}")
-
-
-def _misfit(checkpoint: StoredCheckpoint, where: str, found: str) -> CheckpointError:
-    return CheckpointError(
-        "not a checkpoint of this source",
-        where=str(checkpoint.path),
-        expected=f"the tensors of {where}",
-        found=found,
-        hint="--source and --set say what it was made for",
-    )
+            return f"{name} of type {info.dtype.code}"
+    return None

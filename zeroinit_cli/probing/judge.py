@@ -135,7 +135,7 @@ def goes_well(run: Run) -> bool:
 
 
 def judge(probe: Probe) -> Verdict:
-    """The verdict on a probe."""
+    """Judge a probe."""
     rate = _rate(probe)
     against, doubts = list(_against(probe)), list(_doubts(probe))
     reasons = (*against, *doubts, *_about_rate(probe, rate))
@@ -160,7 +160,7 @@ def judge(probe: Probe) -> Verdict:
 
 
 def oddity(layer: Layer, own: Layer) -> float:
-    """How far a layer is from torch's own start, for the order of a short table."""
+    """Measure how far a layer is from torch's own start, for the order of a short table."""
     far = [
         abs(math.log10(max(one, 1e-30) / max(other, 1e-30)))
         for one, other in ((layer.activation, own.activation), (layer.gradient, own.gradient))
@@ -172,7 +172,7 @@ def oddity(layer: Layer, own: Layer) -> float:
 
 
 def _rate(probe: Probe) -> float | None:
-    """The largest learning rate that went well."""
+    """Find the largest learning rate that went well."""
     runs = (probe.run, *probe.retries)
     return next((run.learning_rate for run in runs if goes_well(run)), None)
 
@@ -204,7 +204,7 @@ def _doubts(probe: Probe) -> Iterator[str]:
 
 
 def gradient_ratio(run: Run, own: Run) -> float | None:
-    """The largest gradient, times that of torch's own start; None if one of them is none."""
+    """Divide the largest gradient by that of torch's own start; None if one is missing."""
     if run.largest_gradient is None or not own.largest_gradient:
         return None
     return run.largest_gradient / own.largest_gradient
@@ -219,7 +219,7 @@ def _gradients(run: Run, own: Run) -> str:
 
 
 def _short(probe: Probe) -> str:
-    """What speaks most against it, for the verdict itself."""
+    """Say what speaks most against it, for the verdict itself."""
     run, own = probe.run, probe.torch
     if run.losses[0] is None:
         return f"not finite: {run.not_finite}"

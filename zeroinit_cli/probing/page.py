@@ -1,7 +1,7 @@
 """The report as one page: no network, no script, its pictures inside it; dark for whom asks.
 
-The page's frame is page.html, beside this module. Whatever a name in a model says is text: the
-page's policy lets nothing load and nothing run.
+The page's frame is page.html, beside this module; a value that may be empty brings its own line
+break. Whatever a name in a model says is text: the page's policy lets nothing load and nothing run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +49,9 @@ def page_of(probe: Probe, verdict: Verdict) -> str:
         headline=_text(_capital(verdict.text)),
         reasons=f"<ul>{items}</ul>\n" if items else "",
         hints=f"{hints}\n" if hints else "",
-        conditions=_conditions(probe),
+        start=_text(_capital(conditions.start)),
+        ran=_text(_capital(run_text(conditions))),
+        reference=_text(reference_text(conditions)),
         sides="".join(_side(*texts) for texts in side_by_side(probe)),
         keys=_KEYS,
         gradient=_pictures(_layer_plot("gradient", run, own)),
@@ -68,13 +70,6 @@ def _text(text: str) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _conditions(probe: Probe) -> str:
-    start, ran = (
-        _text(_capital(text)) for text in (probe.conditions.start, run_text(probe.conditions))
-    )
-    return f"{start}. {ran}; beside it {_text(reference_text(probe.conditions))}."
 
 
 def _side(label: str, here: str, there: str) -> str:

@@ -93,4 +93,6 @@ class Gradients:
 
     def never(self) -> list[Projection]:
         """List the projections that have had no gradient."""
-        return [each for each in self._projections if each.label not in self.first]
+        return [
+            projection for projection in self._projections if projection.label not in self.first
+        ]

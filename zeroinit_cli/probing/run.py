@@ -121,7 +121,9 @@ def probe_subject(subject: Subject, setting: Setting, *, progress: Progress = no
     with repeatable():
         with built(torch_init(subject.factory, 0)) as model:
             feed = find_feed(subject.inputs, setting, model).to(device)
-            parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
+            parameters = sum(
+                parameter.numel() for parameter in model.parameters() if parameter.requires_grad
+            )
         seeds = tuple(range(setting.seeds or (SEEDS if parameters <= _CHEAP else 1)))
         runs = _Runs(feed, setting, device, progress)
         advance = progress("probing", (len(seeds) + 1) * (setting.steps + 1))

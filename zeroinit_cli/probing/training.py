@@ -108,7 +108,7 @@ class _Training:
                 self._norms, self._moved = norms, self._first_moves(norms)
 
     def _first_moves(self, norms: Mapping[str, float]) -> dict[str, float]:
-        """How far the first step moves each matrix and kernel, times its size."""
+        """Compute how far the first step moves each matrix and kernel, times its size."""
         sizes = {
             name: norm_of(parameter.detach())
             for name, parameter in self._model.named_parameters(remove_duplicate=False)
@@ -137,7 +137,7 @@ class _Training:
 
 
 def _largest(values: Mapping[str, float], names: Sequence[str]) -> float | None:
-    """The largest of these parameters; 0 if no gradient came, None if one is not finite."""
+    """Find the largest of these parameters; 0 if no gradient came, None if one is not finite."""
     found = [values[name] for name in names if name in values]
     if any(not math.isfinite(value) for value in found):
         return None
@@ -171,7 +171,7 @@ def loss_on(feed: Feed, model: nn.Module) -> Tensor:
 
 
 def loss_of(output: Any, inputs: Sequence[Any]) -> Tensor:
-    """One number to be made smaller.
+    """Compute one number to be made smaller.
 
     Cross-entropy against a fixed sequence of classes; for sequences of tokens against the next
     token; the mean square error where a model gives back the shape of its input, or one number.
@@ -188,19 +188,19 @@ def loss_of(output: Any, inputs: Sequence[Any]) -> Tensor:
     if hasattr(output, "_asdict"):
         output = output._asdict()
     if isinstance(output, Mapping):
-        heads = {str(name): each for name, each in output.items() if each is not None}
-        if heads and all(isinstance(each, Tensor) and not each.ndim for each in heads.values()):
+        heads = {str(name): head for name, head in output.items() if head is not None}
+        if heads and all(isinstance(head, Tensor) and not head.ndim for head in heads.values()):
             return torch.stack(list(heads.values())).sum()  # losses already, of a detector
         main = next((name for name in ("logits", "out") if name in heads), None)
-        losses = {name: loss_of(each, inputs) for name, each in heads.items()}
+        losses = {name: loss_of(head, inputs) for name, head in heads.items()}
         if main is not None:
-            others = [each for name, each in losses.items() if name != main]
+            others = [loss for name, loss in losses.items() if name != main]
             return losses[main] + AUXILIARY * sum(others, start=torch.zeros(()).to(losses[main]))
         output = list(losses.values())
         if output:
             return torch.stack(output).sum()
     if isinstance(output, list | tuple) and output:
-        parts = [loss_of(each, inputs) for each in output if each is not None]
+        parts = [loss_of(part, inputs) for part in output if part is not None]
         if parts:
             return torch.stack(parts).mean()
     raise UnknownOutputError(type(output).__name__)
@@ -225,16 +225,19 @@ def _loss_of_tensor(output: Tensor, given: Any) -> Tensor:
 
 
 def _next_token(output: Tensor, given: Tensor) -> Tensor:
-    """The token that follows; modulo the width, where features are given, not scores."""
+    """Compute the loss against the token that follows.
+
+    Where a model gives features, not scores, the token counts modulo their width.
+    """
     width = output.shape[-1]
     return cross_entropy(output[:, :-1].flatten(0, 1), given[:, 1:].flatten() % width)
 
 
 def flow_loss(flows: Sequence[Tensor]) -> Tensor:
-    """RAFT's: the mean distance to a field of motion, each later guess counting for more."""
+    """Compute RAFT's loss: mean distances to a field of motion, later guesses counting for more."""
     batch, _, height, width = flows[-1].shape
     field = torch.from_numpy(pictures(batch, (2, height, width))).to(flows[-1])
     weights = [0.8 ** (len(flows) - 1 - number) for number in range(len(flows))]
     return torch.stack(
-        [weight * (each - field).abs().mean() for weight, each in zip(weights, flows, strict=True)]
+        [weight * (flow - field).abs().mean() for weight, flow in zip(weights, flows, strict=True)]
     ).sum()

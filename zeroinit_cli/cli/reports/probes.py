@@ -1,6 +1,7 @@
 """What `probe` prints: the verdict and numbers for people, a document for programs."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from zeroinit_cli.cli.console import out
@@ -21,6 +22,7 @@ from zeroinit_cli.probing.report import (
 
 _MOST_LAYERS = 12
 _MOST_NAMES = 5
+_MEASURED = ("activation", "gradient", "moved")  # the others are counted
 _DIGITS = 4  # of measured numbers in JSON: further ones could depend on the machine
 
 
@@ -71,24 +73,12 @@ def print_github(probe: Probe, verdict: Verdict) -> None:
 
 def to_json(probe: Probe, verdict: Verdict) -> dict[str, Any]:
     """Write the document of docs/output.md."""
-    conditions = probe.conditions
+    conditions = asdict(probe.conditions)
+    source, start = conditions.pop("source"), conditions.pop("start")
     pairs = zip(probe.run.layers, probe.torch.layers, strict=True)
     return {
-        "cautions": [
-            {"hint": caution.hint, "kind": caution.kind, "text": caution.text}
-            for caution in probe.cautions
-        ],
-        "conditions": {
-            "device": conditions.device,
-            "given": conditions.given,
-            "inputs": dict(conditions.inputs),
-            "learning_rate": conditions.learning_rate,
-            "parameters": conditions.parameters,
-            "plan": conditions.plan,
-            "seeds": list(conditions.seeds),
-            "steps": conditions.steps,
-            "versions": dict(conditions.versions),
-        },
+        "cautions": [asdict(caution) for caution in probe.cautions],
+        "conditions": conditions,
         "layers": [
             {
                 "kind": layer.kind,
@@ -106,8 +96,8 @@ def to_json(probe: Probe, verdict: Verdict) -> dict[str, Any]:
             }
             for retry in probe.retries
         ],
-        "source": conditions.source,
-        "start": {"is": conditions.start, **_run_json(probe.run)},
+        "source": source,
+        "start": {"is": start, **_run_json(probe.run)},
         "thresholds": dict(THRESHOLDS),
         "torch": _run_json(probe.torch),
         "used_nowhere": list(probe.used_nowhere),
@@ -138,18 +128,8 @@ def _run_json(run: Run) -> dict[str, Any]:
 
 
 def _layer_json(layer: Layer) -> dict[str, Any]:
-    return {
-        "activation": _rounded(layer.activation),
-        "channels": layer.channels,
-        "distinct": layer.distinct,
-        "distinct_after": layer.distinct_after,
-        "flat": layer.flat,
-        "gradient": _rounded(layer.gradient),
-        "most_rank": layer.most_rank,
-        "moved": _rounded(layer.moved),
-        "rank": layer.rank,
-        "units": layer.units,
-    }
+    values = {name: value for name, value in asdict(layer).items() if name not in ("kind", "name")}
+    return {**values, **{name: _rounded(values[name]) for name in _MEASURED}}
 
 
 def _rounded(value: float | None) -> float | None:
