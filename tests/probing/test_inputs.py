@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.errors import ProbeError, UsageError
+from zeroinit_cli.errors import ProbeError, UsageError, ZeroinitError
 from zeroinit_cli.probing.inputs import Feed, Inputs, Kind, inputs_of
 from zeroinit_cli.probing.judge import Setting
 from zeroinit_cli.probing.run import find_feed
@@ -107,20 +107,19 @@ def test_the_models_own_size_is_tried_next_and_no_trial_leaves_a_trace() -> None
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
 
 
-def refused(wanted: Inputs, setting: Setting, model: nn.Module) -> str:
+def refused(wanted: Inputs, setting: Setting, model: nn.Module) -> ZeroinitError:
     with pytest.raises((ProbeError, UsageError)) as caught:
         find_feed(wanted, setting, model)
-    return str(caught.value)
+    return caught.value
 
 
 def test_a_model_that_takes_none_is_told_with_its_own_words() -> None:
     wanted = Inputs(where="torchvision:it", kind=Kind.IMAGES)
-    assert refused(wanted, Setting(image_size=32), TakesOnly(224)) == (
-        "error: the model does not run on its input in torchvision:it\n"
-        "  found: float32 8 x 3 x 32 x 32: ValueError: 32 pixels\n"
-        "\n"
-        "hint: --image-size gives another size, --input FILE.npy another batch"
-    )
+    error = refused(wanted, Setting(image_size=32), TakesOnly(224))
+    assert error.problem == "the model does not run on its input"
+    assert error.where == "torchvision:it"
+    assert error.found == "float32 8 x 3 x 32 x 32: ValueError: 32 pixels"
+    assert error.hint == "--image-size gives another size, --input FILE.npy another batch"
 
 
 def test_a_model_that_gives_nothing_to_make_smaller() -> None:
@@ -129,12 +128,9 @@ def test_a_model_that_gives_nothing_to_make_smaller() -> None:
             return "words"
 
     wanted = Inputs(where="it", kind=Kind.ARRAYS, shapes=(("", (4,)),))
-    assert refused(wanted, Setting(), Gives()) == (
-        "error: the model does not run on its input in it\n"
-        "  found: float32 8 x 4: UnknownOutputError: str\n"
-        "\n"
-        "hint: --input FILE.npy gives it another batch"
-    )
+    error = refused(wanted, Setting(), Gives())
+    assert error.found == "float32 8 x 4: UnknownOutputError: str"
+    assert error.hint == "--input FILE.npy gives it another batch"
 
 
 def array(folder: Path, name: str, shape: tuple[int, ...], dtype: str = "float32") -> Path:
@@ -158,35 +154,30 @@ def test_arrays_for_other_inputs_are_refused(tmp_path: Path) -> None:
     text, _ = SPECS["two inputs, one of tokens"]
     with pytest.raises(UsageError) as caught:
         fed(source(tmp_path, text), Setting(inputs={"": array(tmp_path, "u", (3, 4))}))
-    assert str(caught.value) == (
-        "error: not the inputs of the model in --input\n"
-        "  expected: item=FILE.npy and user=FILE.npy\n"
-        "  found: one without a name"
-    )
+    assert caught.value.problem == "not the inputs of the model"
+    assert caught.value.expected == "item=FILE.npy and user=FILE.npy"
+    assert caught.value.found == "one without a name"
     inputs = {"user": array(tmp_path, "u", (3, 4)), "item": array(tmp_path, "i", (2, 6), "int8")}
     with pytest.raises(UsageError) as caught:
         fed(source(tmp_path, text), Setting(inputs=inputs))
-    assert str(caught.value) == "error: batches of different sizes in --input\n  found: 2, 3"
+    assert caught.value.problem == "batches of different sizes"
+    assert caught.value.found == "2, 3"
 
 
 def test_an_array_of_the_wrong_shape_is_told_with_the_models_words(tmp_path: Path) -> None:
     setting = Setting(inputs={"": array(tmp_path, "x", (3, 7))})
     with pytest.raises(ProbeError) as caught:
         fed(source(tmp_path, SPECS["a vector"][0]), setting)
-    assert str(caught.value) == (
-        f"error: the model does not run on its input in {tmp_path / 'net.yaml'}\n"
-        "  found: float32 3 x 7: RuntimeError: mat1 and mat2 shapes cannot be multiplied "
-        "(3x7 and 5x2)\n"
-        "\n"
-        "hint: another array"
+    assert caught.value.where == str(tmp_path / "net.yaml")
+    assert caught.value.found == (
+        "float32 3 x 7: RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x7 and 5x2)"
     )
+    assert caught.value.hint == "another array"
 
 
 def test_a_detectors_targets_cannot_be_given(tmp_path: Path) -> None:
     wanted = Inputs(where="it", kind=Kind.DETECTION)
     setting = Setting(inputs={"": array(tmp_path, "x", (3, 7))})
-    assert refused(wanted, setting, nn.Identity()) == (
-        "error: arrays cannot say what the model is to find in it\n"
-        "\n"
-        "hint: leave --input out: its own batch is made for it"
-    )
+    error = refused(wanted, setting, nn.Identity())
+    assert error.problem == "arrays cannot say what the model is to find"
+    assert error.hint == "leave --input out: its own batch is made for it"
