@@ -20,7 +20,6 @@ OWN = StartRecord(
     not_finite=None,
     largest_gradient=21.6,
     largest_gradient_of="conv1.weight",
-    largest_activation=14.3,
     channels=4800,
     flat_channels=0,
     arrivals={"0": 62},

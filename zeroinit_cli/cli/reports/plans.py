@@ -9,10 +9,10 @@ from zeroinit_cli.cli.reports import github
 from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.grouping import TensorGroup, group_tensors
+from zeroinit_cli.plans.grouping import group_tensors
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, PlanWarning
 from zeroinit_cli.source import Source
-from zeroinit_cli.text import counted
+from zeroinit_cli.text import counted, listed
 
 _MOST_PATTERNS = 4
 
@@ -93,17 +93,11 @@ def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
                 f"{group.numel:,}",
                 group.rule,
                 group.reason,
-                _group_names(group),
+                printable(listed(group.names, _MOST_PATTERNS)),
             )
             for group in group_tensors(plan)
         ),
     ]
-
-
-def _group_names(group: TensorGroup) -> str:
-    shown = group.names[:_MOST_PATTERNS]
-    more = len(group.names) - len(shown)
-    return printable(", ".join(shown)) + (f" and {more} more" if more else "")
 
 
 def _every_row(plan: Plan) -> list[tuple[str, ...]]:

@@ -1,9 +1,8 @@
-"""Looks at what every layer gives, from outside, while a model runs."""
+"""Forward hooks that look at every layer while a model runs, and norms of its gradients."""
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,51 +14,35 @@ from zeroinit_cli.models.classes import (
     is_convolution,
     is_norm,
     is_weight_layer,
+    type_name,
 )
+from zeroinit_cli.probing.report import Layer
 
-_PLACES = 256  # of a layer's output that are looked at for ranks and equal units
+_POSITIONS = 256  # of a layer's output that are looked at for ranks and equal units
 _RANK_TOLERANCE = 1e-5  # of the largest singular value: above the noise of float32
 _EQUAL = 1e-5  # of the layer's largest output
 
 
-@dataclass(slots=True)
-class Seen:
-    """What was seen of a layer, at its first call.
-
-    Attributes:
-        activation: root mean square of its output.
-        channels: that it normalizes.
-        flat: of these, without variance.
-        units: of a weight layer.
-        distinct: among them.
-        rank: of places by units.
-        most_rank: what that could be.
-    """
-
-    activation: float = math.nan
-    channels: int = 0
-    flat: int = 0
-    units: int = 0
-    distinct: int = 0
-    rank: int | None = None
-    most_rank: int | None = None
-
-
 class Watch:
-    """Looks at the outputs of every module with parameters of its own.
+    """Looks at the first output of every layer, a module with parameters of its own.
 
     Args:
-        ranks: compute ranks, too.
+        units: compare the units of weight layers, too.
+        ranks: compute the ranks of their outputs, too.
+
+    Attributes:
+        layers: what was seen, by the module's path.
+        not_finite: the first output that was not, in words.
     """
 
-    def __init__(self, *, ranks: bool = True) -> None:
-        self.layers: dict[str, Seen] = {}
+    def __init__(self, *, units: bool = True, ranks: bool = True) -> None:
+        self.layers: dict[str, Layer] = {}
         self.not_finite: str | None = None
-        self._ranks = ranks
+        self._units, self._ranks = units, ranks
 
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
-        """While the model runs."""
+        """Look while the model runs."""
         handles = [
             module.register_forward_hook(self._hook(path)) for path, module in layers_of(model)
         ]
@@ -75,42 +58,46 @@ class Watch:
             if path in self.layers or not isinstance(value, Tensor):
                 return
             if value.is_floating_point() and value.numel():
+                given = arguments[0] if arguments else None
                 with torch.no_grad():
-                    given = arguments[0] if arguments else None
-                    self.layers[path] = self._look(path, module, given, value.detach())
+                    self.layers[path] = self._layer(path, module, given, value.detach())
 
         return look
 
-    def _look(self, path: str, module: nn.Module, given: Any, value: Tensor) -> Seen:
-        seen = Seen(activation=root_mean_square(value))
-        if not math.isfinite(seen.activation) and self.not_finite is None:
+    def _layer(self, path: str, module: nn.Module, given: Any, value: Tensor) -> Layer:
+        activation = root_mean_square(value)
+        finite = math.isfinite(activation)
+        if not finite and self.not_finite is None:
             self.not_finite = f"the output of {path or 'the model'}"
+        found: dict[str, Any] = {}
         if is_norm(module) and isinstance(given, Tensor):
-            seen.channels, seen.flat = _flat(module, given.detach())
-        if _has_units(module):
-            matrix = _places_by_units(module, value)
-            seen.units, seen.distinct = matrix.shape[1], _distinct(matrix)
+            found["channels"], found["flat"] = _flat(module, given.detach())
+        if self._units and _has_units(module):
+            matrix = _positions_by_units(module, value)
+            found["units"] = matrix.shape[1]
+            found["distinct"] = found["distinct_after"] = _distinct(matrix)
             if self._ranks:
-                seen.most_rank = min(matrix.shape)
-                seen.rank = _rank(matrix)
-        return seen
+                found["rank"], found["most_rank"] = _rank(matrix), min(matrix.shape)
+        return Layer(
+            name=path, kind=type_name(module), activation=activation if finite else None, **found
+        )
 
 
 def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Modules with parameters of their own; torch's attention is one with its projections."""
+    """List the modules with parameters of their own; attention is one with its projections."""
     found, inside = [], ""
     for path, module in model.named_modules():
         if inside and path.startswith(inside):
             continue
         if isinstance(module, nn.MultiheadAttention):
             inside = f"{path}."
-        if any(each is not None for each in module._parameters.values()):
+        if any(parameter is not None for parameter in module._parameters.values()):
             found.append((path, module))
     return found
 
 
 def own_parameters(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """The parameters of such a module, by name in the model."""
+    """List the parameters of such a module that train, by name in the model."""
     whole = isinstance(module, nn.MultiheadAttention)
     for name, parameter in module.named_parameters(path, recurse=whole, remove_duplicate=False):
         if parameter.requires_grad:
@@ -118,13 +105,22 @@ def own_parameters(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Param
 
 
 def root_mean_square(value: Tensor) -> float:
-    """In float64, which no float32 overflows."""
+    """Compute the root of the mean square in float64, which no float32 overflows."""
     return float(torch.linalg.vector_norm(value, dtype=_wide(value))) / math.sqrt(value.numel())
 
 
 def norm_of(value: Tensor) -> float:
-    """Root of the sum of squares, likewise."""
+    """Compute the root of the sum of squares, likewise."""
     return float(torch.linalg.vector_norm(value, dtype=_wide(value)))
+
+
+def gradient_norms(model: nn.Module) -> dict[str, float]:
+    """Compute the norm of each parameter's gradient; of tied parameters under every name."""
+    return {
+        name: norm_of(parameter.grad)
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if parameter.grad is not None
+    }
 
 
 def _wide(value: Tensor) -> torch.dtype:
@@ -135,19 +131,19 @@ def _has_units(module: nn.Module) -> bool:
     return is_weight_layer(module) or isinstance(module, nn.Embedding | nn.MultiheadAttention)
 
 
-def _places_by_units(module: nn.Module, value: Tensor) -> Tensor:
-    """Up to `_PLACES` places of an output, spread evenly, as rows: (places, units), float64."""
+def _positions_by_units(module: nn.Module, value: Tensor) -> Tensor:
+    """Pick up to 256 positions of an output, spread evenly: float64 of (positions, units)."""
     if is_convolution(module) or isinstance(module, CONVOLUTION):
         axis = 1 if value.ndim == module.weight.ndim else 0  # without a batch
         value = value.movedim(axis, -1)
     rows = value.flatten(0, -2) if value.ndim > 1 else value[None]
-    step = max(1, -(-len(rows) // _PLACES))
+    step = max(1, -(-len(rows) // _POSITIONS))
     # an odd step does not stay in one column of an image
-    return rows[:: step + (step % 2 == 0)][:_PLACES].cpu().to(torch.float64)
+    return rows[:: step + (step % 2 == 0)][:_POSITIONS].cpu().to(torch.float64)
 
 
 def _distinct(matrix: Tensor) -> int:
-    """Different columns; equal units may differ by rounding, so they are compared rounded."""
+    """Count different columns; equal units may differ by rounding, so they are compared rounded."""
     largest = float(matrix.abs().max())
     if not math.isfinite(largest):
         return 0
@@ -157,7 +153,7 @@ def _distinct(matrix: Tensor) -> int:
 
 
 def _rank(matrix: Tensor) -> int | None:
-    """Singular values above the tolerance, by the smaller Gram matrix."""
+    """Count the singular values above the tolerance, by the smaller Gram matrix."""
     if not bool(torch.isfinite(matrix).all()):
         return None
     scaled = matrix / (float(matrix.abs().max()) or 1.0)
@@ -168,7 +164,7 @@ def _rank(matrix: Tensor) -> int | None:
 
 
 def _flat(module: Any, given: Tensor) -> tuple[int, int]:
-    """What a norm divides by, one by one, and how much of it is less than its eps."""
+    """Count the variances that a norm divides by, and those below its eps."""
     eps = float(getattr(module, "eps", None) or 1e-5)
     if isinstance(module, nn.GroupNorm):
         groups = given.reshape(given.shape[0], module.num_groups, -1)

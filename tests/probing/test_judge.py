@@ -17,8 +17,8 @@ from tests.probing.probes import (
     probe,
     run,
 )
-from zeroinit_cli.probing.judging import THRESHOLDS, Will, goes_well, judge, oddity
-from zeroinit_cli.probing.reports import Probe, middle
+from zeroinit_cli.probing.judge import THRESHOLDS, Will, goes_well, judge, oddity
+from zeroinit_cli.probing.report import Probe, middle
 
 VERDICTS: dict[str, tuple[Probe, Will, str, tuple[str, ...], tuple[str, ...]]] = {
     "as torch's own": (probe(), Will.TRAIN, "will train", (), ()),
@@ -108,11 +108,11 @@ def test_the_gradients_thresholds(gradient: float | None, kind: Will) -> None:
 
 
 def test_the_loss_may_rise_a_little_on_the_way() -> None:
-    assert goes_well((2.0, 2.19, 1.9), None)
-    assert not goes_well((2.0, 2.21, 1.9), None)
-    assert not goes_well((2.0, 1.9, 2.0), None)
-    assert not goes_well((2.0, 1.9, 1.8), "the loss, after 2 steps")
-    assert not goes_well((None, None, None), None)
+    assert goes_well(run(losses=(2.0, 2.19, 1.9)))
+    assert not goes_well(run(losses=(2.0, 2.21, 1.9)))
+    assert not goes_well(run(losses=(2.0, 1.9, 2.0)))
+    assert not goes_well(run(losses=(2.0, 1.9, 1.8), not_finite="the loss, after 2 steps"))
+    assert not goes_well(run(losses=(None, None, None)))
     assert THRESHOLDS["loss_rise"] == 1.1
 
 

@@ -1,4 +1,4 @@
-"""The starts that are compared: the plan's, a file's, and torch's own; no chance in any forward."""
+"""Models with the values that are compared: a plan's, a file's, torch's own; without dropout."""
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
@@ -16,21 +16,22 @@ from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.entries import Entry, state_entries
 from zeroinit_cli.models.filling import fill
 from zeroinit_cli.models.untouched import chance_state, restore_chance
-from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.plan import Plan, TensorInfo
 from zeroinit_cli.store.read import DataReader, StoredCheckpoint
+from zeroinit_cli.text import listed
 
 _CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
 _RATES = ("dropout", "attention_dropout", "dropout_p")  # of attention, where it is no module
-_LIKE = nn.modules.dropout._DropoutNd
+_DROPOUT = nn.modules.dropout._DropoutNd
 
-Start = Callable[[], nn.Module]
+Init = Callable[[], nn.Module]
 """Builds a model with its values; each call a fresh one."""
 
 
-def planned_start(factory: Factory, plan: Plan, where: str) -> Start:
-    """A model with a plan's values."""
+def planned_init(factory: Factory, plan: Plan, where: str) -> Init:
+    """Build models with a plan's values."""
 
-    def start() -> nn.Module:
+    def init() -> nn.Module:
         model = _skeleton(factory)
         entries = {entry.name: entry for entry in state_entries(model, where)}
         staged = {
@@ -42,35 +43,35 @@ def planned_start(factory: Factory, plan: Plan, where: str) -> Start:
         _copy_into(entries, {name: entry.tensor for name, entry in staged.items()})
         return without_chance(model)
 
-    return start
+    return init
 
 
-def stored_start(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> Start:
-    """A model with a file's values; they are read anew for each.
+def stored_init(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> Init:
+    """Build models with a file's values; they are read anew for each.
 
     Raises:
         CheckpointError: by this call, if the file does not hold the model's tensors.
     """
-    check_fits(factory, checkpoint, where)
+    _check_fits(factory, checkpoint, where)
 
-    def start() -> nn.Module:
+    def init() -> nn.Module:
         model = _skeleton(factory)
         entries = {entry.name: entry for entry in state_entries(model, where)}
         _copy_into(entries, dict(_stored_tensors(checkpoint)))
         return without_chance(model)
 
-    return start
+    return init
 
 
-def own_start(factory: Factory, seed: int) -> Start:
-    """A model as its constructor leaves it, under a seed."""
+def torch_init(factory: Factory, seed: int) -> Init:
+    """Build models as their constructor leaves them, under a seed."""
     return lambda: without_chance(build(factory, seed, real_weights=True))
 
 
 @contextmanager
-def started(start: Start) -> Iterator[nn.Module]:
-    """A model that is gone when the block ends: graphs refer to themselves, and hold memory."""
-    model = start()
+def built(init: Init) -> Iterator[nn.Module]:
+    """Build a model that is gone when the block ends: graphs hold memory in cycles."""
+    model = init()
     try:
         yield model
     finally:
@@ -79,9 +80,9 @@ def started(start: Start) -> Iterator[nn.Module]:
 
 
 def without_chance(model: nn.Module) -> nn.Module:
-    """Dropout and stochastic depth set to 0, in place: no gradient is then 0 by chance."""
+    """Set dropout and stochastic depth to 0, in place: no gradient is then 0 by chance."""
     for module in model.modules():
-        if isinstance(module, _LIKE) or type_name(module) in _CHANCE:
+        if isinstance(module, _DROPOUT) or type_name(module) in _CHANCE:
             module.p = 0.0  # type: ignore[assignment]  # both classes have a float there
         for name in _RATES:
             if isinstance(getattr(module, name, None), float):
@@ -91,7 +92,7 @@ def without_chance(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """One thread, fixed seeds, deterministic kernels where there are any; all put back after it.
+    """Set one thread, fixed seeds and deterministic kernels, and put all back after it.
 
     The order of a sum, and so its rounding, depends on the number of threads.
     """
@@ -118,7 +119,7 @@ def repeatable() -> Iterator[None]:
 
 
 def _skeleton(factory: Factory) -> nn.Module:
-    """A model whose large weights are memory that nothing was written to."""
+    """Build a model whose large weights are memory that nothing was written to."""
     model = build(factory, 0)
     made: dict[int, nn.Parameter] = {}  # tied parameters stay tied
     for module in model.modules():
@@ -132,7 +133,7 @@ def _skeleton(factory: Factory) -> nn.Module:
 
 
 def _staged(entry: Entry, dtype: DType) -> Entry:
-    """The entry with an empty tensor of the type that the plan rounds to."""
+    """Give the entry an empty tensor of the type that the plan rounds to."""
     empty = torch.empty(entry.tensor.shape, dtype=getattr(torch, dtype.name))
     return replace(entry, owned=replace(entry.owned, tensor=empty))
 
@@ -153,7 +154,7 @@ def _stored_tensors(checkpoint: StoredCheckpoint) -> Iterator[tuple[str, Tensor]
             yield placed.info.name, flat.reshape(placed.info.shape)
 
 
-def check_fits(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> None:
+def _check_fits(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> None:
     """Refuse a file that does not hold exactly the tensors of the model.
 
     Raises:
@@ -162,32 +163,27 @@ def check_fits(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> No
     entries = state_entries(build(factory, 0), where)
     wanted = {entry.name: tuple(entry.tensor.shape) for entry in entries}
     found = {placed.info.name: placed.info for placed in checkpoint.tensors}
+    misfit = _misfit(wanted, found)
+    if misfit is not None:
+        raise CheckpointError(
+            "not a checkpoint of this source",
+            where=str(checkpoint.path),
+            expected=f"the tensors of {where}",
+            found=misfit,
+            hint="--source and --set say what it was made for",
+        )
+
+
+def _misfit(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, TensorInfo]) -> str | None:
+    """Describe the first way in which a file's tensors are not those of the model."""
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or extra:
         parts = [("lacks", missing), ("has besides", extra)]
-        raise _misfit(
-            checkpoint,
-            where,
-            "; ".join(f"it {verb} {_some(names)}" for verb, names in parts if names),
-        )
+        return "; ".join(f"it {verb} {listed(names, 3)}" for verb, names in parts if names)
     for name, shape in sorted(wanted.items()):
         info = found[name]
         if info.shape != shape:
-            raise _misfit(checkpoint, where, f"{name} {list(info.shape)} in place of {list(shape)}")
+            return f"{name} {list(info.shape)} in place of {list(shape)}"
         if info.dtype not in (*FLOATS, *INTEGERS):
-            raise _misfit(checkpoint, where, f"{name} of type {info.dtype.code}")
-
-
-def _misfit(checkpoint: StoredCheckpoint, where: str, found: str) -> CheckpointError:
-    return CheckpointError(
-        "not a checkpoint of this source",
-        where=str(checkpoint.path),
-        expected=f"the tensors of {where}",
-        found=found,
-        hint="--source and --set say what it was made for",
-    )
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+            return f"{name} of type {info.dtype.code}"
+    return None

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.errors import ProbeError, UsageError
-from zeroinit_cli.probing.demands import Demand, Kind, demand_of
-from zeroinit_cli.probing.feeding import Feed, find_feed
-from zeroinit_cli.probing.settings import Setting
+from zeroinit_cli.errors import ProbeError, UsageError, ZeroinitError
+from zeroinit_cli.probing.inputs import Feed, Inputs, Kind, inputs_of
+from zeroinit_cli.probing.judge import Setting
+from zeroinit_cli.probing.run import find_feed
 from zeroinit_cli.source import Source, parse_source
 
 
@@ -25,7 +25,7 @@ def fed(what: Source, setting: Setting | None = None) -> Feed:
     from zeroinit_cli.models.registry import build_module
 
     torch.manual_seed(0)
-    return find_feed(demand_of(what), setting or Setting(), build_module(what))
+    return find_feed(inputs_of(what), setting or Setting(), build_module(what))
 
 
 SPECS = {
@@ -57,7 +57,7 @@ SPECS = {
 def test_a_spec_is_fed_what_it_declares(tmp_path: Path, name: str) -> None:
     text, words = SPECS[name]
     feed = fed(source(tmp_path, text))
-    assert feed.words == words
+    assert feed.described == words
     for each in feed.arguments:
         if not each.is_floating_point():
             assert 2 < len(each.unique()) <= int(each.max()) + 1 <= 11
@@ -70,15 +70,15 @@ def test_tokens_stay_below_the_table_that_is_asked(tmp_path: Path) -> None:
 
 
 def test_several_models_of_torchvision() -> None:
-    assert fed(parse_source("squeezenet1_1")).words == {"": "float32 8 x 3 x 96 x 96"}
-    assert demand_of(parse_source("vit_b_32")).native == (224,)
+    assert fed(parse_source("squeezenet1_1")).described == {"": "float32 8 x 3 x 96 x 96"}
+    assert inputs_of(parse_source("vit_b_32")).native == (224,)
     kinds = {
         "r3d_18": Kind.CLIP,
         "raft_small": Kind.FLOW,
         "ssdlite320_mobilenet_v3_large": Kind.DETECTION,
         "lraspp_mobilenet_v3_large": Kind.IMAGES,
     }
-    assert {name: demand_of(parse_source(name)).kind for name in kinds} == kinds
+    assert {name: inputs_of(parse_source(name)).kind for name in kinds} == kinds
 
 
 class TakesOnly(nn.Module):
@@ -100,27 +100,26 @@ class TakesOnly(nn.Module):
 
 def test_the_models_own_size_is_tried_next_and_no_trial_leaves_a_trace() -> None:
     model = TakesOnly(224)
-    demand = Demand(where="it", kind=Kind.IMAGES, native=(160, 224))
+    wanted = Inputs(where="it", kind=Kind.IMAGES, native=(160, 224))
     before = {name: each.clone() for name, each in model.state_dict().items()}
-    feed = find_feed(demand, Setting(), model)
-    assert feed.words == {"": "float32 4 x 3 x 224 x 224"}
+    feed = find_feed(wanted, Setting(), model)
+    assert feed.described == {"": "float32 4 x 3 x 224 x 224"}
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
 
 
-def refused(demand: Demand, setting: Setting, model: nn.Module) -> str:
+def refused(wanted: Inputs, setting: Setting, model: nn.Module) -> ZeroinitError:
     with pytest.raises((ProbeError, UsageError)) as caught:
-        find_feed(demand, setting, model)
-    return str(caught.value)
+        find_feed(wanted, setting, model)
+    return caught.value
 
 
 def test_a_model_that_takes_none_is_told_with_its_own_words() -> None:
-    demand = Demand(where="torchvision:it", kind=Kind.IMAGES)
-    assert refused(demand, Setting(image_size=32), TakesOnly(224)) == (
-        "error: the model does not run on its input in torchvision:it\n"
-        "  found: float32 8 x 3 x 32 x 32: ValueError: 32 pixels\n"
-        "\n"
-        "hint: --image-size gives another size, --input FILE.npy another batch"
-    )
+    wanted = Inputs(where="torchvision:it", kind=Kind.IMAGES)
+    error = refused(wanted, Setting(image_size=32), TakesOnly(224))
+    assert error.problem == "the model does not run on its input"
+    assert error.where == "torchvision:it"
+    assert error.found == "float32 8 x 3 x 32 x 32: ValueError: 32 pixels"
+    assert error.hint == "--image-size gives another size, --input FILE.npy another batch"
 
 
 def test_a_model_that_gives_nothing_to_make_smaller() -> None:
@@ -128,13 +127,10 @@ def test_a_model_that_gives_nothing_to_make_smaller() -> None:
         def forward(self, x: Tensor) -> Any:
             return "words"
 
-    demand = Demand(where="it", kind=Kind.ARRAYS, inputs=(("", (4,)),))
-    assert refused(demand, Setting(), Gives()) == (
-        "error: the model does not run on its input in it\n"
-        "  found: float32 8 x 4: UnknownOutputError: str\n"
-        "\n"
-        "hint: --input FILE.npy gives it another batch"
-    )
+    wanted = Inputs(where="it", kind=Kind.ARRAYS, shapes=(("", (4,)),))
+    error = refused(wanted, Setting(), Gives())
+    assert error.found == "float32 8 x 4: UnknownOutputError: str"
+    assert error.hint == "--input FILE.npy gives it another batch"
 
 
 def array(folder: Path, name: str, shape: tuple[int, ...], dtype: str = "float32") -> Path:
@@ -150,7 +146,7 @@ def test_given_arrays_go_to_the_inputs_of_their_names(tmp_path: Path) -> None:
         "item": array(tmp_path, "i", (3, 6), "int32"),
     }
     feed = fed(source(tmp_path, text), Setting(inputs=inputs))
-    assert feed.words == {"item": "int64 3 x 6", "user": "float32 3 x 4"}
+    assert feed.described == {"item": "int64 3 x 6", "user": "float32 3 x 4"}
     np.testing.assert_array_equal(feed.arguments[1].numpy(), np.load(inputs["user"]))
 
 
@@ -158,35 +154,30 @@ def test_arrays_for_other_inputs_are_refused(tmp_path: Path) -> None:
     text, _ = SPECS["two inputs, one of tokens"]
     with pytest.raises(UsageError) as caught:
         fed(source(tmp_path, text), Setting(inputs={"": array(tmp_path, "u", (3, 4))}))
-    assert str(caught.value) == (
-        "error: not the inputs of the model in --input\n"
-        "  expected: item=FILE.npy and user=FILE.npy\n"
-        "  found: one without a name"
-    )
+    assert caught.value.problem == "not the inputs of the model"
+    assert caught.value.expected == "item=FILE.npy and user=FILE.npy"
+    assert caught.value.found == "one without a name"
     inputs = {"user": array(tmp_path, "u", (3, 4)), "item": array(tmp_path, "i", (2, 6), "int8")}
     with pytest.raises(UsageError) as caught:
         fed(source(tmp_path, text), Setting(inputs=inputs))
-    assert str(caught.value) == "error: batches of different sizes in --input\n  found: 2, 3"
+    assert caught.value.problem == "batches of different sizes"
+    assert caught.value.found == "2, 3"
 
 
 def test_an_array_of_the_wrong_shape_is_told_with_the_models_words(tmp_path: Path) -> None:
     setting = Setting(inputs={"": array(tmp_path, "x", (3, 7))})
     with pytest.raises(ProbeError) as caught:
         fed(source(tmp_path, SPECS["a vector"][0]), setting)
-    assert str(caught.value) == (
-        f"error: the model does not run on its input in {tmp_path / 'net.yaml'}\n"
-        "  found: float32 3 x 7: RuntimeError: mat1 and mat2 shapes cannot be multiplied "
-        "(3x7 and 5x2)\n"
-        "\n"
-        "hint: another array"
+    assert caught.value.where == str(tmp_path / "net.yaml")
+    assert caught.value.found == (
+        "float32 3 x 7: RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x7 and 5x2)"
     )
+    assert caught.value.hint == "another array"
 
 
 def test_a_detectors_targets_cannot_be_given(tmp_path: Path) -> None:
-    demand = Demand(where="it", kind=Kind.DETECTION)
+    wanted = Inputs(where="it", kind=Kind.DETECTION)
     setting = Setting(inputs={"": array(tmp_path, "x", (3, 7))})
-    assert refused(demand, setting, nn.Identity()) == (
-        "error: arrays cannot say what the model is to find in it\n"
-        "\n"
-        "hint: leave --input out: its own batch is made for it"
-    )
+    error = refused(wanted, setting, nn.Identity())
+    assert error.problem == "arrays cannot say what the model is to find"
+    assert error.hint == "leave --input out: its own batch is made for it"

@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.probing.watching import Seen, Watch, layers_of, own_parameters
+from zeroinit_cli.probing.hooks import Watch, layers_of, own_parameters
+from zeroinit_cli.probing.report import Layer
 
 
 def drawn(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def seen(module: nn.Module, *inputs: Tensor) -> dict[str, Seen]:
+def seen(module: nn.Module, *inputs: Tensor) -> dict[str, Layer]:
     watch = Watch()
     with watch.on(module):
         module(*inputs)

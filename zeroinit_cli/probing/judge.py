@@ -1,17 +1,22 @@
-"""From what was measured to a verdict in words. The thresholds, and where they are from.
+"""What is asked of a probe, and the verdict on what it measured. No torch here.
 
-They were chosen on the nets of `evidence.probe_cases.calibration` and tested on others; how often
-verdicts were right stands in evidence/probe_verdicts.md.
+The thresholds were chosen on the nets of `evidence.probe_cases.calibration` and tested on others;
+how often verdicts were right stands in evidence/probe_verdicts.md.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from types import MappingProxyType
 
-from zeroinit_cli.probing import words
-from zeroinit_cli.probing.reports import Layer, Probe, Run
+from zeroinit_cli.errors import UsageError
+from zeroinit_cli.probing.report import Layer, Probe, Run, loss_text, number
+from zeroinit_cli.text import counted
+
+STEPS, LEARNING_RATE, SEEDS = 3, 0.01, 3
+_MOST_STEPS, _MOST_BATCH, _MOST_PIXELS, _MOST_SEEDS = 1000, 4096, 4096, 20
 
 FACTORS = (0.1, 0.01)
 """Of the learning rate, tried one after the other where the first does not go well."""
@@ -27,10 +32,64 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
 )
 """What each means stands in docs/probe.md."""
 
-
 _STEPS_TO_ALL = 3
 """Of a closed branch the inside gets its first gradient at step 1, of closed attention the query at
 step 2; so has every parameter of the 80 models of evidence/first_steps.md that a forward uses."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """How a probe is made.
+
+    Attributes:
+        steps: of plain SGD.
+        learning_rate: of them.
+        batch: how many samples; None for as many as suit the model.
+        image_size: height and width of images; None for what suits the model.
+        seeds: how many of torch's own starts are averaged; None for as many as are cheap.
+        device: torch's name of where it runs.
+        inputs: files of arrays, by the name of the input; the only one is called "".
+    """
+
+    steps: int = STEPS
+    learning_rate: float = LEARNING_RATE
+    batch: int | None = None
+    image_size: int | None = None
+    seeds: int | None = None
+    device: str = "cpu"
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+
+
+def check_setting(setting: Setting) -> None:
+    """Refuse numbers that mean nothing, before anything is built.
+
+    Raises:
+        UsageError: one of them does.
+    """
+    _check_range("--steps", setting.steps, _MOST_STEPS)
+    _check_range("--batch", setting.batch, _MOST_BATCH)
+    _check_range("--image-size", setting.image_size, _MOST_PIXELS)
+    _check_range("--seeds", setting.seeds, _MOST_SEEDS)
+    if not 0 < setting.learning_rate < math.inf:
+        raise UsageError(
+            "no learning rate",
+            where="--lr",
+            expected="a number above 0",
+            found=str(setting.learning_rate),
+        )
+    if setting.inputs:
+        for option, value in (("--batch", setting.batch), ("--image-size", setting.image_size)):
+            if value is not None:
+                raise UsageError(
+                    f"--input and {option} exclude each other",
+                    where="the options",
+                    hint="the array says both",
+                )
+
+
+def _check_range(option: str, value: int | None, most: int) -> None:
+    if value is not None and not 1 <= value <= most:
+        raise UsageError("out of range", where=option, expected=f"1 to {most}", found=str(value))
 
 
 class Will(Enum):
@@ -66,17 +125,17 @@ class Verdict:
         return self.kind is Will.TRAIN
 
 
-def goes_well(losses: Sequence[float | None], not_finite: str | None) -> bool:
+def goes_well(run: Run) -> bool:
     """Whether the steps made the loss smaller, and none made it much larger on the way."""
-    first, last = losses[0], losses[-1]
-    if not_finite is not None or first is None or last is None:
+    first, last = run.losses[0], run.losses[-1]
+    if run.not_finite is not None or first is None or last is None:
         return False
-    most = max(each for each in losses if each is not None)
+    most = max(loss for loss in run.losses if loss is not None)
     return last < first and most <= THRESHOLDS["loss_rise"] * first
 
 
 def judge(probe: Probe) -> Verdict:
-    """The verdict on a probe."""
+    """Judge a probe."""
     rate = _rate(probe)
     against, doubts = list(_against(probe)), list(_doubts(probe))
     reasons = (*against, *doubts, *_about_rate(probe, rate))
@@ -90,7 +149,7 @@ def judge(probe: Probe) -> Verdict:
     else:
         kind, text = Will.TRAIN, "will train"
     doubted = kind in (Will.NOT, Will.UNCERTAIN)
-    hints = [each.hint for each in probe.warnings if each.hint and doubted]
+    hints = [warning.hint for warning in probe.warnings if warning.hint and doubted]
     return Verdict(
         kind=kind,
         text=text,
@@ -101,7 +160,7 @@ def judge(probe: Probe) -> Verdict:
 
 
 def oddity(layer: Layer, own: Layer) -> float:
-    """How far a layer is from torch's own start, for the order of a short table."""
+    """Measure how far a layer is from torch's own start, for the order of a short table."""
     far = [
         abs(math.log10(max(one, 1e-30) / max(other, 1e-30)))
         for one, other in ((layer.activation, own.activation), (layer.gradient, own.gradient))
@@ -113,13 +172,9 @@ def oddity(layer: Layer, own: Layer) -> float:
 
 
 def _rate(probe: Probe) -> float | None:
-    """The largest learning rate that went well."""
-    if goes_well(probe.run.losses, probe.run.not_finite):
-        return probe.conditions.learning_rate
-    for rung in probe.rungs:
-        if goes_well(rung.losses, rung.not_finite):
-            return rung.learning_rate
-    return None
+    """Find the largest learning rate that went well."""
+    runs = (probe.run, *probe.retries)
+    return next((run.learning_rate for run in runs if goes_well(run)), None)
 
 
 def _against(probe: Probe) -> Iterator[str]:
@@ -137,7 +192,7 @@ def _doubts(probe: Probe) -> Iterator[str]:
         or ratio < THRESHOLDS["gradient_ratio_small"]
     ):
         yield _gradients(run, own)
-    steps = words.count(probe.conditions.steps, "step")
+    steps = counted(probe.conditions.steps, "step")
     share = THRESHOLDS["different_units"]
     if run.distinct_after < share * run.units and own.distinct_after >= share * own.units:
         yield (
@@ -145,11 +200,11 @@ def _doubts(probe: Probe) -> Iterator[str]:
             f"{own.distinct_after:,}: equal units learn the same until something parts them"
         )
     if run.never and probe.conditions.steps >= _STEPS_TO_ALL:
-        yield f"{words.count(len(run.never), 'parameter')} got no gradient in {steps}"
+        yield f"{counted(len(run.never), 'parameter')} got no gradient in {steps}"
 
 
 def gradient_ratio(run: Run, own: Run) -> float | None:
-    """The largest gradient, times that of torch's own start; None if one of them is none."""
+    """Divide the largest gradient by that of torch's own start; None if one is missing."""
     if run.largest_gradient is None or not own.largest_gradient:
         return None
     return run.largest_gradient / own.largest_gradient
@@ -158,13 +213,13 @@ def gradient_ratio(run: Run, own: Run) -> float | None:
 def _gradients(run: Run, own: Run) -> str:
     where = run.largest.name if run.largest is not None else ""
     return (
-        f"largest gradient {words.number(run.largest_gradient)} against "
-        f"{words.number(own.largest_gradient)} of torch's own start, in {where or 'the model'}"
+        f"largest gradient {number(run.largest_gradient)} against "
+        f"{number(own.largest_gradient)} of torch's own start, in {where or 'the model'}"
     )
 
 
 def _short(probe: Probe) -> str:
-    """What speaks most against it, for the verdict itself."""
+    """Say what speaks most against it, for the verdict itself."""
     run, own = probe.run, probe.torch
     if run.losses[0] is None:
         return f"not finite: {run.not_finite}"
@@ -172,25 +227,28 @@ def _short(probe: Probe) -> str:
     if ratio is None or ratio < THRESHOLDS["gradient_ratio_not"]:
         return "the loss falls at no learning rate that was tried"
     gradients = (
-        f"largest gradient {words.number(run.largest_gradient)} against "
-        f"{words.number(own.largest_gradient)}"
+        f"largest gradient {number(run.largest_gradient)} against {number(own.largest_gradient)}"
     )
     if run.flat_norms <= own.flat_norms:
         return gradients
-    norms = words.count(run.flat_norms, "norm sees", "norms see")
+    norms = counted(run.flat_norms, "norm sees", "norms see")
     return f"{norms} channels without variance, {gradients}"
 
 
 def _about_rate(probe: Probe, rate: float | None) -> Iterator[str]:
-    told = probe.conditions
-    if rate == told.learning_rate or probe.run.losses[0] is None:
+    conditions = probe.conditions
+    if rate == conditions.learning_rate or probe.run.losses[0] is None:
         return
-    tried = f"{words.count(told.steps, 'step')} at learning rate {told.learning_rate:g}"
-    path = " -> ".join(words.loss(each) for each in probe.run.losses)
-    yield f"{tried} take the loss {path}"
+    steps = counted(conditions.steps, "step")
+    tried = f"{steps} at learning rate {conditions.learning_rate:g}"
+    yield f"{tried} take the loss {_path(probe.run)}"
     if rate is None:
-        rates = " or ".join(f"{rung.learning_rate:g}" for rung in probe.rungs)
+        rates = " or ".join(f"{retry.learning_rate:g}" for retry in probe.retries)
         yield f"nor does it fall at {rates}"
     else:
-        rung = next(each for each in probe.rungs if each.learning_rate == rate)
-        yield f"at {rate:g} they take it {' -> '.join(words.loss(each) for each in rung.losses)}"
+        retry = next(retry for retry in probe.retries if retry.learning_rate == rate)
+        yield f"at {rate:g} they take it {_path(retry)}"
+
+
+def _path(run: Run) -> str:
+    return " -> ".join(loss_text(loss) for loss in run.losses)
