@@ -23,7 +23,7 @@ from evidence.experiment import (
 )
 from evidence.figures import COLOURS, dots, panels
 from evidence.nets import GPT, image_net
-from evidence.starting import STARTS, start
+from evidence.starts import STARTS, start
 from evidence.training import Recipe
 
 _SGD = Recipe(weight_decay=5e-4, steps=100, batch=50)

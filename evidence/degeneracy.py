@@ -16,7 +16,7 @@ from evidence.experiment import Cells, Effort, Experiment, Json, Row, Verdict, m
 from evidence.figures import COLOURS, panels
 from evidence.nets import MLP
 from evidence.ranks import rank
-from evidence.starting import STARTS, start
+from evidence.starts import STARTS, start
 from evidence.training import Recipe, train
 
 PINNED = 0.1  # the paper's learning rate

@@ -88,8 +88,8 @@ def _record(name: str, plan: Plan, request: _Request) -> ModelRecord | None:
         done = subprocess.run(command, cwd=_FOLDER.parent, check=False)
         _say(f"{name}: exit {done.returncode}, {time.perf_counter() - started:.0f} s")
         return read_record(path) if done.returncode == 0 else None
-    if found.cautions != warnings_of(plan):  # what plans warn of may change, and no value with it
-        found = replace(found, cautions=warnings_of(plan))
+    if found.warnings != warnings_of(plan):  # what plans warn of may change, and no value with it
+        found = replace(found, warnings=warnings_of(plan))
         write_record(path, found)
     return found
 

@@ -15,7 +15,7 @@ from evidence.experiment import Cells, Effort, Experiment, Json, Row, Verdict, m
 from evidence.figures import COLOURS, panels
 from evidence.nets import image_net
 from evidence.ranks import near_zero, rank, stable_rank
-from evidence.starting import STARTS, start
+from evidence.starts import STARTS, start
 from evidence.training import Recipe, train
 
 _STARTS = ("zero", "zero-layer", "kaiming")

@@ -20,7 +20,7 @@ from evidence.starts import own_start, plan_of, zero_start
 from evidence.steps import first_steps
 from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Caution, Plan
+from zeroinit_cli.plans.plan import Plan, PlanWarning
 
 STEPS = 5
 LEARNING_RATE = 0.01
@@ -52,11 +52,11 @@ def setting_of(name: str, steps: int, learning_rate: float) -> Setting:
 
 def warnings_of(plan: Plan) -> dict[str, str]:
     """What a plan warns of: kind -> text."""
-    return {caution.kind: _in_words(caution) for caution in plan.cautions}
+    return {warning.kind: _in_words(warning) for warning in plan.warnings}
 
 
-def _in_words(caution: Caution) -> str:
-    return f"{caution.text}; {caution.hint}" if caution.hint else caution.text
+def _in_words(warning: PlanWarning) -> str:
+    return f"{warning.text}; {warning.hint}" if warning.hint else warning.text
 
 
 def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
@@ -84,7 +84,7 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
         plan=plan.digest(),
         nbytes=plan.nbytes,
         setting=setting,
-        cautions=warnings_of(plan),
+        warnings=warnings_of(plan),
         branches=branches,
         zero=zero,
         own=own,

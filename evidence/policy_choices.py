@@ -29,7 +29,7 @@ from evidence.experiment import (
 )
 from evidence.figures import dots, panels
 from evidence.nets import GPT, Separable, ViT, image_net
-from evidence.starting import Build, start, zero_with
+from evidence.starts import Build, start, zero_with
 from evidence.training import Recipe, largest_gradient
 
 _SGD = Recipe(weight_decay=5e-4, steps=100, batch=50)

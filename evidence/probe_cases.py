@@ -16,7 +16,7 @@ from evidence.nets import mobilenet_v1 as mobilenet
 from evidence.nets import vgg_bn as vgg
 from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.source import parse_source
-from zeroinit_cli.spec.spec import parse_spec
+from zeroinit_cli.spec.check import parse_spec
 
 Factory = Callable[[], nn.Module]
 

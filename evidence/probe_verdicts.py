@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from evidence.probe_cases import Net, calibration, held_out
-from evidence.starting import start
+from evidence.starts import start
 from evidence.training import Outcome, Recipe, threads, train
 from zeroinit_cli.models.registry import versions
 from zeroinit_cli.options import Options
-from zeroinit_cli.probing.demands import Demand, Kind
-from zeroinit_cli.probing.judging import Will, gradient_ratio, judge
-from zeroinit_cli.probing.measuring import probe_subject, subject_of
-from zeroinit_cli.probing.settings import Setting
+from zeroinit_cli.probing.inputs import Inputs, Kind
+from zeroinit_cli.probing.judge import Setting, Will, gradient_ratio, judge
+from zeroinit_cli.probing.run import probe_subject, subject_of
 
 RATES = {"sgd": (0.01, 0.05, 0.2), "adamw": (0.001, 0.003, 0.01)}
 _SMALLER = 5  # times: the rate that is tried, too, where the smallest was the best
@@ -145,15 +144,15 @@ def measured(net: Net) -> Iterator[Case]:
     with threads(1):
         data = net.data()
         own, _ = _best(net, "torch", data)
-        inputs = data.train.inputs
-        demand = Demand(
+        examples = data.train.inputs
+        inputs = Inputs(
             where=net.name,
             kind=Kind.ARRAYS,
-            inputs=(("", tuple(inputs.shape[1:])),),
-            tokens=not inputs.is_floating_point(),
+            shapes=(("", tuple(examples.shape[1:])),),
+            tokens=not examples.is_floating_point(),
         )
         for name, options in _STARTS.items():
-            probe = probe_subject(subject_of(net.factory, options, demand), Setting())
+            probe = probe_subject(subject_of(net.factory, options, inputs), Setting())
             verdict = judge(probe)
             progress, rate = _best(net, name, data)
             yield Case(

@@ -39,7 +39,6 @@ class StartRecord:
         not_finite: the first value that is not, in words; None if all are.
         largest_gradient: the largest norm of a parameter's gradient at step 0; None if not finite.
         largest_gradient_of: that parameter.
-        largest_activation: the largest magnitude at step 0; None if not finite.
         channels: of all batch norms.
         flat_channels: of these, how many have a variance over the batch below the norm's eps at
             step 0, so that the norm multiplies their gradients by up to 316.
@@ -56,7 +55,6 @@ class StartRecord:
     not_finite: str | None
     largest_gradient: float | None
     largest_gradient_of: str
-    largest_activation: float | None
     channels: int
     flat_channels: int
     arrivals: dict[str, int]
@@ -96,7 +94,7 @@ class ModelRecord:
         plan: digest of its plan.
         nbytes: of its tensors.
         setting: what else the numbers depend on.
-        cautions: what the plan warns of: kind -> text.
+        warnings: what the plan warns of: kind -> text.
         branches: before the first step.
         zero: from ZerO's start.
         own: from torch's own.
@@ -108,7 +106,7 @@ class ModelRecord:
     plan: str
     nbytes: int
     setting: Setting
-    cautions: dict[str, str]
+    warnings: dict[str, str]
     branches: BranchRecord
     zero: StartRecord
     own: StartRecord

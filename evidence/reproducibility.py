@@ -27,7 +27,7 @@ from evidence.experiment import (
 )
 from evidence.figures import COLOURS, dots, panels
 from evidence.nets import image_net
-from evidence.starting import start
+from evidence.starts import start
 from evidence.training import Recipe, threads, train
 
 _NETS = {"mlp": ("MLP 64-128-128-10", 300), "resnet20": ("ResNet-20", 80)}  # title, steps

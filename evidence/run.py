@@ -42,7 +42,7 @@ _SHARED = (  # what every experiment stands on
     "data.py",
     "experiment.py",
     "ranks.py",
-    "starting.py",
+    "starts.py",
     "training.py",
     "tuning.py",
 )

@@ -1,26 +1,149 @@
-"""The two starts of a model that are compared: ZerO's, from a checkpoint, and torch's own."""
+"""Every start that is compared: ZerO's from zeroinit itself, and what others do.
 
-import warnings
-from collections import OrderedDict
+Small nets have a start by each name of `STARTS`; a random one is made by a seed of its own and
+touches no other random state. Torchvision's models have two, ZerO's by way of a checkpoint and
+torch's own, made as `zeroinit probe` makes them.
+"""
+
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+import zeroinit_cli
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.models import plan_source
-from zeroinit_cli.models.building import build
-from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.registry import source_factory
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.rules import Zeros
+from zeroinit_cli.probing.inits import stored_init, torch_init
 from zeroinit_cli.source import parse_source
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.read import read_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
-_CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
-SEED = 0  # of torch's own start; ZerO's has none
+Build = Callable[[], nn.Module]
+
+
+class Start(NamedTuple):
+    """A way to begin, and what figures call it."""
+
+    label: str
+    fill: Callable[[nn.Module, Build], None]
+    random: bool
+
+
+def start(build: Build, name: str, seed: int = 0) -> nn.Module:
+    """A net at its start.
+
+    Args:
+        build: makes the net.
+        name: of `STARTS`.
+        seed: of a random start; ZerO's do not depend on it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build()
+        STARTS[name].fill(model, build)
+    return model
+
+
+def _zero(**options: Any) -> Callable[[nn.Module, Build], None]:
+    """What `zeroinit generate` writes under these options, by its Python interface."""
+
+    def fill(model: nn.Module, build: Build) -> None:
+        zeroinit_cli.init_(model, build=build, **options)
+
+    return fill
+
+
+def zero_with(build: Build, *overrides: str, **options: Any) -> nn.Module:
+    """ZerO's start with `--override`s, such as 'stem.weight=algorithm-2'."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build()
+    return zeroinit_cli.init_(model, build=build, overrides=overrides, **options)
+
+
+def _as_constructed(model: nn.Module, build: Build) -> None:
+    """Torch's own start."""
+
+
+def _kaiming(model: nn.Module, build: Build) -> None:
+    """He's normal, by fan_in and for ReLU, in every Linear and convolution; biases 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            _no_bias(module)
+
+
+def _fixup(model: nn.Module, build: Build) -> None:
+    """Kaiming, but the last layer of each residual branch and the classifier 0, as Fixup has it.
+
+    Which layers end a branch is what zeroinit's own plan says. The layers before them are scaled by
+    blocks ** (-1 / 2), Fixup's factor for branches of two layers.
+    """
+    _kaiming(model, build)
+    plan = zeroinit_cli.plan(build, residual="layer")
+    ends = [
+        each.info.name.removesuffix(".weight")
+        for each in plan.tensors
+        if isinstance(each.rule, Zeros) and each.info.name.endswith(".weight")
+    ]
+    with torch.no_grad():
+        for name in ends:
+            end = model.get_submodule(name)
+            end.weight.zero_()  # type: ignore[operator]  # a layer's
+            for sibling in model.get_submodule(name.rpartition(".")[0]).children():
+                if isinstance(sibling, nn.Linear | nn.Conv2d) and sibling is not end:
+                    sibling.weight.mul_(len(ends) ** -0.5)
+        last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+        last.weight.zero_()
+
+
+def _gpt2(model: nn.Module, build: Build) -> None:
+    """GPT-2's: normals of deviation 0.02, those that end a branch smaller by sqrt(branches)."""
+    ends = [name for name, _ in model.named_modules() if name.endswith((".proj", ".fc2"))]
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding | nn.Conv2d):
+            deviation = 0.02 / math.sqrt(len(ends)) if name in ends else 0.02
+            nn.init.normal_(module.weight, std=deviation)
+            _no_bias(module)
+
+
+def _partial_identity(model: nn.Module, build: Build) -> None:
+    """Ones on the diagonal of every weight, also where Algorithm 1 has a Hadamard matrix."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.eye_(module.weight)
+            _no_bias(module)
+
+
+def _no_bias(module: nn.Module) -> None:
+    bias = getattr(module, "bias", None)
+    if bias is not None:
+        nn.init.zeros_(bias)
+
+
+STARTS: Mapping[str, Start] = MappingProxyType(
+    {
+        "fixup": Start("Kaiming, last layer 0 (Fixup)", _fixup, random=True),
+        "gpt2": Start("GPT-2's", _gpt2, random=True),
+        "kaiming": Start("Kaiming", _kaiming, random=True),
+        "partial-identity": Start("partial identity", _partial_identity, random=False),
+        "torch": Start("torch's default", _as_constructed, random=True),
+        "zero": Start("ZerO", _zero(), random=False),
+        "zero-layer": Start("ZerO, --residual layer", _zero(residual="layer"), random=False),
+        "zero-none": Start("ZerO, --residual none", _zero(residual="none"), random=False),
+        "zero-paley": Start("ZerO, --expansion paley", _zero(expansion="paley"), random=False),
+        "zero-paper": Start("ZerO, --preset paper", _zero(preset="paper"), random=False),
+    }
+)
 
 
 def classification_models() -> list[str]:
@@ -43,35 +166,15 @@ def zero_start(name: str, plan: Plan, folder: Path) -> nn.Module:
         plan: its plan.
         folder: where the file may lie for a moment.
     """
-    model = build(source_factory(parse_source(name)), SEED)
     path = folder / f"{name}.safetensors"
     with guarded(path):
         write_checkpoint(plan, path)
-    # A copy, because the steps write into what is loaded, and the file goes.
-    tensors = {key: each.clone() for key, each in safetensors.torch.load_file(path).items()}
+    init = stored_init(source_factory(parse_source(name)), read_checkpoint(path), name)
+    model = init()
     path.unlink()
-    model.load_state_dict(_versioned(tensors, model), strict=True, assign=True)
-    return without_chance(model)
+    return model
 
 
 def own_start(name: str) -> nn.Module:
     """The model as its constructor leaves it: Kaiming's values in most of torchvision."""
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        torch.manual_seed(SEED)
-        warnings.simplefilter("ignore")  # of builders, about their defaults
-        return without_chance(source_factory(parse_source(name))())
-
-
-def without_chance(model: nn.Module) -> nn.Module:
-    """Dropout and stochastic depth set to 0, in place: no gradient is then 0 by chance."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd) or type_name(module) in _CHANCE:
-            module.p = 0.0  # type: ignore[assignment]  # both classes have a float there
-    return model
-
-
-def _versioned(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """MNASNet alone refuses a state dict without its version, which no safetensors file holds."""
-    state = OrderedDict(tensors)
-    state._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]  # torch's own
-    return state
+    return torch_init(source_factory(parse_source(name)), 0)()

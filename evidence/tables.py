@@ -149,7 +149,7 @@ def _largest(records: Sequence[ModelRecord]) -> Iterator[str]:
 
 
 def _warned(record: ModelRecord) -> list[str]:
-    return [kind for kind in record.cautions if kind != _EVERYWHERE]
+    return [kind for kind in record.warnings if kind != _EVERYWHERE]
 
 
 def _starts(record: ModelRecord) -> tuple[tuple[str, StartRecord], ...]:

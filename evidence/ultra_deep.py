@@ -16,7 +16,7 @@ from evidence.data import digits
 from evidence.experiment import Cells, Effort, Experiment, Json, Row, Verdict, mean
 from evidence.figures import panels
 from evidence.nets import Deep
-from evidence.starting import STARTS, start
+from evidence.starts import STARTS, start
 from evidence.training import Outcome, Recipe, train
 
 Way = Literal["residual", "plain"]

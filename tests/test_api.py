@@ -17,8 +17,8 @@ import zeroinit_cli
 from tests.cli.command import child
 from tests.models.models import planned
 from zeroinit_cli.errors import NoRuleError, PlanError, UsageError
-from zeroinit_cli.nets.importing import import_torchvision
-from zeroinit_cli.plans.plan import Kept
+from zeroinit_cli.nets.torchvision import import_torchvision
+from zeroinit_cli.plans.rules import Kept
 from zeroinit_cli.store.stream import plan_sha256
 
 MODELS = (
@@ -245,7 +245,7 @@ def test_what_one_module_cannot_prove_is_kept_and_named() -> None:
     kept = {each.info.name for each in plan.tensors if isinstance(each.rule, Kept)}
     assert kept == {"gamma", "temperature", "index"}
     hint = "give a function that builds the module: build=lambda: Model(...)"
-    assert [(each.kind, each.text, each.hint) for each in plan.cautions] == [
+    assert [(each.kind, each.text, each.hint) for each in plan.warnings] == [
         (
             "kept-unproven",
             "kept as found in the module, though it may be random: index, gamma, temperature",
@@ -254,7 +254,7 @@ def test_what_one_module_cannot_prove_is_kept_and_named() -> None:
         ("random-unproven", "taken for random, though it may be a constant: layer.bias", hint),
     ]
     exact = zeroinit_cli.plan(Scaled)
-    assert exact.cautions == ()
+    assert exact.warnings == ()
     assert exact.digest() == plan.digest()
 
 

@@ -12,9 +12,9 @@ from tests.cli.command import Command
 from tests.plans import plan, tensor
 from tests.stored_files import save
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.plans.plan import Hadamard
+from zeroinit_cli.plans.rules import Hadamard
 from zeroinit_cli.store.stream import plan_header
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "output.md").read_text()

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from tests.plans import plan, tensor
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.plans.plan import Groups, Hadamard, Identity, Paley, Split, Taps, Viewed, Zeros
+from zeroinit_cli.plans.layouts import Groups, Split, Taps, Viewed
+from zeroinit_cli.plans.rules import Hadamard, Identity, Paley, Zeros
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.stream import plan_sha256
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 PLAN = plan(
     tensor("eye", (300, 400), Identity()),

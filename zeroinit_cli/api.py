@@ -34,7 +34,7 @@ def plan(
             to tell constants from random draws, and its large weights are never held. Or a SOURCE
             of the command line, a name or a spec's path. Or a module as its constructor left it,
             which is a weaker witness: a parameter that no rule covers is kept if all its entries
-            are equal, a buffer always, and the plan's cautions name both.
+            are equal, a buffer always, and the plan's warnings name both.
         dtype: type of the floating tensors, float32 if not given.
         expansion: `sylvester` or `paley`.
         residual: `end`, `layer` or `none`.
@@ -43,7 +43,7 @@ def plan(
         overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
 
     Returns:
-        the plan. `plan.tensors` are in file order, `plan.cautions` say what to know before
+        the plan. `plan.tensors` are in file order, `plan.warnings` say what to know before
         training from it, `plan.digest()` is what a lock records.
 
     Raises:
@@ -153,7 +153,7 @@ def save(
 
     from zeroinit_cli.commands.generate import write_plan
     from zeroinit_cli.commands.location import Location
-    from zeroinit_cli.sizes import parse_size
+    from zeroinit_cli.options import parse_size
 
     sharded = max_shard_size is not None
     most_bytes = parse_size(str(max_shard_size), "max_shard_size") if sharded else None

@@ -1,13 +1,16 @@
 """Files that are there whole or not at all, whatever interrupts the writer.
 
 A file is written as a hidden sibling, flushed to disk, and renamed over the old one. While it is
-written a guard file beside it is locked; a lock dies with its process, so whoever finds a guard
-that can be locked knows that its sibling is litter, and clears both. Files that belong together
-are written into a hidden folder first, the stage, and moved from there when all are whole.
+written, a guard file beside it is locked. A lock ends with its process: a guard that can be locked
+belongs to a writer that was killed, and both the guard and its sibling are cleared. Files that
+belong together are first written into a hidden folder, the stage, and moved out of it when all of
+them are whole.
 """
 
 import os
+import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,12 +27,12 @@ _PATIENCE = 1.0  # seconds before a person is told what we wait for
 
 
 def is_reserved(path: Path) -> bool:
-    """Whether a name is that of unfinished files, which whoever writes beside it would clear."""
+    """Tell whether a name is one of unfinished files, which the next writer would clear."""
     return path.name.endswith((PART, STAGE, GUARD))
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse beforehand what `guarded` and `replacing` would stumble over.
+    """Refuse beforehand what `guarded` and `replacing` would fail on.
 
     Raises:
         OutputError: the siblings' names are too long, or something stands in their place.
@@ -38,7 +41,7 @@ def check_replaceable(path: Path) -> None:
         sibling = _sibling(path, suffix)
         with reported_as_output(path), suppress(FileNotFoundError):
             mode = sibling.lstat().st_mode
-            # a part is removed whatever it is, but for a folder; a guard is opened
+            # a part is removed, unless it is a folder; a guard is opened
             if stat.S_ISDIR(mode) or (suffix == GUARD and not stat.S_ISREG(mode)):
                 raise OutputError(
                     f"what is there keeps {path.name} from being written",
@@ -49,7 +52,7 @@ def check_replaceable(path: Path) -> None:
 
 @contextmanager
 def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None) -> Iterator[None]:
-    """Hold the right to replace `path`, waiting for whoever holds it, and clear old litter.
+    """Hold the right to replace `path`, after waiting for other holders, and clear old litter.
 
     Args:
         path: the file to be replaced; its folder exists.
@@ -72,9 +75,9 @@ def guarded(path: Path, *, waiting: Callable[[str], None] = lambda message: None
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """An unbuffered file that takes the place of `path` if the block ends without an exception.
+    """Open an unbuffered file that replaces `path` if the block ends without an exception.
 
-    The caller holds `guarded(path)`. The mode is the old file's, or 0666 less the umask.
+    The caller holds `guarded(path)`. The mode is that of the old file, or 0666 less the umask.
 
     Raises:
         OutputError: it cannot be written, flushed or renamed.
@@ -97,7 +100,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def staging(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, for files that are to be moved out of it; cleared at the end.
+    """Make an empty folder beside `path`, for files to be moved out of it; clear it at the end.
 
     The caller holds `guarded(path)`.
 
@@ -114,7 +117,7 @@ def staging(path: Path) -> Iterator[Path]:
 
 
 def move(source: Path, target: Path) -> None:
-    """Put a whole file, flushed to disk, in the place of another, whose mode it gets."""
+    """Put a whole file, flushed to disk, in the place of another, and give it the other's mode."""
     with suppress(FileNotFoundError):
         source.chmod(stat.S_IMODE(target.stat().st_mode))
     source.replace(target)
@@ -122,7 +125,7 @@ def move(source: Path, target: Path) -> None:
 
 @contextmanager
 def reported_as_output(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into ours, naming the file that a person asked for.
+    """Turn the system's errors into ours, which name the file that a person asked for.
 
     Raises:
         OutputError: for any OSError of the block.
@@ -133,6 +136,31 @@ def reported_as_output(path: Path) -> Iterator[None]:
         raise OutputError(
             "cannot write the file", where=str(path), found=reason_of(error)
         ) from error
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Delay SIGINT and SIGTERM until the end of the block, which should be a short one.
+
+    A handler of ours takes them. Blocking them in this thread would not do: the system would give
+    them to another thread, such as one of numpy's, and Python would still answer them here.
+    Handlers can only be set in the main thread; in other threads no signal interrupts the block.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, signal.SIG_DFL if action is None else action)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
@@ -161,7 +189,7 @@ def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
-            # A folder where no file can be made, of /proc, looks to it like a guard that is held.
+            # filelock takes a folder where no file can be made (/proc) for a guard that is held.
             os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o666))
             waiting(f"waiting for another zeroinit that is writing {path}")
             lock.acquire()
@@ -177,9 +205,9 @@ def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None
 
 
 def _drop(lock: FileLock) -> None:
-    """Remove the guard while it is still ours, then let go.
+    """Remove the guard while it is still ours, then release it.
 
-    A process that had opened the removed file finds that it has no name and starts over
+    A process that had opened the removed file finds that it has no name any more and starts again
     (filelock compares the link count), so two never hold the same guard.
     """
     if lock.is_locked:
@@ -202,7 +230,7 @@ def _sweep(folder: Path, *, except_for: Path) -> None:
         if guard == except_for:
             continue
         lock = FileLock(guard)
-        with suppress(OSError, Timeout):  # another's, alive, or not ours to remove
+        with suppress(OSError, Timeout):  # a living writer's, or not ours to remove
             lock.acquire(timeout=0)
             _clear(folder, name)
         _drop(lock)
@@ -214,7 +242,7 @@ def _clear(folder: Path, name: str) -> None:
 
 
 def _clear_stage(stage: Path) -> None:
-    """Remove a stage and the files in it; a folder in it is none of ours, and keeps both there."""
+    """Remove a stage and the files in it; a folder in it is not ours, and then both stay."""
     if stage.is_symlink() or not stage.is_dir():
         stage.unlink(missing_ok=True)
         return

@@ -66,7 +66,7 @@ class ZeroinitError(Exception):
         first = f"error: {self.problem}"
         if self.where is not None:
             first += f" in {self.where}"
-        lines = [_one_line(first)]
+        lines = [one_line(first)]
         if self.expected is not None:
             lines.append(_indented(f"  expected: {self.expected}"))
         if self.found is not None:
@@ -195,13 +195,16 @@ def _indented(text: str) -> str:
     """Lines of a message, of which none but the first starts at the margin, whoever wrote them."""
     first, *rest = text.split("\n")
     lines = (line if line.startswith("    ") else f"    {line.lstrip()}" for line in rest)
-    return "\n".join(map(_one_line, [first.rstrip(), *lines]))
+    return "\n".join(map(one_line, [first.rstrip(), *lines]))
 
 
-def _one_line(text: str) -> str:
-    """Printable, and of a length that no name from a stranger's file can make endless."""
+def one_line(text: str, most: int = _MOST_LINE) -> str:
+    """Write text as one printable line of at most so many characters, `...` behind a longer one.
+
+    A stranger's name or value can then neither pass for a line of ours nor be endless.
+    """
     line = printable(text)
-    return line if len(line) <= _MOST_LINE else f"{line[:_MOST_LINE]}..."
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,7 @@
-"""The names of a checkpoint's files in a folder of its own, and the list of their digests."""
+"""The names of a checkpoint's files in a folder of its own, and the list of their digests.
+
+The store writes them and the lock checks its entries by them, so they belong to neither.
+"""
 
 import hashlib
 import os
@@ -12,24 +15,24 @@ _FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.jso
 
 
 def shard_name(number: int, count: int) -> str:
-    """The file of one shard, counted from 1, as huggingface_hub and transformers call it."""
+    """Name the file of one shard, counted from 1, as huggingface_hub and transformers do."""
     return f"model-{number:05d}-of-{count:05d}.safetensors"
 
 
 def file_names(shards: int) -> tuple[str, ...]:
-    """All files of a checkpoint: its shards and their index, or one file that needs none."""
+    """Name all files of a checkpoint: its shards and their index, or one file without an index."""
     if shards == 1:
         return (MODEL,)
     return (*(shard_name(number, shards) for number in range(1, shards + 1)), INDEX)
 
 
 def is_of_family(name: str) -> bool:
-    """Whether a loader could take a file of this name for a part of a folder's checkpoint."""
+    """Tell whether a loader could take a file of this name for a part of a folder's checkpoint."""
     return _FAMILY.fullmatch(name) is not None
 
 
 def sum_line(name: str, sha256: str) -> bytes:
-    r"""`<hex>  <name>\n`; a name with \, LF or CR is escaped as GNU sha256sum does."""
+    r"""Write `<hex>  <name>\n`; a name with \, LF or CR is escaped as GNU sha256sum does."""
     raw = os.fsencode(name)
     escaped = raw.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
     mark = b"\\" if escaped != raw else b""
@@ -37,10 +40,10 @@ def sum_line(name: str, sha256: str) -> bytes:
 
 
 def sums(files: Iterable[tuple[str, str]]) -> bytes:
-    """What `sha256sum` prints of files: (name, SHA-256) of each, in the order given."""
+    """Write what `sha256sum` prints of files, of which (name, SHA-256) are given in order."""
     return b"".join(sum_line(name, sha256) for name, sha256 in files)
 
 
 def sums_sha256(files: Iterable[tuple[str, str]]) -> str:
-    """One SHA-256 for several files: that of the list of theirs."""
+    """Compute one SHA-256 for several files: that of the list of theirs."""
     return hashlib.sha256(sums(files)).hexdigest()

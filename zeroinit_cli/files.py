@@ -1,4 +1,4 @@
-"""Read files that strangers made: only regular ones, in blocks, never the whole."""
+"""Careful reading of files that anybody may have made: only regular ones, in blocks."""
 
 import hashlib
 import os
@@ -14,10 +14,10 @@ _READ_BYTES = 1 << 20
 
 
 def is_there(path: Path) -> bool:
-    """Whether a path leads to anything at all.
+    """Tell whether a path leads to anything at all.
 
     Raises:
-        InputError: it cannot be told: a link to itself, a name no file can have, a closed folder.
+        InputError: nobody can tell: a link to itself, a name no file can have, a closed folder.
     """
     try:
         path.stat()
@@ -30,14 +30,14 @@ def is_there(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """A regular file open for reading, unbuffered, and its size.
+    """Open a regular file for reading, unbuffered, and give its size.
 
     Raises:
-        InputError: it cannot be read, or is a folder, pipe or device, which could block for ever
-            or never end; or, at the end of the block, somebody has written to it meanwhile.
+        InputError: it cannot be read; or it is a folder, pipe or device, which could block or go
+            on for ever; or somebody has written to it before the end of the block.
     """
     try:
-        # O_NONBLOCK: opening a pipe must not wait for its writer. It means nothing to a file.
+        # O_NONBLOCK: opening a pipe must not wait for its writer. For a file it has no effect.
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
@@ -48,20 +48,20 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             before = stamp_of(file)
             yield file, status.st_size
-            if stamp_of(file) != before:  # what was read of it may never have been the file
+            if stamp_of(file) != before:  # the data read may be a mix of two versions
                 raise InputError("the file changed while it was read", where=str(path))
     except OSError as error:
         raise InputError("cannot read the file", where=str(path), found=reason_of(error)) from error
 
 
 def stamp_of(file: IO[bytes]) -> tuple[int, int, int, int]:
-    """What tells an open file from another of its name, and from itself after a change."""
+    """Identify an open file: it differs for another file of the name, and after a change."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def size_of(path: Path) -> int:
-    """The size of a regular file, in bytes.
+    """Give the size of a regular file, in bytes.
 
     Raises:
         InputError: it cannot be read.
@@ -71,7 +71,7 @@ def size_of(path: Path) -> int:
 
 
 def sha256_of(path: Path) -> tuple[str, int]:
-    """SHA-256 of a file, in hexadecimal, and the number of bytes that went into it.
+    """Compute the SHA-256 of a file, in hexadecimal, and count the bytes that it is of.
 
     Raises:
         InputError: it cannot be read.
@@ -86,7 +86,7 @@ def sha256_of(path: Path) -> tuple[str, int]:
 
 
 def read_exactly(file: IO[bytes], view: memoryview) -> int:
-    """Fill a buffer, and say how far the file went."""
+    """Fill a buffer from a file, and count the bytes that were read: less, where the file ends."""
     filled = 0
     while filled < len(view):
         count = file.readinto(view[filled:])  # type: ignore[attr-defined]

@@ -1,12 +1,13 @@
 """The options that change bytes, each with its one default."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from fractions import Fraction
 
 from zeroinit_cli.dtypes import BY_NAME, F32, FLOATS, DType
-from zeroinit_cli.errors import UsageError, near
-from zeroinit_cli.sizes import parse_size, size_words
+from zeroinit_cli.errors import UsageError, near, shown
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": tuple(known.name for known in FLOATS),
@@ -31,6 +32,11 @@ MOST_OVERRIDES = 1000
 MOST_PATTERN = 500
 """Overrides, and characters of a pattern: each is held against every name of a state dict, so that
 a lock of one megabyte could otherwise take an hour."""
+
+UNITS = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "KB": 10**3}
+"""The units of a size: powers of 1000."""
+_MOST_BYTES = 2**63 - 1
+_SIZE = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]*)", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +156,39 @@ def parse_override(text: str) -> Override:
             found=f"{len(pattern)} characters",
         )
     return Override(pattern=pattern, rule=_choice("--override", rule, OVERRIDE_RULES))
+
+
+def parse_size(text: str, where: str) -> int:
+    """Read a size as people type it: `5GB`, `1.5 MB`, or plain bytes.
+
+    Returns:
+        bytes.
+
+    Raises:
+        UsageError: it is no such size, no whole number of bytes, or none at all.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    factor = UNITS.get(match[2].upper(), 0 if match[2] else 1) if match else 0
+    size = Fraction(match[1]) * factor if match else Fraction(0)
+    if size.denominator == 1 and 1 <= size <= _MOST_BYTES:
+        return int(size)
+    binary = match is not None and re.fullmatch("[KMGT]iB", match[2], re.IGNORECASE)
+    raise UsageError(
+        "not a size",
+        where=where,
+        expected=f"a whole number of bytes, at least 1, or of {', '.join(reversed(UNITS))}, "
+        "such as 5GB",
+        found=shown(text),
+        hint="the units are powers of 1000; for those of 1024 give bytes" if binary else None,
+    )
+
+
+def size_words(nbytes: int) -> str:
+    """Write a size in the largest unit that divides it; `parse_size` reads it back."""
+    for unit, factor in UNITS.items():
+        if nbytes % factor == 0:
+            return f"{nbytes // factor}{unit}"
+    return str(nbytes)
 
 
 def _choice(option: str, value: str, choices: Iterable[str]) -> str:

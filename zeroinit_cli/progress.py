@@ -1,17 +1,20 @@
-"""How long work tells whoever watches how far it is."""
+"""How long work reports its progress.
+
+A module of its own: the command line needs it at every start, and must then import nothing more.
+"""
 
 from collections.abc import Callable
 
 Advance = Callable[[int], None]
-"""Told how many more bytes are done."""
+"""Called with the number of bytes that were done since the last call."""
 Progress = Callable[[str, int], Advance]
-"""Given a label and a number of bytes, gives what is told of each part done."""
+"""Called with a label and a number of bytes before a task; gives the task's `Advance`."""
 
 
 def no_advance(nbytes: int) -> None:
-    """Nobody watches this task."""
+    """Report nothing of a task."""
 
 
 def no_progress(label: str, nbytes: int) -> Advance:
-    """Nobody watches any task."""
+    """Report nothing of any task."""
     return no_advance

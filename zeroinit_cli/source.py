@@ -16,7 +16,7 @@ from zeroinit_cli.errors import ArgumentError, SourceError, UsageError, near, sh
 from zeroinit_cli.options import Options
 
 if TYPE_CHECKING:
-    from zeroinit_cli.spec.spec import Spec
+    from zeroinit_cli.spec.check import Spec
 
 Scalar = int | float | bool | str
 Value = Scalar | tuple[Scalar, ...]
@@ -125,7 +125,7 @@ def _read_spec(text: str, arguments: Mapping[str, Value], folder: Path | None) -
             found=", ".join(arguments),
             hint=f"write them into {text}",
         )
-    from zeroinit_cli.spec.spec import read_spec
+    from zeroinit_cli.spec.check import read_spec
 
     path = Path(text) if folder is None else folder / text
     return Source(name=path.as_posix(), spec=read_spec(path))

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.children.steps import measure_plan
 from benchmarks.children.timing import Figures, timed
 from zeroinit_cli.models import plan_source
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.source import parse_source
 

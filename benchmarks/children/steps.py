@@ -7,7 +7,7 @@ from zeroinit_cli.atomic import guarded
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.stream import plan_sha256
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 
 def measure_plan(figures: Figures, plan: Plan, path: Path) -> str:

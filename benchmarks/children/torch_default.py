@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from benchmarks.children.timing import Figures, timed
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 
 
 def measure(name: str, path: Path) -> Figures:

@@ -12,7 +12,7 @@ _IMPORT_TYPER = "import typer"
 # Where torchvision's operators do not load (a CPU torch beside a wheel built for CUDA), a plain
 # `import torch, torchvision` dies; this imports both there, too, and nothing else of weight.
 _IMPORT_TORCHVISION = (
-    "from zeroinit_cli.nets.importing import import_torchvision; import_torchvision()"
+    "from zeroinit_cli.nets.torchvision import import_torchvision; import_torchvision()"
 )
 
 ROWS = (

@@ -15,8 +15,9 @@ from evidence.expansions.matrices import FAMILIES
 from evidence.expansions.substitution import put, with_family
 from evidence.photographs import photographs
 from evidence.starts import own_start, plan_of
+from evidence.steps import batch_norm_channels
 from evidence.training import one_thread
-from evidence.watching import Watch, gradient_norms
+from zeroinit_cli.probing.hooks import Watch, gradient_norms
 
 MODELS = (
     "densenet121",
@@ -56,7 +57,7 @@ class FirstStep:
 
 def first_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> FirstStep:
     """Of one batch, in train mode."""
-    watch = Watch()
+    watch = Watch(units=False)
     with one_thread(), watch.on(model.train()):
         logits = _logits(model(inputs))
         loss = cross_entropy(logits.flatten(0, -2), targets.flatten())
@@ -64,7 +65,8 @@ def first_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> FirstStep:
         loss.backward()
     norms = gradient_norms(model).values()
     largest = max(norms) if all(map(math.isfinite, norms)) else None
-    return FirstStep(gradient=largest, flat=watch.flat, channels=watch.channels)
+    channels, flat = batch_norm_channels(model, watch)
+    return FirstStep(gradient=largest, flat=flat, channels=channels)
 
 
 def _logits(output: object) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.entries import entry
-from zeroinit_cli.lock.writing import render_lock
+from zeroinit_cli.lock.write import render_lock
 
 HERE = Path(__file__).parent
 SUFFIXES = {

@@ -109,9 +109,9 @@ def test_diff_and_inspect_do_not_mix_two_files(
     """Between the header and the data, and while the data is read."""
     path = tmp_path / f"{side}.safetensors"
     message = f"error: {CHANGED.format(path.name)}\n"
-    for module, name in ((inspecting, "inspect_tensors"), (inspecting, "summarise")):
+    for module, name in ((inspecting, "inspect_tensors"), (inspecting, "summarize")):
         save(path, {"a": ONE})
-        if change is replace and name == "summarise":
+        if change is replace and name == "summarize":
             continue  # both are read from the file that is open
         with monkeypatch.context() as patch:
             when(patch, module, name, lambda: change(path))
@@ -139,8 +139,8 @@ def test_a_lock_an_index_and_a_spec_that_change_are_not_believed(
     name = "x.safetensors.index.json"
     (made / name).write_text('{"weight_map": {"a": "a.safetensors"}}')
     (made / "net.yaml").write_text("zeroinit: 1\ninput: [4]\nlayers: [Linear: 2]\n")
-    from zeroinit_cli.lock import reading as lock_reading
-    from zeroinit_cli.spec import spec as spec_reading
+    from zeroinit_cli.lock import read as lock_reading
+    from zeroinit_cli.spec import check as spec_reading
 
     for module, path, arguments in (
         (lock_reading, "zeroinit.lock", ("verify", "--hash-only")),
@@ -157,10 +157,10 @@ def test_a_lock_an_index_and_a_spec_that_change_are_not_believed(
 def test_a_header_that_shrinks_is_said(
     zeroinit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zeroinit_cli.store import reader
+    from zeroinit_cli.store import safetensors
 
     path = save(tmp_path / "x.safetensors", {"a": ONE})
-    when(monkeypatch, reader, "header_length", lambda: os.truncate(path, 20))
+    when(monkeypatch, safetensors, "header_length", lambda: os.truncate(path, 20))
     result = zeroinit("inspect", "x.safetensors")
     assert (result.code, result.err) == (
         2,

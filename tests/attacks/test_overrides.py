@@ -13,7 +13,7 @@ from torch import nn
 import zeroinit_cli
 from tests.cli.command import Command
 from zeroinit_cli.errors import UsageError
-from zeroinit_cli.lock.reading import MOST_LOCK_BYTES, parse_lock
+from zeroinit_cli.lock.read import MOST_LOCK_BYTES, parse_lock
 from zeroinit_cli.models.overrides import overridden
 from zeroinit_cli.options import MOST_OVERRIDES, MOST_PATTERN, OVERRIDE_RULES, Options
 from zeroinit_cli.store.stream import plan_sha256

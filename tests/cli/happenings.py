@@ -12,7 +12,7 @@ import torch
 import zeroinit_cli
 from tests.cli.command import NAME
 from tests.cli.test_verify import flip
-from zeroinit_cli.store.header import PREFIX_BYTES
+from zeroinit_cli.store.safetensors import PREFIX_BYTES
 
 PATH = Path(NAME)
 

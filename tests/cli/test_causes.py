@@ -23,7 +23,7 @@ from tests.cli.happenings import (
 )
 from tests.cli.test_verify import edit
 from zeroinit_cli.commands.diagnose import FOREIGN
-from zeroinit_cli.store.header import PREFIX_BYTES
+from zeroinit_cli.store.safetensors import PREFIX_BYTES
 
 
 def causes(zeroinit: Command, *arguments: str) -> list[tuple[str, str]]:

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from zeroinit_cli.cli import completion
-from zeroinit_cli.cli.known_models import KNOWN_MODELS
 from zeroinit_cli.models import model_names
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_names_are_torchvisions() -> None:
-    assert list(KNOWN_MODELS) == model_names()
+    assert completion.known_models() == model_names()
 
 
 @pytest.fixture

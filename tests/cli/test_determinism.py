@@ -11,7 +11,7 @@ import torch
 
 from tests.cli.command import child
 from zeroinit_cli.models import plan_source
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.stream import plan_sha256

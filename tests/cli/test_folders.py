@@ -18,7 +18,8 @@ import zeroinit_cli
 from tests.cli.command import Command
 from zeroinit_cli import atomic
 from zeroinit_cli.commands import write
-from zeroinit_cli.lock import read_lock, reading
+from zeroinit_cli.lock import read as lock_reading
+from zeroinit_cli.lock import read_lock
 
 SUMS = "model.safetensors.sha256"
 INDEX = "model.safetensors.index.json"
@@ -278,7 +279,7 @@ def test_a_folder_that_was_made_goes_with_what_failed(zeroinit: Command, tmp_pat
 def test_more_shards_than_a_lock_can_hold_are_refused_before_the_work(
     zeroinit: Command, spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MOST_LOCK_BYTES", 1500)
+    monkeypatch.setattr(lock_reading, "MOST_LOCK_BYTES", 1500)
     arguments = ("generate", "net.yaml", "-o", "net/", "--max-shard-size")
     result = zeroinit(*arguments, "1KB")
     message = "error: too large for a lock in net/zeroinit.lock\n  expected: at most 1500 bytes\n"
@@ -349,10 +350,11 @@ def test_a_file_that_cannot_be_written_is_named_by_its_own_place(tmp_path: Path)
     from tests.plans import plan, tensor
     from zeroinit_cli.errors import OutputError
     from zeroinit_cli.progress import no_advance
+    from zeroinit_cli.store.shards import PlannedFile
 
     path = tmp_path / ".model.safetensors.zeroinit-stage" / SHARDS[0]
     with pytest.raises(OutputError) as caught:
-        write._write((path, plan(tensor("a", (2,)))), no_advance)
+        write._write(PlannedFile(path=path, plan=plan(tensor("a", (2,)))), no_advance)
     assert caught.value.where == str(tmp_path / SHARDS[0])
 
 

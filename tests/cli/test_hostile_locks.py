@@ -9,7 +9,7 @@ import pytest
 from tests.cli.command import MODEL, Command
 from tests.cli.privileges import unprivileged
 from zeroinit_cli import models
-from zeroinit_cli.lock.reading import MOST_LOCK_BYTES
+from zeroinit_cli.lock.read import MOST_LOCK_BYTES
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan

@@ -51,6 +51,7 @@ def imported(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> s
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     save(tmp_path / "x.safetensors", {"one": ("F32", [2], b"\0\0\x80\x3f" * 2)})
+    (tmp_path / "x.yaml").write_text("zeroinit: 1\ninput: 8\nlayers: [Linear: 4]\n")
     (tmp_path / "zeroinit.lock").write_text("version = 1\ncheckpoint = []\n")
     return tmp_path
 
@@ -65,6 +66,8 @@ def folder(tmp_path: Path) -> Path:
         (["inspect", "x.safetensors", "--json"], COMMAND | {"numpy"}),
         (["diff", "x.safetensors", "x.safetensors"], COMMAND | {"numpy"}),
         (["verify", "--hash-only"], COMMAND),
+        (["models"], COMMAND),
+        (["spec", "check", "x.yaml"], COMMAND | {"yaml", "cython_runtime"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",  # a set has no order
 )

@@ -113,7 +113,7 @@ def test_a_name_cannot_forge_a_line_of_a_message(zeroinit: Command) -> None:
 def test_a_folder_that_may_not_be_written_is_refused(
     zeroinit: Command, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    zeroinit("models")  # what is imported on first use is out of reach below
+    zeroinit("digest", MODEL)  # what is imported on first use is out of reach below
     tmp_path.chmod(0o555)
     with unprivileged():
         result = zeroinit("generate", MODEL, "-o", "a", *options)
@@ -295,7 +295,7 @@ def test_a_current_folder_that_is_gone_is_said(tmp_path: Path) -> None:
 def test_a_lock_in_a_folder_that_may_not_be_written_is_said_before_the_work(
     zeroinit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zeroinit("models")  # what is imported on first use is out of reach below
+    zeroinit("digest", MODEL)  # what is imported on first use is out of reach below
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub").chmod(0o777)
     tmp_path.chmod(0o555)

@@ -7,18 +7,6 @@ import pytest
 
 from tests.cli.command import Command
 from zeroinit_cli.models import model_names
-from zeroinit_cli.plans.describe import nonzeros
-from zeroinit_cli.plans.plan import (
-    Groups,
-    Hadamard,
-    Identity,
-    Rule,
-    Split,
-    Taps,
-    Viewed,
-    ZeroRow,
-    Zeros,
-)
 
 
 def test_the_table_groups_alike_tensors_and_says_why(zeroinit: Command) -> None:
@@ -99,21 +87,3 @@ def test_models_are_found_by_glob_or_part(
 
 def test_all_models_are_listed(zeroinit: Command) -> None:
     assert zeroinit("models").out.split() == model_names()
-
-
-@pytest.mark.parametrize(
-    ("rule", "shape", "count"),
-    [
-        (Zeros(), (3, 4), 0),
-        (Identity(), (3, 4), 3),
-        (Hadamard(half_exponent=0), (4, 3), 12),
-        (Taps(ranges=((1, 2), (0, 2)), of=Identity()), (3, 3, 3, 2), 6),
-        (Groups(count=4, of=Taps(ranges=((1, 2),), of=Identity())), (4, 1, 3), 4),
-        (Split(parts=((2, Identity()), (4, Zeros()))), (6, 2), 2),
-        (Viewed(rows=2, of=Identity()), (2, 2, 2), 2),
-        (ZeroRow(row=1, of=Identity()), (3, 3), 2),
-        (ZeroRow(row=0, of=Hadamard(half_exponent=0)), (4, 3), 9),
-    ],
-)
-def test_zeros_are_counted_from_the_rule(rule: Rule, shape: tuple[int, ...], count: int) -> None:
-    assert nonzeros(rule, shape) == count

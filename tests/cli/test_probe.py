@@ -215,6 +215,16 @@ REFUSED = {
         "\n"
         "hint: the array says both\n",
     ),
+    "a text as a batch": (
+        ("mlp.yaml", "--input", "chain.yaml"),
+        "error: not an array of numpy in chain.yaml\n"
+        "  expected: a file that numpy.save has written\n"
+        "  found: another beginning\n",
+    ),
+    "a batch for an input that there is not": (
+        ("mlp.yaml", "--input", "x=x.npy"),
+        "error: not the inputs of the model in --input\n  expected: FILE.npy\n  found: x\n",
+    ),
     "a device that is not there": (
         ("mlp.yaml", "--device", "meta"),
         "error: a device without values in --device\n  found: meta\n",

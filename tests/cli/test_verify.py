@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.command import MODEL, SIZE, Command
 from zeroinit_cli.files import opened
-from zeroinit_cli.store.reader import read_header
+from zeroinit_cli.store.safetensors import read_header
 
 OK = (
     "ok: init.safetensors (the source gives the locked plan, the plan gives the locked bytes, "

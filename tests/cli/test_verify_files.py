@@ -10,8 +10,8 @@ import safetensors.torch
 from tests.cli.command import MODEL, SIZE, Command, child
 from tests.cli.privileges import unprivileged
 from tests.cli.test_verify import OK, edit, flip, position_of
-from zeroinit_cli.lock import locating
-from zeroinit_cli.store.header import PREFIX_BYTES, decode_header, encode_header, laid_out
+from zeroinit_cli.lock import find
+from zeroinit_cli.store.safetensors import PREFIX_BYTES, decode_header, encode_header, laid_out
 
 
 def header_bytes(path: Path) -> int:
@@ -285,7 +285,7 @@ def test_the_hint_for_a_lock_below_can_be_pasted_into_a_shell(
 def test_locks_below_are_looked_for_near_and_not_everywhere(
     zeroinit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locating, "_MOST_FOLDERS", 12)
+    monkeypatch.setattr(find, "_MOST_FOLDERS", 12)
     for number in range(10):
         (tmp_path / f"a{number}" / "b").mkdir(parents=True)
         (tmp_path / f"a{number}" / "b" / "zeroinit.lock").write_text("version = 1\n")

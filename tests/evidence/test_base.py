@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from evidence.data import BYTES, Data, Split, batches, digits, patches, text
 from evidence.nets import GPT, IMAGE_NETS, MLP, Deep, image_net
-from evidence.starting import STARTS, start, zero_with
+from evidence.starts import STARTS, start, zero_with
 from evidence.training import Recipe, evaluate, train
 from evidence.tuning import above, below, tune
 

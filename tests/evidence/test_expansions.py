@@ -27,7 +27,8 @@ from evidence.expansions.substitution import put, with_family
 from evidence.expansions.summary import pair, ranks
 from evidence.expansions.tables import sections
 from evidence.nets import image_net
-from zeroinit_cli.plans.plan import Groups, Hadamard, Identity, Taps
+from zeroinit_cli.plans.layouts import Groups, Taps
+from zeroinit_cli.plans.rules import Hadamard, Identity
 
 FOLDER = Path(command.__file__).parent
 SHAPES = [(2, 1), (32, 1), (24, 3), (64, 3), (144, 24), (58, 24), (65, 64), (100, 99)]

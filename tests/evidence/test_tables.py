@@ -20,7 +20,6 @@ OWN = StartRecord(
     not_finite=None,
     largest_gradient=21.6,
     largest_gradient_of="conv1.weight",
-    largest_activation=14.3,
     channels=4800,
     flat_channels=0,
     arrivals={"0": 62},
@@ -55,7 +54,7 @@ RECORD = ModelRecord(
         torch="2.13.0",
         torchvision="0.28.0",
     ),
-    cautions={"equal-rows": "5 expansions repeat rows"},
+    warnings={"equal-rows": "5 expansions repeat rows"},
     branches=BranchRecord(
         closed=8, largest_closed=0.0, scaled=0, broken=["layer1.0"], open={"it ends in matmul": 2}
     ),
@@ -64,7 +63,7 @@ RECORD = ModelRecord(
     paley=OWN,
     peak_bytes=1_400_000_000,
 )
-WARNED = replace(RECORD, model="vgg11_bn", cautions={"batch-norm-chain": "", "equal-rows": ""})
+WARNED = replace(RECORD, model="vgg11_bn", warnings={"batch-norm-chain": "", "equal-rows": ""})
 
 
 def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.models.models import planned
-from zeroinit_cli.plans.plan import Identity, Mirrored, Ones, Split, Viewed, Zeros
+from zeroinit_cli.plans.layouts import Mirrored, Split, Viewed
+from zeroinit_cli.plans.rules import Identity, Ones, Zeros
 
 NORM_ENDS = [
     # model, the scales of the last norm of every block, how many
@@ -94,7 +95,7 @@ def test_families_without_a_branch_that_can_be_closed_have_no_zero_weight(model:
 
 
 def test_rafts_branches_are_left_open_because_a_relu_ends_them() -> None:
-    texts = [each.text for each in planned("raft_small").cautions if each.kind == "open-branch"]
+    texts = [each.text for each in planned("raft_small").warnings if each.kind == "open-branch"]
     assert texts
     assert all("(ReLU) stands before the add and is dead at 0" in text for text in texts)
 

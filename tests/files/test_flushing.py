@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroinit_cli.store.flushing import EarlyFlush
+from zeroinit_cli.store.write import EarlyFlush
 
 
 class Disk:

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.command import MODEL, child
 from tests.entries import entry
 from zeroinit_cli.errors import OutputError
-from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.lock.write import update_lock
 
 
 @pytest.fixture
@@ -53,9 +53,8 @@ def test_a_lock_that_does_not_fit_keeps_its_old_entries(small_disk: Path) -> Non
     fill(small_disk, leave=0)
     with pytest.raises(OutputError) as caught:
         update_lock(lock, entry("b"))
-    assert str(caught.value) == (
-        f"error: cannot write the file in {lock}\n  found: No space left on device"
-    )
+    assert caught.value.problem == "cannot write the file"
+    assert (caught.value.where, caught.value.found) == (str(lock), "No space left on device")
     assert lock.read_text() == text
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "zeroinit.lock"]
 

@@ -10,12 +10,14 @@ import pytest
 import zeroinit_cli
 from tests.entries import entry
 from tests.files.test_replacing import put
+from tests.plans import plan, tensor
+from zeroinit_cli.commands.generate import write_plan
+from zeroinit_cli.commands.location import Location
 from zeroinit_cli.filenames import sum_line
 from zeroinit_cli.files import opened
 from zeroinit_cli.lock import read_lock
-from zeroinit_cli.lock.entries import plain_path
-from zeroinit_cli.lock.writing import update_lock
-from zeroinit_cli.store.writer import write_sidecar
+from zeroinit_cli.lock.schema import plain_path
+from zeroinit_cli.lock.write import update_lock
 
 PACKAGE = Path(zeroinit_cli.__file__).parent
 
@@ -71,9 +73,9 @@ def test_nothing_is_renamed_or_removed_while_it_is_open(
 def test_lines_end_alike_on_every_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes are written, never text: a sidecar and a lock have no CR on Windows either."""
     monkeypatch.setattr(os, "linesep", "\r\n")
-    write_sidecar(tmp_path / "a", "0" * 64)
+    written = write_plan(plan(tensor("a", (2,))), Location(path=tmp_path / "a"))
     update_lock(tmp_path / "zeroinit.lock", entry("a"))
-    assert (tmp_path / "a.sha256").read_bytes() == b"0" * 64 + b"  a\n"
+    assert (tmp_path / "a.sha256").read_bytes() == f"{written.sha256}  a\n".encode()
     assert b"\r" not in (tmp_path / "zeroinit.lock").read_bytes()
     assert sum_line("a", "0" * 64).endswith(b"  a\n")
     opens_text = re.compile(r"write_text\(|open\((?![^\n]*newline=)[^)\n]*[\"'][wax]t?[\"']")

@@ -18,9 +18,9 @@ WRITER = """
 import sys
 from pathlib import Path
 from tests.plans import plan, tensor
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.plans.plan import Hadamard
+from zeroinit_cli.plans.rules import Hadamard
 
 path = Path(sys.argv[1])
 made = plan(tensor("a", (4096, 2048), Hadamard(half_exponent=-12)))
@@ -33,7 +33,7 @@ LOCKER = """
 import sys
 from pathlib import Path
 from tests.entries import entry
-from zeroinit_cli.lock.writing import update_lock
+from zeroinit_cli.lock.write import update_lock
 
 for number in range(5):
     update_lock(Path(sys.argv[1]), entry(f"{sys.argv[2]}-{number}"))
@@ -92,10 +92,9 @@ def test_what_a_killed_writer_left_is_cleared_by_any_next_run(tmp_path: Path) ->
 def test_a_folder_that_is_missing_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught:
         put(tmp_path / "none" / "a", b"new")
-    assert str(caught.value) == (
-        f"error: cannot write the file in {tmp_path / 'none' / 'a'}\n"
-        "  found: No such file or directory"
-    )
+    assert caught.value.problem == "cannot write the file"
+    assert caught.value.where == str(tmp_path / "none" / "a")
+    assert caught.value.found == "No such file or directory"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -151,9 +150,9 @@ def test_pipes_folders_and_devices_are_refused_at_once(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
         with pytest.raises(InputError) as caught, opened(path):
             pass
-        assert str(caught.value) == f"error: not a regular file in {path}"
+        assert (caught.value.problem, caught.value.where) == ("not a regular file", str(path))
     with pytest.raises(InputError) as caught:
         sha256_of(tmp_path / "none")
-    assert str(caught.value) == (
-        f"error: cannot read the file in {tmp_path / 'none'}\n  found: No such file or directory"
-    )
+    assert caught.value.problem == "cannot read the file"
+    assert caught.value.where == str(tmp_path / "none")
+    assert caught.value.found == "No such file or directory"

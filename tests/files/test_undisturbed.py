@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from zeroinit_cli.undisturbed import undisturbed
+from zeroinit_cli.atomic import undisturbed
 
 
 class Interrupted(BaseException):

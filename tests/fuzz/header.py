@@ -17,8 +17,7 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.target import Target, check_message
 from zeroinit_cli.dtypes import DTYPES
 from zeroinit_cli.errors import CheckpointError
-from zeroinit_cli.store.header import PREFIX_BYTES, Header
-from zeroinit_cli.store.reader import read_header
+from zeroinit_cli.store.safetensors import PREFIX_BYTES, Header, read_header
 
 STRICTER: dict[str, str] = {
     "a header that does not begin with {": r"malformed header it does not start with \{",

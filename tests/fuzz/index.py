@@ -13,7 +13,7 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.target import Target, check_message
 from tests.stored_files import save
 from zeroinit_cli.errors import CheckpointError, InputError
-from zeroinit_cli.store.index import read_checkpoint
+from zeroinit_cli.store.read import read_checkpoint
 
 NAME = "model.safetensors.index.json"
 _MAP = {"x": "a.safetensors", "y": "a.safetensors", "é": "b.safetensors"}

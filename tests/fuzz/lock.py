@@ -10,8 +10,8 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.target import Target, check_message
 from zeroinit_cli.errors import LockError
 from zeroinit_cli.lock import LockEntry, parse_lock
-from zeroinit_cli.lock.locating import Locked
-from zeroinit_cli.lock.writing import render_lock
+from zeroinit_cli.lock.find import Locked
+from zeroinit_cli.lock.write import render_lock
 
 _WORDS = [
     *b"version checkpoint path source spec-sha256 arguments options scheme plan sha256".split(),

@@ -1,4 +1,4 @@
-"""Mutants of specs: each is a spec or a SpecError, and keeps its digest when filled in."""
+"""Mutants of specs: each is a spec or a SpecError, and its canonical form has its digest."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from tests.fuzz.mutations import SPEC_WORDS, mutated
 from tests.fuzz.target import Target
 from zeroinit_cli.errors import SpecError
 from zeroinit_cli.spec.blueprint import BuilderBlueprint
-from zeroinit_cli.spec.show import filled_in
-from zeroinit_cli.spec.spec import Spec, parse_spec
-from zeroinit_cli.spec.text import MOST_BYTES
+from zeroinit_cli.spec.canonical import to_yaml
+from zeroinit_cli.spec.check import Spec, parse_spec
+from zeroinit_cli.spec.yaml_text import MOST_BYTES
 
 ROOT = Path(__file__).parents[2]
 _SMALL = 2_000_000
@@ -41,10 +41,10 @@ def examine(data: bytes, *, build: bool = False) -> str:
         if not (placed and str(error).startswith("error: ")):
             raise TypeError("a message without its place") from error
         return "wrong"
-    shown = filled_in(spec).encode()
+    shown = to_yaml(spec.document).encode()
     if len(shown) <= MOST_BYTES:  # of more the command warns, since it cannot be read back
         digest = parse_spec(shown, "shown.yaml").digest()
-        assert digest == spec.digest(), "filling in defaults changed the digest"
+        assert digest == spec.digest(), "the canonical form has another digest"
     if build and not isinstance(spec.inferred.blueprint, BuilderBlueprint):
         return _built(spec)
     return "valid"
@@ -57,7 +57,7 @@ def _built(spec: Spec) -> str:
     from zeroinit_cli.nets import build_blueprint
 
     inferred = spec.inferred
-    if inferred.layers > _FEW_LAYERS or inferred.parameters > _SMALL:
+    if inferred.counts.layers > _FEW_LAYERS or inferred.parameters > _SMALL:
         return "valid"
     with torch.device("meta"):
         module = build_blueprint(inferred.blueprint).eval()
@@ -65,7 +65,7 @@ def _built(spec: Spec) -> str:
         inputs = [torch.empty(2, *shape, dtype=kind) for _, shape in spec.inputs]
         output = module(*inputs)
     outputs = output if isinstance(output, tuple) else (output,)
-    found = [tuple(each.shape[1:]) for each in outputs]
+    found = [tuple(tensor.shape[1:]) for tensor in outputs]
     assert found == list(inferred.outputs), (found, inferred.outputs)
     count = sum(parameter.numel() for parameter in module.parameters())
     assert count == inferred.parameters, (count, inferred.parameters)

@@ -12,8 +12,8 @@ from tests.fuzz.engines import blind
 from tests.fuzz.session import Session
 from tests.fuzz.target import Target
 from zeroinit_cli.errors import CheckpointError
-from zeroinit_cli.store import header as header_reader
 from zeroinit_cli.store import index as index_reader
+from zeroinit_cli.store import safetensors as header_reader
 
 TARGETS = [header.HEADER, index.INDEX, lock.LOCK, spec.SPEC]
 
@@ -93,7 +93,7 @@ def test_an_exception_and_a_long_time_are_found(
     def fail(*arguments: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr(index_reader, "_check_places", fail)
+    monkeypatch.setattr(index_reader, "_check_same_tensors", fail)
     session = run(index.INDEX, tmp_path, 100)
     [(found, count)] = session.findings.items()
     assert found.startswith("KeyError at test_fuzz.py:")

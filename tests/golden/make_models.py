@@ -27,7 +27,7 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.stream import plan_sha256
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

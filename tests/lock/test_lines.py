@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.entries import entry
-from zeroinit_cli.lock.reading import read_entries
+from zeroinit_cli.lock.read import read_entries
 from zeroinit_cli.lock.toml import table_lines
-from zeroinit_cli.lock.writing import render_lock
+from zeroinit_cli.lock.write import render_lock
 
 
 def written(folder: Path, text: str) -> Path:

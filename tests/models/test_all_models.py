@@ -18,9 +18,9 @@ from zeroinit_cli.atomic import guarded
 from zeroinit_cli.models import model_names
 from zeroinit_cli.models.building import build
 from zeroinit_cli.models.registry import source_factory
-from zeroinit_cli.plans.plan import Kept
+from zeroinit_cli.plans.rules import Kept
 from zeroinit_cli.source import parse_source
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 NAMES = model_names()
 _REAL_BYTES = 30_000_000  # up to here the model to load into is built with real weights

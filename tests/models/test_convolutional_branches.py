@@ -19,7 +19,7 @@ from tests.models.closings import (
 )
 from tests.models.convolutions import DropPath, conv
 from zeroinit_cli.models.structure import find_structure
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 
 
 class Basic(nn.Module):

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.models.models import planned, tensor
-from zeroinit_cli.plans.plan import Hadamard, Identity, Ones, Rule, Taps, Zeros
+from zeroinit_cli.plans.layouts import Taps
+from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Rule, Zeros
 
 CENTRE = ((1, 2), (1, 2))
 

@@ -10,7 +10,9 @@ from zeroinit_cli.dtypes import BY_NAME
 from zeroinit_cli.errors import NoRuleError, PlanError
 from zeroinit_cli.models.planning import plan_factory
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Hadamard, Identity, Kept, Ones, Plan, Split, ZeroRow, Zeros
+from zeroinit_cli.plans.layouts import Split, ZeroRow
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Zeros
 
 
 def plan_of(factory: Callable[[], nn.Module], options: Options | None = None) -> Plan:

@@ -12,7 +12,8 @@ from torch.nn import functional
 from tests.models.closings import Written, classes, ends
 from tests.models.test_planning import plan_of
 from zeroinit_cli.models.structure import find_structure
-from zeroinit_cli.plans.plan import Identity, Mirrored, Zeros
+from zeroinit_cli.plans.layouts import Mirrored
+from zeroinit_cli.plans.rules import Identity, Zeros
 
 
 class CausalAttention(nn.Module):

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from zeroinit_cli.plans.plan import Caution
-from zeroinit_cli.probing.reports import Conditions, Layer, Probe, Run, Rung
+from zeroinit_cli.plans.plan import PlanWarning
+from zeroinit_cli.probing.report import Conditions, Layer, Probe, Run
 
-CAUTION = Caution(kind="batch-norm-chain", text="channels cancel", hint="--expansion paley")
+WARNING = PlanWarning(kind="batch-norm-chain", text="channels cancel", hint="--expansion paley")
 
 
 def layer(name: str, **values: Any) -> Layer:
@@ -27,7 +27,7 @@ def norm(name: str, flat: int = 0, **values: Any) -> Layer:
 def run(
     *layers: Layer, losses: tuple[float | None, ...] = (2.3, 2.2, 2.1, 2.0), **more: Any
 ) -> Run:
-    return Run(losses=losses, layers=layers, **{"not_finite": None, "never": (), **more})
+    return Run(losses=losses, layers=layers, **{"learning_rate": 0.01, "not_finite": None, **more})
 
 
 OWN = run(layer("conv"), norm("norm"))
@@ -51,7 +51,7 @@ def probe(start: Run = OWN, own: Run = OWN, **more: Any) -> Probe:
 
 
 EXPLODES = probe(
-    run(layer("conv", gradient=3.5e7, distinct=2), norm("norm", 14)), cautions=(CAUTION,)
+    run(layer("conv", gradient=3.5e7, distinct=2), norm("norm", 14)), warnings=(WARNING,)
 )
 FAST = probe(
     run(
@@ -60,13 +60,13 @@ FAST = probe(
         losses=(6.91, 7.53, 21.6, None),
         not_finite="the loss, after 3 steps",
     ),
-    rungs=(Rung(learning_rate=0.001, losses=(6.91, 5.0, 4.0, 3.0), not_finite=None),),
+    retries=(Run(learning_rate=0.001, losses=(6.91, 5.0, 4.0, 3.0), not_finite=None),),
 )
 HOPELESS = probe(
     run(layer("conv"), norm("norm"), losses=(6.91, 60.0, None, None), not_finite="x"),
-    rungs=(
-        Rung(learning_rate=0.001, losses=(6.91, 7.0, 8.0, 9.0), not_finite=None),
-        Rung(learning_rate=0.0001, losses=(6.91, 6.95, 6.96, 6.97), not_finite=None),
+    retries=(
+        Run(learning_rate=0.001, losses=(6.91, 7.0, 8.0, 9.0), not_finite=None),
+        Run(learning_rate=0.0001, losses=(6.91, 6.95, 6.96, 6.97), not_finite=None),
     ),
 )
 EQUAL = probe(run(layer("conv", distinct=1, distinct_after=2), norm("norm")))
@@ -78,8 +78,8 @@ INFINITE = probe(
         losses=(None,) * 4,
         not_finite="the output of conv, before the first step",
     ),
-    rungs=(
-        Rung(learning_rate=0.001, losses=(None,) * 4, not_finite="x"),
-        Rung(learning_rate=0.0001, losses=(None,) * 4, not_finite="x"),
+    retries=(
+        Run(learning_rate=0.001, losses=(None,) * 4, not_finite="x"),
+        Run(learning_rate=0.0001, losses=(None,) * 4, not_finite="x"),
     ),
 )

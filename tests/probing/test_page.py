@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.probing.probes import EXPLODES, FAST, INFINITE, SILENT, layer, norm, probe, run
-from zeroinit_cli.probing.judging import judge
+from zeroinit_cli.probing.judge import judge
 from zeroinit_cli.probing.page import page_of
 from zeroinit_cli.probing.plots import Plot, svg
-from zeroinit_cli.probing.reports import Probe
+from zeroinit_cli.probing.report import Probe
 
 _VOID = {"meta", "br"}
 BROWSER = next(

@@ -18,10 +18,9 @@ from zeroinit_cli.commands.location import Location
 from zeroinit_cli.filenames import sum_line
 from zeroinit_cli.files import sha256_of
 from zeroinit_cli.lock import read_lock
-from zeroinit_cli.lock.writing import update_lock
-from zeroinit_cli.plans.plan import Hadamard
+from zeroinit_cli.lock.write import update_lock
+from zeroinit_cli.plans.rules import Hadamard
 from zeroinit_cli.store.stream import plan_sha256
-from zeroinit_cli.store.writer import sidecar_path
 
 LARGE, SMALL, LOCK = Path("large.safetensors"), Path("small.safetensors"), Path("zeroinit.lock")
 KEPT = ("kept/0", "kept/1", "kept/2")
@@ -142,7 +141,7 @@ def _look(seen: Seen, known: dict[Path, set[str]]) -> None:
     for path, digests in known.items():
         digest, _ = sha256_of(path)
         assert digest in digests, f"{path} is neither the old file nor the new one"
-        sidecar = sidecar_path(path).read_bytes()
+        sidecar = Location(path=path).sums.read_bytes()
         assert sidecar in {sum_line(path.name, each) for each in digests}, "half a sidecar"
         seen.new += seen.whole.get(path) not in (None, digest)
         seen.whole[path] = digest

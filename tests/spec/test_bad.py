@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.command import Command
 from zeroinit_cli.errors import SpecError
-from zeroinit_cli.spec.spec import parse_spec
+from zeroinit_cli.spec.check import parse_spec
 
 BAD = Path(__file__).with_name("bad")
 NAMES = sorted(path.stem for path in BAD.glob("*.yaml"))

@@ -11,9 +11,11 @@ from zeroinit_cli.errors import SpecError, UnknownModelError
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.nets.transformer import rotate, rotations
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Identity, Mirrored, Ones, Plan, Rule, Zeros
+from zeroinit_cli.plans.layouts import Mirrored
+from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.plans.rules import Identity, Ones, Rule, Zeros
 from zeroinit_cli.source import parse_source
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 GPT = "zeroinit: 1\nmodel:\n  gpt: {vocab_size: 32, max_seq_len: 16, num_layers: 2, num_heads: 4, "
 LLAMA = (
@@ -65,7 +67,7 @@ def test_attention_is_closed_and_positions_are_mirrored_in_a_gpt(tmp_path: Path)
     assert found["position_embedding.weight"] == Mirrored(of=Identity())
     [head] = [tensor for tensor in plan.tensors if tensor.info.name == "head.weight"]
     assert head.tied_to == "token_embedding.weight"
-    assert [caution.kind for caution in plan.cautions] == ["equal-rows"]
+    assert [warning.kind for warning in plan.warnings] == ["equal-rows"]
 
 
 def test_grouped_queries_rotation_and_gates_are_closed_alike(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Command
-from zeroinit_cli.spec.reference import reference
+from tests.spec.reference import reference
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(yaml|console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

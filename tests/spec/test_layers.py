@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.spec.strategies import SHAPES, arguments
-from zeroinit_cli.nets.joining import Parallel, Residual, SeveralInputs
+from zeroinit_cli.nets.blocks import Parallel, Residual, SeveralInputs
 from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS
 from zeroinit_cli.spec.document import Document, Init, Override
+from zeroinit_cli.spec.items import RESERVED
 from zeroinit_cli.spec.layers import LAYERS
 from zeroinit_cli.spec.layers.base import MismatchError
-from zeroinit_cli.spec.structure import RESERVED
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
@@ -46,8 +46,8 @@ def test_shapes_and_counts_are_torchs(kind: str, data: Any) -> None:
         dtype = torch.int64 if kind == "Embedding" else torch.float32
         output = layer(torch.empty(2, *shape, dtype=dtype))
     assert tuple(output.shape[1:]) == resolved.output
-    assert sum(each.numel() for each in layer.parameters()) == resolved.parameters
-    assert sum(each.numel() for each in layer.buffers()) == resolved.buffers
+    assert sum(each.numel() for each in layer.parameters()) == resolved.counts.parameters
+    assert sum(each.numel() for each in layer.buffers()) == resolved.counts.buffers
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_every_number_has_its_own_place(
     layer: nn.Module = getattr(nn, kind)(**resolved.arguments)
     output = layer(torch.zeros(2, *shape))
     assert tuple(output.shape[1:]) == resolved.output
-    assert sum(each.numel() for each in layer.parameters()) == resolved.parameters
+    assert sum(each.numel() for each in layer.parameters()) == resolved.counts.parameters
 
 
 def test_every_layer_is_a_class_of_torch_and_takes_its_arguments_by_name() -> None:

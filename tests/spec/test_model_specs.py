@@ -15,7 +15,7 @@ from torch import nn
 from tests.cli.command import Command
 from zeroinit_cli import build
 from zeroinit_cli.models import plan_source
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.source import parse_source
 
@@ -106,7 +106,7 @@ def test_the_large_ones_are_planned_with_their_published_counts(name: str) -> No
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     counted = [each for each in plan.tensors if not each.info.name.endswith(buffers)]
     assert sum(each.info.numel for each in counted if not each.tied_to) == known.parameters
-    assert plan.cautions == tuple(each for each in plan.cautions if each.kind == "equal-rows")
+    assert plan.warnings == tuple(each for each in plan.warnings if each.kind == "equal-rows")
 
 
 def notebook_weight(fan_out: int, fan_in: int) -> NDArray[np.float32]:

@@ -9,12 +9,12 @@ from tests.plans import plan, tensor
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.dtypes import DTYPES
 from zeroinit_cli.errors import InputError
-from zeroinit_cli.plans.plan import Hadamard, Identity, Zeros
+from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
 from zeroinit_cli.store import compare
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.diff import element_text
 from zeroinit_cli.store.stream import plan_header
-from zeroinit_cli.store.writer import write_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 PLAN = plan(
     tensor("eye", (600, 600), Identity()),

@@ -20,11 +20,12 @@ from zeroinit_cli.models import plan_source
 from zeroinit_cli.models.given import plan_given
 from zeroinit_cli.models.registry import build_module
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Hadamard, Plan, PlannedTensor, Split, Zeros
+from zeroinit_cli.plans.layouts import Split
+from zeroinit_cli.plans.plan import Plan, PlannedTensor
+from zeroinit_cli.plans.rules import Hadamard, Zeros
 from zeroinit_cli.progress import no_advance
 from zeroinit_cli.source import parse_source
-from zeroinit_cli.store.index import read_checkpoint
-from zeroinit_cli.store.jobs import in_order
+from zeroinit_cli.store.read import read_checkpoint
 from zeroinit_cli.store.shards import Shard, digest_shards, index_bytes, overall, split
 from zeroinit_cli.store.stream import plan_sha256
 
@@ -184,31 +185,3 @@ def test_one_shard_is_the_whole_file(tmp_path: Path) -> None:
     files, _ = write_files(split(large(), 10**9), folder_at(tmp_path))
     assert [file.name for file in files] == ["model.safetensors"]
     assert overall(files)[0] == plan_sha256(large())
-
-
-def test_a_tasks_error_is_raised_where_it_was_asked_for(tmp_path: Path) -> None:
-    from tests import tasks
-
-    for jobs in (1, 2):
-        with pytest.raises(tasks.WrongError, match="task 1"):
-            in_order(tasks.fail_at_1, [0, 1, 2, 3], jobs=jobs)
-
-
-def test_a_process_that_dies_is_said(tmp_path: Path) -> None:
-    from tests import tasks
-    from zeroinit_cli.errors import ZeroinitError
-
-    with pytest.raises(ZeroinitError) as caught:
-        in_order(tasks.die, [0, 1], jobs=2)
-    assert str(caught.value) == (
-        "error: a process that --jobs started has died\n"
-        "  found: signal 9\n"
-        "\n"
-        "hint: fewer processes need less memory"
-    )
-
-
-def test_answers_come_in_the_tasks_order() -> None:
-    from tests import tasks
-
-    assert in_order(tasks.slow_first, list(range(5)), jobs=3) == [0, 1, 4, 9, 16]

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-
-from zeroinit_cli.cli.known_models import KNOWN_MODELS
 
 _SPECS = (".yaml", ".yml")
 _CHECKPOINTS = (".safetensors", ".safetensors.index.json")
@@ -22,9 +21,18 @@ def among(choices: Iterable[str]) -> Callable[[str], list[str]]:
     return complete
 
 
+def known_models() -> list[str]:
+    """The model names of the torchvision that zeroinit is tested with, sorted.
+
+    They stand in models.txt, because torch takes seconds to import. A test compares the file with
+    torchvision.
+    """
+    return files(__package__).joinpath("models.txt").read_text("ascii").split()
+
+
 def model(incomplete: str) -> list[str]:
     """Completes a model's name."""
-    return [name for name in KNOWN_MODELS if name.startswith(incomplete)]
+    return [name for name in known_models() if name.startswith(incomplete)]
 
 
 def spec(incomplete: str) -> list[str]:
@@ -54,7 +62,7 @@ def _files(incomplete: str, suffixes: tuple[str, ...]) -> Iterator[str]:
             yield prefix + entry.name
         elif _is_folder(entry):
             inner = _entries(Path(entry.path), "")
-            names = (each.name for each in inner if each.name.lower().endswith(suffixes))
+            names = (file.name for file in inner if file.name.lower().endswith(suffixes))
             yield from (f"{prefix}{entry.name}/{name}" for name in names)
 
 

@@ -108,7 +108,7 @@ def is_path(text: str) -> bool:
 def _contents(text: str, sources: dict[str, Any]) -> "Contents":
     from zeroinit_cli.commands.diagnose import diagnosed
     from zeroinit_cli.store.diff import planned_contents, stored_contents
-    from zeroinit_cli.store.index import read_checkpoint
+    from zeroinit_cli.store.read import read_checkpoint
 
     if text not in sources:
         with diagnosed():

@@ -12,7 +12,7 @@ from zeroinit_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from zeroinit_cli.commands.inspect import InspectedTensor
-    from zeroinit_cli.store.stored import StoredCheckpoint
+    from zeroinit_cli.store.read import StoredCheckpoint
 
 _IMAGES = (".png", ".svg")
 
@@ -53,7 +53,7 @@ def command(
         _check_options(path, tensor, image, header=header, force=force)
 
         from zeroinit_cli.commands.diagnose import diagnosed
-        from zeroinit_cli.store.index import read_checkpoint
+        from zeroinit_cli.store.read import read_checkpoint
 
         with diagnosed():
             checkpoint = read_checkpoint(path)
@@ -105,18 +105,18 @@ def _all(checkpoint: "StoredCheckpoint", form: Format, *, header: bool) -> None:
 
 
 def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, form: Format) -> None:
-    from zeroinit_cli.cli.reports import tensors
+    from zeroinit_cli.cli.reports import inspections
     from zeroinit_cli.commands.inspect import inspect_tensors
 
     [found] = inspect_tensors(checkpoint, (name,))
     if image is not None:
         _write_image(checkpoint, found, image)
     if form is Format.JSON:
-        out_json(tensors.tensor_json(checkpoint, found.placed, found))
+        out_json(inspections.tensor_json(checkpoint, found.placed, found))
     elif form is Format.GITHUB:
-        tensors.print_github(checkpoint, found)
+        inspections.print_tensor_github(checkpoint, found)
     else:
-        for line in tensors.tensor_lines(found):
+        for line in inspections.tensor_lines(found):
             out(line)
         if image is None:
             _print_picture(checkpoint, found)
@@ -125,7 +125,7 @@ def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, form: Fo
 def _print_picture(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
     from zeroinit_cli.cli.picture import legend, most_cells, render
     from zeroinit_cli.commands.inspect import draw, why_not_drawn
-    from zeroinit_cli.commands.pictures.cells import caption
+    from zeroinit_cli.commands.picture import caption
 
     refusal = why_not_drawn(found)
     if refusal is not None:
@@ -140,8 +140,7 @@ def _print_picture(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> 
 def _write_image(checkpoint: "StoredCheckpoint", found: "InspectedTensor", image: Path) -> None:
     from zeroinit_cli.atomic import guarded, replacing, write_all
     from zeroinit_cli.commands.inspect import draw, why_not_drawn
-    from zeroinit_cli.commands.pictures.cells import caption
-    from zeroinit_cli.commands.pictures.files import MOST_CELLS, image_bytes
+    from zeroinit_cli.commands.picture import MOST_CELLS, caption, image_bytes
 
     refusal = why_not_drawn(found)
     if refusal is not None:

@@ -23,10 +23,12 @@ def command(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the model names that SOURCE accepts."""
-    from zeroinit_cli.models import model_names
+    """Print the model names that SOURCE accepts.
 
-    known = model_names()
+    They are the names of the torchvision that zeroinit is tested with. A name that only the
+    installed torchvision has is accepted too.
+    """
+    known = completion.known_models()
     glob = pattern or "*"
     if not any(character in glob for character in "*?["):
         glob = f"*{glob}*"

@@ -5,8 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from zeroinit_cli.commands.pictures.cells import LEVELS, NOT_A_NUMBER, Picture
-from zeroinit_cli.commands.pictures.files import Colour, colour_of
+from zeroinit_cli.commands.picture import LEVELS, NOT_A_NUMBER, Colour, Picture, colour_of
 
 _DARK, _WARM, _COLD = (28, 28, 28), (255, 110, 70), (70, 150, 255)
 _POSITIVE, _NEGATIVE = "+*#", "-=%"  # from weak to strong

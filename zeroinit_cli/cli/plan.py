@@ -65,5 +65,5 @@ def command(
             plans.print_github(plan, what)
         else:
             plans.print_human(plan, what, every=every)
-    if strict and plan.cautions:
+    if strict and plan.warnings:
         raise typer.Exit(_STRICT)

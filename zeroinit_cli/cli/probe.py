@@ -24,11 +24,11 @@ from zeroinit_cli.cli.arguments import (
 from zeroinit_cli.cli.console import out_json, say, shown_progress
 from zeroinit_cli.cli.reports.github import annotated
 from zeroinit_cli.errors import UsageError, printable
-from zeroinit_cli.probing.settings import LEARNING_RATE, STEPS, Setting, check_setting
+from zeroinit_cli.probing.judge import LEARNING_RATE, STEPS, Setting, check_setting
 
 if TYPE_CHECKING:
-    from zeroinit_cli.probing.judging import Verdict
-    from zeroinit_cli.probing.reports import Probe
+    from zeroinit_cli.probing.judge import Verdict
+    from zeroinit_cli.probing.report import Probe
 
 _STRICT = 1
 
@@ -128,8 +128,8 @@ def command(
         what, options = read_request(source or subject, settings, words, preset, override)
 
         from zeroinit_cli.commands.diagnose import diagnosed
-        from zeroinit_cli.probing.judging import judge
-        from zeroinit_cli.probing.measuring import probe_source
+        from zeroinit_cli.probing.judge import judge
+        from zeroinit_cli.probing.run import probe_source
 
         quiet_progress = quiet or form is not Format.HUMAN
         with diagnosed(), shown_progress(quiet=quiet_progress, unit="passes") as progress:
@@ -144,10 +144,9 @@ def command(
 
 def _show(found: "Probe", verdict: "Verdict", *, form: Format, every: bool, quiet: bool) -> None:
     from zeroinit_cli.cli.reports import probes
-    from zeroinit_cli.probing.documents import probe_json
 
     if form is Format.JSON:
-        out_json(probe_json(found, verdict))
+        out_json(probes.to_json(found, verdict))
     elif form is Format.GITHUB:
         probes.print_github(found, verdict)
     elif not quiet:

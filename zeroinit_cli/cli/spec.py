@@ -11,7 +11,7 @@ from zeroinit_cli.cli.console import out, out_json, say
 from zeroinit_cli.errors import SpecError, ZeroinitError, printable
 
 if TYPE_CHECKING:
-    from zeroinit_cli.spec.spec import Spec
+    from zeroinit_cli.spec.check import Spec
 
 _WRONG = 2
 
@@ -71,28 +71,27 @@ def show(
     ],
     json: Json = False,
 ) -> None:
-    """Print a spec with defaults filled in, comments kept; or its canonical form and digest."""
+    """Print a spec's canonical form, all defaults filled in; as JSON also its digest."""
     spec = _read(path)
     if json:
         out_json({"canonical": spec.canonical(), "sha256": spec.digest()})
         return
-    from zeroinit_cli.spec.show import filled_in
-    from zeroinit_cli.spec.text import MOST_BYTES
+    from zeroinit_cli.spec.canonical import to_yaml
+    from zeroinit_cli.spec.yaml_text import MOST_BYTES
 
-    text = filled_in(spec).rstrip("\r\n")
-    out(text)
-    if (size := len(text.encode()) + 1) > MOST_BYTES:
+    text = to_yaml(spec.document)
+    out(text.removesuffix("\n"))
+    if (size := len(text.encode())) > MOST_BYTES:
         say(
             f"warning: {size} bytes with its defaults, which is too large for a spec: at most "
-            f"{MOST_BYTES} bytes are read\n"
-            "  hint: --json prints its canonical form, without comments"
+            f"{MOST_BYTES} bytes are read"
         )
 
 
 def _read(path: str) -> "Spec":
     """A spec; a builder of torchvision that it names is looked up, which takes torch."""
     from zeroinit_cli.spec.blueprint import BuilderBlueprint
-    from zeroinit_cli.spec.spec import read_spec
+    from zeroinit_cli.spec.check import read_spec
 
     spec = read_spec(Path(path), path)
     if isinstance(spec.inferred.blueprint, BuilderBlueprint):

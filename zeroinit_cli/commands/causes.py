@@ -21,7 +21,7 @@ from zeroinit_cli.plans.plan import Plan
 if TYPE_CHECKING:
     from zeroinit_cli.commands.checked_files import CheckedFile, Derived
     from zeroinit_cli.store.diff import Difference
-    from zeroinit_cli.store.stored import StoredCheckpoint
+    from zeroinit_cli.store.read import StoredCheckpoint
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _COUNTER = "num_batches_tracked"
@@ -138,7 +138,7 @@ def _first(guesses: Iterable[tuple[str, Cause | None]], *, named: bool) -> Cause
 def _cause_of_folder(folder: Path, derived: "Derived") -> Cause | None:
     """What has happened to the tensors of a folder, whatever files they lie in."""
     from zeroinit_cli.store.diff import diff, planned_contents, stored_contents
-    from zeroinit_cli.store.index import read_checkpoint
+    from zeroinit_cli.store.read import read_checkpoint
 
     try:
         stored = read_checkpoint(folder)

@@ -166,7 +166,7 @@ def _written_again(file: _FileBytes) -> Cause | None:
 
 def _metadata_words(difference: "Difference") -> str:
     """All that the file's header says of itself."""
-    from zeroinit_cli.store.header import METADATA
+    from zeroinit_cli.store.safetensors import METADATA
 
     kept = {key: value for key, value in METADATA.items() if key not in difference.metadata}
     found = {key: value for key, (_, value) in difference.metadata.items() if value is not None}

@@ -8,7 +8,7 @@ from pathlib import Path
 from zeroinit_cli.commands.findings import Cause
 from zeroinit_cli.errors import CheckpointError, InputError
 from zeroinit_cli.files import opened, read_exactly, size_of
-from zeroinit_cli.store.header import PREFIX_BYTES, decode_header, header_length
+from zeroinit_cli.store.safetensors import PREFIX_BYTES, decode_header, header_length
 
 _LFS_SPEC = b"version https://git-lfs.github.com/spec"
 _OPENING_BYTES = 1024  # Git LFS's own limit for pointers

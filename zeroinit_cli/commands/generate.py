@@ -17,7 +17,7 @@ from zeroinit_cli.commands.preflight import (
 )
 from zeroinit_cli.commands.write import made_folder, write_files
 from zeroinit_cli.lock import read_lock
-from zeroinit_cli.lock.writing import check_room, update_lock
+from zeroinit_cli.lock.write import check_room, update_lock
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.progress import Progress, no_progress

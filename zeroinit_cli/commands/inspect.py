@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zeroinit_cli.commands.pictures.cells import Picture, picture
-from zeroinit_cli.commands.pictures.layout import layout_of
-from zeroinit_cli.commands.recognition.numbers import is_packed, pattern_bytes, pattern_type
-from zeroinit_cli.commands.recognition.recognise import Recognised, recognise
-from zeroinit_cli.commands.recognition.summary import BLOCK_BYTES, Read, Summary, summarise
+from zeroinit_cli.commands.picture import Picture, layout_of, picture
+from zeroinit_cli.commands.recognize import Recognized, recognize
+from zeroinit_cli.commands.summary import (
+    BLOCK_BYTES,
+    Read,
+    Summary,
+    is_packed,
+    pattern_bytes,
+    pattern_type,
+    summarize,
+)
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.progress import Progress, no_progress
-from zeroinit_cli.store.stored import DataReader, Placed, StoredCheckpoint
+from zeroinit_cli.store.read import DataReader, StoredCheckpoint, TensorSpan
 
 if TYPE_CHECKING:
     from zeroinit_cli.plans.rounding import Bits
@@ -21,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InspectedTensor:
-    """A tensor, what was counted in it, and what it was recognised as."""
+    """A tensor, what was counted in it, and what it was recognized as."""
 
-    placed: Placed
+    placed: TensorSpan
     summary: Summary
-    recognised: Recognised
+    recognized: Recognized
 
 
 def inspect_tensors(
@@ -41,17 +47,17 @@ def inspect_tensors(
         CheckpointError: a file changed while it was read.
     """
     chosen = [find_tensor(checkpoint, name) for name in names] or checkpoint.tensors
-    advance = progress(f"reading {checkpoint.path.name}", sum(each.nbytes for each in chosen))
+    advance = progress(f"reading {checkpoint.path.name}", sum(tensor.nbytes for tensor in chosen))
     with DataReader(checkpoint) as data:
         for tensor in chosen:
             numel = tensor.nbytes // pattern_bytes(tensor.info.dtype)
             read = pattern_reader(data, tensor)
-            summary = summarise(tensor.info, numel, read, advance)
-            recognised = recognise(tensor.info, summary, read)
-            yield InspectedTensor(placed=tensor, summary=summary, recognised=recognised)
+            summary = summarize(tensor.info, numel, read, advance)
+            recognized = recognize(tensor.info, summary, read)
+            yield InspectedTensor(placed=tensor, summary=summary, recognized=recognized)
 
 
-def find_tensor(checkpoint: StoredCheckpoint, name: str) -> Placed:
+def find_tensor(checkpoint: StoredCheckpoint, name: str) -> TensorSpan:
     """The tensor of a name.
 
     Raises:
@@ -68,7 +74,7 @@ def find_tensor(checkpoint: StoredCheckpoint, name: str) -> Placed:
     )
 
 
-def pattern_reader(data: DataReader, tensor: Placed) -> Read:
+def pattern_reader(data: DataReader, tensor: TensorSpan) -> Read:
     """Reads a tensor's patterns into one buffer, which grows to what is asked for at once."""
     kind = pattern_type(tensor.info.dtype)
     buffer = np.empty(min(BLOCK_BYTES, tensor.nbytes), np.uint8)
@@ -103,7 +109,7 @@ def draw(
         CheckpointError: it changed while it was read.
     """
     info = found.placed.info
-    layout = layout_of(info, found.recognised.rule)
+    layout = layout_of(info, found.recognized.rule)
     with DataReader(checkpoint) as data:
         read = pattern_reader(data, found.placed)
         return picture(layout, info.dtype, read, most_rows=most_rows, most_columns=most_columns)

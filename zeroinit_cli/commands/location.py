@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zeroinit_cli.errors import UsageError
 from zeroinit_cli.filenames import MODEL
 from zeroinit_cli.lock import LOCK_NAME, OWN_FOLDER, LockedShard, LockEntry, make_entry
-from zeroinit_cli.lock.entries import plain_path
+from zeroinit_cli.lock.schema import plain_path
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source

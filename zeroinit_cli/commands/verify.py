@@ -33,13 +33,13 @@ from zeroinit_cli.errors import UsageError, ZeroinitError
 from zeroinit_cli.files import is_there, size_of
 from zeroinit_cli.lock import Locked, LockEntry, locked_checkpoints
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.progress import Advance, Progress, no_progress
 from zeroinit_cli.source import Source
 from zeroinit_cli.store.jobs import in_order
 
 if TYPE_CHECKING:
     from zeroinit_cli.store.compare import Comparison
+    from zeroinit_cli.store.shards import PlannedFile
 
 
 def verify_locked(
@@ -217,12 +217,12 @@ def _derive(
 ) -> Derived:
     """Plan the source, and compare each file that is there with its part of the plan."""
     from zeroinit_cli.models import plan_source
-    from zeroinit_cli.store.shards import index_bytes, with_index
+    from zeroinit_cli.store.shards import PlannedFile, index_bytes, with_index
 
     plan = plan_source(source, options)
     shards = location.split(plan, options.max_shard_size)
-    tasks = [(location.folder / shard.name, shard.plan) for shard in shards]
-    verb = "verifying" if any(is_there(path) for path, _ in tasks) else "deriving"
+    tasks = [PlannedFile(path=location.folder / shard.name, plan=shard.plan) for shard in shards]
+    verb = "verifying" if any(is_there(task.path) for task in tasks) else "deriving"
     advance = progress(f"{verb} {location.path.absolute().name}", plan.nbytes)
     found = in_order(_compare, tasks, jobs=jobs, advance=advance)
     by_name = dict(zip((shard.name for shard in shards), found, strict=True))
@@ -241,15 +241,14 @@ def _derive(
     )
 
 
-def _compare(task: tuple[Path, Plan], advance: Advance) -> "tuple[str, Comparison | None]":
+def _compare(task: "PlannedFile", advance: Advance) -> "tuple[str, Comparison | None]":
     """A file's digest as its plan gives it, and the file beside the plan, if it is there."""
     from zeroinit_cli.store.compare import compare_with_plan
     from zeroinit_cli.store.stream import plan_sha256
 
-    path, plan = task
-    if not is_there(path):
-        return plan_sha256(plan, advance=advance), None
-    comparison = compare_with_plan(plan, path, advance)
+    if not is_there(task.path):
+        return plan_sha256(task.plan, advance=advance), None
+    comparison = compare_with_plan(task.plan, task.path, advance)
     return comparison.plan_sha256, comparison
 
 

@@ -16,6 +16,7 @@ from zeroinit_cli.atomic import (
     replacing,
     reported_as_output,
     staging,
+    undisturbed,
     write_all,
 )
 from zeroinit_cli.commands.location import Location
@@ -23,17 +24,13 @@ from zeroinit_cli.commands.preflight import check_replaced_files
 from zeroinit_cli.errors import InputError, OutputError
 from zeroinit_cli.filenames import INDEX, is_of_family, sums
 from zeroinit_cli.files import opened, read_exactly
-from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.progress import Advance, Progress, no_advance, no_progress
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.jobs import in_order
-from zeroinit_cli.store.shards import FileDigest, Shard, index_bytes, with_index
-from zeroinit_cli.store.writer import write_checkpoint
-from zeroinit_cli.undisturbed import undisturbed
+from zeroinit_cli.store.shards import FileDigest, PlannedFile, Shard, index_bytes, with_index
+from zeroinit_cli.store.write import write_checkpoint
 
 _MOST_NAMED = 5
-_Task = tuple[Path, Plan]
-"""A file, and the plan of its tensors."""
 
 
 @contextmanager
@@ -111,7 +108,7 @@ def _replace(
     """Write the new files into a stage, then exchange; their digests by their names."""
     todo = [shard for shard in shards if shard.name in new]
     with staging(location.file) as stage:
-        tasks = [(stage / shard.name, shard.plan) for shard in todo]
+        tasks = [PlannedFile(path=stage / shard.name, plan=shard.plan) for shard in todo]
         digests = in_order(_write, tasks, jobs=jobs, advance=_told("writing", tasks, progress))
         if len(shards) > 1 and INDEX in new:
             with replacing(stage / INDEX) as file:
@@ -121,16 +118,15 @@ def _replace(
     return dict(zip((shard.name for shard in todo), digests, strict=True))
 
 
-def _told(label: str, tasks: Sequence[_Task], progress: Progress) -> Advance:
-    return progress(label, sum(plan.nbytes for _, plan in tasks)) if tasks else no_advance
+def _told(label: str, tasks: Sequence[PlannedFile], progress: Progress) -> Advance:
+    return progress(label, sum(task.plan.nbytes for task in tasks)) if tasks else no_advance
 
 
-def _write(task: _Task, advance: Advance) -> str:
-    path, plan = task
+def _write(task: PlannedFile, advance: Advance) -> str:
     try:
-        return write_checkpoint(plan, path, advance)
+        return write_checkpoint(task.plan, task.path, advance)
     except OutputError as error:
-        error.where = str(path.parent.parent / path.name)  # no person asked for the stage
+        error.where = str(task.path.parent.parent / task.path.name)  # no person asked for the stage
         raise
 
 
@@ -169,29 +165,28 @@ def _standing(
     """The digests of files that have the right bytes already, the index's being of no use."""
     with reported_as_output(location.file):
         tasks = [
-            (location.folder / shard.name, shard.plan)
+            PlannedFile(path=location.folder / shard.name, plan=shard.plan)
             for shard in shards
             if _has_size(location.folder / shard.name, shard.size)
         ]
     advance = _told("comparing", tasks, progress)
     answers = in_order(_same, tasks, jobs=jobs, advance=advance)
     found = {}
-    for (path, _), answer in zip(tasks, answers, strict=True):
+    for task, answer in zip(tasks, answers, strict=True):
         if isinstance(answer, InputError):
             if not force:  # what may not be read may still be replaced
                 raise answer
         elif answer is not None:
-            found[path.name] = answer
+            found[task.path.name] = answer
     if len(shards) > 1 and _reads(location.folder / INDEX, index_bytes(shards)):
         found[INDEX] = ""
     return found
 
 
-def _same(task: _Task, advance: Advance) -> str | InputError | None:
+def _same(task: PlannedFile, advance: Advance) -> str | InputError | None:
     """The digest of a file that has its plan's bytes, or why it cannot be read."""
-    path, plan = task
     try:
-        comparison = compare_with_plan(plan, path, advance)
+        comparison = compare_with_plan(task.plan, task.path, advance)
     except InputError as error:
         return error
     return comparison.plan_sha256 if comparison.same else None

@@ -1,13 +1,15 @@
 """zeroinit.lock: what each checkpoint was made from, and the digests that prove it.
 
-The file is written anew from its entries, so that the same entries give the same bytes in any
-order of runs. Version policy: a `version` other than ours is refused whole; within a version, an
-unknown key is refused, so that nothing is ignored that another release meant.
+The whole file is written again from its entries, so that the same entries give the same bytes in
+any order of runs. A lock of another `version` is refused. Within a version an unknown key is
+refused, so that nothing is ignored that another release meant.
 
-What only reads locks needs none of the libraries that `lock.writing` imports.
+Only reading is offered here: `lock.write` imports libraries that reading does without.
 """
 
-from zeroinit_cli.lock.entries import (
+from zeroinit_cli.lock.find import Locked, locked_checkpoints
+from zeroinit_cli.lock.read import parse_lock, read_lock
+from zeroinit_cli.lock.schema import (
     LOCK_NAME,
     OWN_FOLDER,
     Lock,
@@ -15,8 +17,6 @@ from zeroinit_cli.lock.entries import (
     LockEntry,
     make_entry,
 )
-from zeroinit_cli.lock.locating import Locked, locked_checkpoints
-from zeroinit_cli.lock.reading import parse_lock, read_lock
 
 __all__ = [
     "LOCK_NAME",

@@ -1,8 +1,8 @@
 """TOML that anybody may have written, read with the standard library within bounds.
 
-The library's time and memory grow with the square of the parts of a dotted key, so that a few
-kilobytes could take minutes and gigabytes. Keys are therefore measured before it sees them, and
-values counted after: whoever validates them may find a fault in each.
+The library's time and memory grow with the square of the number of parts of a dotted key: a few
+kilobytes could take minutes and gigabytes. Keys are therefore measured before the library sees
+them. Values are counted afterwards, because validation may report a fault for each.
 """
 
 import re
@@ -15,9 +15,9 @@ MOST_VALUES = 150_000
 """Values of a document, a table counted as ten; a lock of the largest size has two thirds of it."""
 _TABLE = 10
 
-# What holds no structure: strings of the four kinds, and comments. One without its end reaches to
-# where the library will give up, which reads nothing behind it. All repetitions are possessive:
-# what they have taken they keep, so the time is linear.
+# Strings of the four kinds, and comments: no structure is in them. One that does not end reaches
+# to where the library gives up, and the library reads nothing behind it. All repetitions are
+# possessive: they never give back what they have taken, so the time is linear.
 _OPAQUE = re.compile(
     r'''"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5})?'''
     r"""|'''(?:[^']++|'(?!''))*+(?:'{3,5})?"""
@@ -30,13 +30,13 @@ _PIECES = re.compile(r"[^\n=,{}\[\]]++")
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:
-    """A TOML document as plain values.
+    """Parse a TOML document into plain values.
 
     Raises:
         ValueError: it is no TOML, or nested more deeply than anything that is meant to be read;
             the message is one line.
     """
-    text = _text(data)
+    text = _decoded(data)
     pieces = _PIECES.finditer(_OPAQUE.sub("s", text))
     if any(piece[0].count(".") >= MOST_PARTS for piece in pieces):
         raise ValueError(f"a key of more than {MOST_PARTS} parts")
@@ -50,11 +50,11 @@ def parse_toml(data: bytes) -> dict[str, Any]:
 
 
 def table_lines(data: bytes, name: str) -> tuple[int, ...]:
-    """Where each `[[name]]` stands in a document that was parsed: its line, counted from 1.
+    """Find each `[[name]]` in a document that was parsed: its line, counted from 1.
 
-    Tables that are written inline have no header of their own, and none is returned for them.
+    Tables that are written inline have no header, and no line is returned for them.
     """
-    text = _text(data)
+    text = _decoded(data)
     pairs = zip(_lines(text), _lines(_without_opaque(text)), strict=True)
     return tuple(
         number
@@ -63,21 +63,21 @@ def table_lines(data: bytes, name: str) -> tuple[int, ...]:
     )
 
 
-def _text(data: bytes) -> str:
+def _decoded(data: bytes) -> str:
     return data.decode("utf-8-sig")  # some editors begin every file with this mark
 
 
 def _lines(text: str) -> list[str]:
-    return text.split("\n")  # as TOML counts them; str.splitlines knows more ends than it does
+    return text.split("\n")  # as in TOML; str.splitlines knows more line ends
 
 
 def _without_opaque(text: str) -> str:
-    """The same lines without what strings and comments hold."""
+    """Give the same lines without the content of strings and comments."""
     return _OPAQUE.sub(lambda found: "s" + "\n" * found[0].count("\n"), text)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
-    """A line by itself, however its key is quoted and whatever comment ends it."""
+    """Parse a line by itself, however its key is quoted and whatever comment ends it."""
     try:
         return tomllib.loads(line.removesuffix("\r"))
     except tomllib.TOMLDecodeError:

@@ -13,12 +13,13 @@ from torch import nn
 
 from zeroinit_cli.errors import PlanError
 from zeroinit_cli.models.building import Factory, is_weight
-from zeroinit_cli.models.cautions.seen import listed
 from zeroinit_cli.models.classes import is_norm
 from zeroinit_cli.models.entries import Entry
 from zeroinit_cli.models.kinds import Constructed, Kind
 from zeroinit_cli.models.provenance import transcendental_names
-from zeroinit_cli.plans.plan import Caution, Kept, Plan
+from zeroinit_cli.models.warnings.seen import listed
+from zeroinit_cli.plans.plan import Plan, PlanWarning
+from zeroinit_cli.plans.rules import Kept
 
 HOW_TO_BUILD = "give a function that builds the module: build=lambda: Model(...)"
 
@@ -137,7 +138,7 @@ def _none_of(tensors: Iterable[torch.Tensor | None], holds: Callable[[torch.Tens
     return bool(real) and not any(holds(each.detach()) for each in real)
 
 
-def unproven(plan: Plan, kinds: Iterable[tuple[Entry, Kind]]) -> tuple[Caution, ...]:
+def unproven(plan: Plan, kinds: Iterable[tuple[Entry, Kind]]) -> tuple[PlanWarning, ...]:
     """What one module alone cannot prove: what is kept from it, and what is taken for random."""
     kept = [each.info.name for each in plan.tensors if isinstance(each.rule, Kept)]
     replaced = [
@@ -150,7 +151,7 @@ def unproven(plan: Plan, kinds: Iterable[tuple[Entry, Kind]]) -> tuple[Caution, 
         ("random-unproven", "taken for random, though it may be a constant", replaced),
     )
     return tuple(
-        Caution(kind=kind, text=f"{doubt}: {listed(names)}", hint=HOW_TO_BUILD)
+        PlanWarning(kind=kind, text=f"{doubt}: {listed(names)}", hint=HOW_TO_BUILD)
         for kind, doubt, names in doubts
         if names
     )

@@ -26,7 +26,7 @@ from zeroinit_cli.models.structure import Structure
 from zeroinit_cli.models.tables import POSITIONS
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans import policy as rules
-from zeroinit_cli.plans.plan import Ones, Rule, Zeros
+from zeroinit_cli.plans.rules import Ones, Rule, Zeros
 
 _NORM_ENTRIES: dict[str, tuple[Rule, str]] = {
     "weight": (Ones(), "scale 1"),

@@ -9,7 +9,7 @@ from zeroinit_cli.models.classes import TRANSPOSED_CONVOLUTION
 from zeroinit_cli.models.kinds import Constructed, Kind, Owned, Ruled
 from zeroinit_cli.options import Options, Override
 from zeroinit_cli.plans import policy as rules
-from zeroinit_cli.plans.plan import Ones, Rule, Zeros
+from zeroinit_cli.plans.rules import Ones, Rule, Zeros
 
 
 def overridden(names: Iterable[tuple[str, str]], options: Options) -> dict[str, Override]:

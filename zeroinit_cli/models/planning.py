@@ -11,7 +11,6 @@ from torch import nn
 from zeroinit_cli.dtypes import FLOATS, DType
 from zeroinit_cli.errors import NoRuleError
 from zeroinit_cli.models.building import Factory, build
-from zeroinit_cli.models.cautions import find_cautions
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.constants import (
     HOW_TO_BUILD,
@@ -26,9 +25,11 @@ from zeroinit_cli.models.kinds import Constructed, Ruled, kind_of
 from zeroinit_cli.models.overrides import overridden, override_kind
 from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import Structure, find_structure
+from zeroinit_cli.models.warnings import find_warnings
 from zeroinit_cli.options import OVERRIDE_RULES, Options
-from zeroinit_cli.plans.plan import Kept, Plan, PlannedTensor, TensorInfo, Zeros
+from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
 from zeroinit_cli.plans.rounding import stored_bytes
+from zeroinit_cli.plans.rules import Kept, Zeros
 from zeroinit_cli.source import Source
 
 Types = Mapping[str, DType]
@@ -127,10 +128,10 @@ def _plan_entries(
         kept=dict(sorted(values.items())),
         adds=tuple((f"{add.place}: {add.name}", add.kind.value) for add in structure.adds),
     )
-    cautions = find_cautions(plan, module, structure, options)
+    warnings = find_warnings(plan, module, structure, options)
     if isinstance(witness, OneModule):
-        cautions += unproven(plan, kinds)
-    return replace(plan, cautions=cautions)
+        warnings += unproven(plan, kinds)
+    return replace(plan, warnings=warnings)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import nn
 
 from zeroinit_cli.errors import ArgumentError, BuildError, UnknownModelError, near
 from zeroinit_cli.models.building import Factory, build
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.source import Source, Value
 from zeroinit_cli.spec.blueprint import BuilderBlueprint
 

@@ -1,5 +1,5 @@
 """Blueprints of YAML specs -> modules of plain torch, to initialize and to train."""
 
-from zeroinit_cli.nets.building import build_blueprint
+from zeroinit_cli.nets.blocks import build_blueprint
 
 __all__ = ["build_blueprint"]

@@ -1,5 +1,7 @@
-"""Will a start train? A few steps of it, layer by layer, beside torch's own start.
+"""Will an initialization train? A few steps from it, layer by layer, beside torch's own.
 
-The one other room with torch. Import its modules inside the functions that need them; `reports`,
-`judging`, `page`, `arrays` and `settings` are free of torch.
+The package is called `probing`, not `probe`: a subpackage `zeroinit_cli.probe` would hide a public
+function of that name. With models and nets, the only place that imports torch. Import its modules
+inside the functions that need them; `arrays`, `report`, `judge`, `page` and `plots` are free of
+torch.
 """

@@ -1,9 +1,15 @@
-"""A stranger's .npy file, read without believing it: nothing is unpickled or executed."""
+"""The arrays that a model is fed: a file that somebody gives, or the default batch. No torch here.
+
+The default batch is computed by closed form, the same at every call. Its pictures have what natural
+ones have and noise does not: ramps, edges, some fine grain, channels that resemble each other.
+Nothing is drawn at random, and nothing passes through a sine.
+"""
 
 import ast
 import math
 import re
-import struct
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,14 +21,25 @@ from zeroinit_cli.files import opened, read_exactly
 
 MOST_BYTES = 1 << 30
 _MAGIC = b"\x93NUMPY"
-_LENGTHS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}  # by version, how the header's length is stored
+_LENGTH_BYTES = {b"\x01\x00": 2, b"\x02\x00": 4}  # of the header's length, by version
 _MOST_HEADER = 10_000  # bytes
 _MOST_RANK = 8
 _TYPE = re.compile(r"[<>|=](f[248]|[iu][1248])")
 
+_GOLDEN = 0.6180339887498949  # its multiples modulo 1 never bunch
+_PRIME, _STRIDE = 100_003, 61_803  # the same in integers, where rounding must not matter
+_COLOUR, _GRAIN, _SHARPNESS = 0.35, 0.35, 40.0
+_BRIGHTNESS = 0.4  # how far the means of samples lie from each other, at most
+
 
 def read_array(path: Path) -> NDArray[Any]:
-    """The array of a file, float32 or int64.
+    """Read a .npy file of a stranger; nothing in it is unpickled or executed.
+
+    The header is checked before numpy sees the file: numpy would reserve memory for whatever shape
+    the header claims, and would read a header of any length.
+
+    Returns:
+        its array, as float32 or int64.
 
     Raises:
         InputError: it cannot be read, is no plain array of numbers, is larger than 1 GiB, is not
@@ -31,68 +48,66 @@ def read_array(path: Path) -> NDArray[Any]:
     with opened(path) as (file, size):
         if size > MOST_BYTES:
             raise _unusable(path, f"at most {MOST_BYTES:,} bytes", f"{size:,}")
-        shape, fortran, dtype = _header(path, file)
-        _check_form(path, shape, dtype.itemsize)
-        data = bytearray(math.prod(shape) * dtype.itemsize)
-        left = size - file.tell()
-        if left != len(data):
-            raise _unusable(path, f"{len(data):,} bytes behind the header", f"{left:,}")
-        if read_exactly(file, memoryview(data)) < len(data):
-            raise InputError("the file changed while it was read", where=str(path))
-    flat = np.frombuffer(data, dtype)
-    values = flat.reshape(shape, order="F" if fortran else "C")
+        shape, dtype = _claims(path, _header(path, file))
+        nbytes, left = math.prod(shape) * dtype.itemsize, size - file.tell()
+        if left != nbytes:
+            raise _unusable(path, f"{nbytes:,} bytes behind the header", f"{left:,}")
+        file.seek(0)
+        try:
+            values = np.load(file, allow_pickle=False, max_header_size=_MOST_HEADER)
+        except (ValueError, EOFError) as error:
+            raise InputError("the file changed while it was read", where=str(path)) from error
     return _converted(path, values)
 
 
-def _header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """What the header says, a literal of Python that is parsed and never run.
-
-    Numpy's own reader is not asked: it reads a header of any length, and tokenizes one of Python 2.
+def _header(path: Path, file: IO[bytes]) -> str:
+    """Read the header's text, of bounded length.
 
     Source:
         numpy.lib.format, "Format Version 1.0" and "2.0".
     """
-    start = bytearray(len(_MAGIC) + 2)
-    if read_exactly(file, memoryview(start)) < len(start) or not start.startswith(_MAGIC):
+    start = _read(path, file, len(_MAGIC) + 2, "another beginning")
+    if not start.startswith(_MAGIC):
         raise _no_array(path, "another beginning")
-    layout = _LENGTHS.get(bytes(start[-2:]))
-    if layout is None:
-        raise _no_array(path, f"version {start[-2]}.{start[-1]} of the format")
-    size = bytearray(struct.calcsize(layout))
-    if read_exactly(file, memoryview(size)) < len(size):
-        raise _no_array(path, "no whole header")
-    (length,) = struct.unpack(layout, size)
+    version = start.removeprefix(_MAGIC)
+    if version not in _LENGTH_BYTES:
+        raise _no_array(path, f"version {version[0]}.{version[1]} of the format")
+    size = _read(path, file, _LENGTH_BYTES[version], "no whole header")
+    length = int.from_bytes(size, "little")
     if length > _MOST_HEADER:
         raise _no_array(path, f"a header of {length:,} bytes")
-    text = bytearray(length)
-    if read_exactly(file, memoryview(text)) < length:
-        raise _no_array(path, "no whole header")
-    return _parsed(path, text.decode("latin1"))
+    return _read(path, file, length, "no whole header").decode("latin1")
 
 
-def _parsed(path: Path, text: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _read(path: Path, file: IO[bytes], nbytes: int, otherwise: str) -> bytes:
+    """Read so many bytes, or refuse the file in these words if it has fewer."""
+    data = bytearray(nbytes)
+    if read_exactly(file, memoryview(data)) < nbytes:
+        raise _no_array(path, otherwise)
+    return bytes(data)
+
+
+def _claims(path: Path, header: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Parse the shape and the type that a header claims, and refuse what cannot be fed."""
     try:
-        said = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        said = ast.literal_eval(header)  # as numpy does: it parses a literal and never runs it
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise _no_array(path, "a header that is no literal") from error
     if not isinstance(said, dict) or said.keys() != {"descr", "fortran_order", "shape"}:
         raise _no_array(path, f"a header of {shown(said)}")
-    descr, fortran, shape = said["descr"], said["fortran_order"], said["shape"]
-    counts = isinstance(shape, tuple) and all(type(each) is int and each >= 0 for each in shape)
-    if not counts or not isinstance(fortran, bool):
+    descr, shape = said["descr"], said["shape"]
+    sizes = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
+    if not sizes or not isinstance(said["fortran_order"], bool):
         raise _no_array(path, f"a header of {shown(said)}")
     if not isinstance(descr, str) or not _TYPE.fullmatch(descr):
         raise _unusable(path, "integers, or floats of at most 64 bits", shown(descr))
-    return shape, fortran, np.dtype(descr)
-
-
-def _check_form(path: Path, shape: tuple[int, ...], itemsize: int) -> None:
     if not 2 <= len(shape) <= _MOST_RANK or min(shape) < 1:
-        raise _unusable(
-            path, f"a batch of samples: 2 to {_MOST_RANK} dimensions, none empty", str(list(shape))
-        )
-    if math.prod(shape) * itemsize > MOST_BYTES:  # Python's integers do not overflow
+        expected = f"a batch of samples: 2 to {_MOST_RANK} dimensions, none empty"
+        raise _unusable(path, expected, str(list(shape)))
+    dtype = np.dtype(descr)
+    if math.prod(shape) * dtype.itemsize > MOST_BYTES:  # Python's integers do not overflow
         raise _unusable(path, f"at most {MOST_BYTES:,} bytes", f"{math.prod(shape):,} elements")
+    return shape, dtype
 
 
 def _converted(path: Path, values: NDArray[Any]) -> NDArray[Any]:
@@ -120,3 +135,75 @@ def _unusable(path: Path, expected: str, found: str) -> InputError:
     return InputError(
         "an array that cannot be fed", where=str(path), expected=expected, found=found
     )
+
+
+def pictures(batch: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Make a batch of signals of any rank, with mean 0 and mean square 1 over all of it.
+
+    Args:
+        batch: how many.
+        shape: channels and sizes, (3, 96, 96); of a vector its size alone.
+
+    Returns:
+        (batch, *shape).
+    """
+    channels, sizes = (shape[0], shape[1:]) if len(shape) > 1 else (1, shape)
+    signals = np.stack([_signal(number, channels, sizes) for number in range(batch)])
+    signals -= signals.mean()
+    signals /= max(np.sqrt(np.square(signals).mean()), 1e-12)
+    return signals.reshape(batch, *shape).astype(np.float32)
+
+
+def _signal(number: int, channels: int, sizes: tuple[int, ...]) -> NDArray[np.float64]:
+    """Make one sample, (channels, *sizes): a ramp, two edges and a grating by its own numbers."""
+    axes = _axes(sizes)
+    phase = (value for value in (_wave(np.float64((number + 1) * _GOLDEN * k)) for k in count(1)))
+    ramp, first, second, fine = (_slanted(axes, phase) for _ in range(4))
+    tint = _wave(np.arange(channels) * _GOLDEN + number * 0.25).reshape(-1, *(1 for _ in sizes))
+    edges = np.clip(_SHARPNESS * (first - 0.2 * next(phase)), -1, 1)
+    edges = edges + 0.5 * (1 + _COLOUR * tint) * np.clip(_SHARPNESS * (second - 0.1), -1, 1)
+    grain = _wave(fine * (3 + number % 4) + 0.1 * tint)
+    signal: NDArray[np.float64] = (1 + _COLOUR * tint) * ramp + edges + _GRAIN * grain + 0.5 * tint
+    signal -= signal.mean()
+    signal /= max(float(np.sqrt(np.square(signal).mean())), 1e-12)
+    signal += _BRIGHTNESS * next(phase)
+    return signal
+
+
+def _slanted(axes: list[NDArray[np.float64]], phase: Iterator[Any]) -> NDArray[np.float64]:
+    total = np.zeros((1, *(1 for _ in axes)))
+    for coordinates in axes:
+        total = total + next(phase) * coordinates
+    return total
+
+
+def _axes(sizes: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Make coordinates from -1/2 to 1/2 for each dimension, to be broadcast behind channels."""
+    axes = []
+    for dimension, size in enumerate(sizes):
+        shape = [1] * (len(sizes) + 1)
+        shape[dimension + 1] = size
+        axes.append(((np.arange(size) + 0.5) / size - 0.5).reshape(shape))
+    return axes
+
+
+def _wave(x: Any) -> Any:
+    """Compute a triangle wave of period 1 between -1 and 1."""
+    return 4 * np.abs(x - np.floor(x + 0.5)) - 1
+
+
+def labels(numel: int, classes: int) -> NDArray[np.int64]:
+    """Make classes that are spread over all there are."""
+    numbers = np.arange(1, numel + 1, dtype=np.int64)
+    return numbers * _STRIDE % _PRIME * classes // _PRIME
+
+
+def tokens(batch: int, shape: tuple[int, ...], known: int) -> NDArray[np.int64]:
+    """Make sequences in which a token is often told by the one before, as in text.
+
+    Of four tokens two are common ones, and two come from the whole vocabulary.
+    """
+    numbers = np.arange(batch * int(np.prod(shape)), dtype=np.int64)
+    rare = labels(len(numbers), known)
+    common = numbers // 2 * 7 % min(known, 11)
+    return np.where(numbers % 4 < 2, common, rare).reshape(batch, *shape)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from zeroinit_cli.probing.words import number
+from zeroinit_cli.probing.report import number
 
 Values = Sequence[float | None]
 """One number a layer; None where it is not finite."""
@@ -18,14 +18,14 @@ _MARKS = 60  # more points than these have no marks of their own, but what stand
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plot:
-    """Numbers of two starts over the same places.
+    """Numbers of two starts over the same layers or steps.
 
     Attributes:
         id: of its elements, unlike any other of the page.
         title: what a reader who sees nothing is told first.
         text: and then.
         across: what goes to the right, in words.
-        labels: of each place.
+        labels: of each layer or step.
         start: of the start that is asked about.
         own: of torch's own.
         logarithmic: decades; else evenly spaced.
@@ -42,7 +42,7 @@ class Plot:
 
 
 def svg(plot: Plot, width: int, height: int) -> str:
-    """The plot for one width of screen, in pixels."""
+    """Draw the plot for one width of screen, in pixels."""
     scale = _Scale(plot, width, height)
     parts = [
         f'<svg class="w{width}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -69,27 +69,21 @@ class _Scale:
     def __init__(self, plot: Plot, width: int, height: int):
         self.width, self.height = width, height
         self.logarithmic = plot.logarithmic
-        every = [*plot.start, *plot.own]
-        finite = [each for each in every if each is not None]
-        self.infinite = any(each is None for each in every)
+        values = [*plot.start, *plot.own]
+        finite = [value for value in values if value is not None]
+        self.infinite = any(value is None for value in values)
         if plot.logarithmic:
-            sizes = [math.log10(each) for each in finite if each > 0]
-            self.zero = any(each <= 0 for each in finite)
-            low = math.floor(min(sizes, default=0.0))
-            high = math.ceil(max(sizes, default=1.0))
-            high = max(high, low + _LEAST_DECADES)
+            powers = [math.log10(value) for value in finite if value > 0]
+            self.low = math.floor(min(powers, default=0.0))
+            self.high = max(math.ceil(max(powers, default=1.0)), self.low + _LEAST_DECADES)
         else:
-            self.zero = False
-            low, high = (
-                min(0, math.floor(min(finite, default=0))),
-                math.ceil(max(finite, default=1)),
-            )
-            high = max(high, low + 1)
-        self.low, self.high = low, high
+            self.low = min(0, math.floor(min(finite, default=0)))
+            self.high = max(math.ceil(max(finite, default=1)), self.low + 1)
+        self.zero = plot.logarithmic and any(value <= 0 for value in finite)
         self._count = max(len(plot.labels) - 1, 1)
 
-    def x(self, place: int) -> float:
-        return _LEFT + (self.width - _LEFT - _RIGHT) * place / self._count
+    def x(self, index: int) -> float:
+        return _LEFT + (self.width - _LEFT - _RIGHT) * index / self._count
 
     def y(self, value: float | None) -> float:
         top, bottom = _TOP + _APART * self.infinite, self.height - _BOTTOM - _APART * self.zero
@@ -103,7 +97,7 @@ class _Scale:
         return bottom - (bottom - top) * min(max(share, 0.0), 1.0)
 
     def ticks(self) -> list[int]:
-        """Of decades from the top down, so that the largest has its line; else from below."""
+        """List decades from the top down, so that the largest has its line; else from below."""
         step = max(1, math.ceil((self.high - self.low) / (_MOST_TICKS - 1)))
         if self.logarithmic:
             return list(range(self.high, self.low - 1, -step))
@@ -111,33 +105,27 @@ class _Scale:
 
 
 def _axes(plot: Plot, scale: _Scale) -> Iterator[str]:
-    right = scale.width - _RIGHT
-    for tick in scale.ticks():
-        y = scale.y(10.0**tick if plot.logarithmic else tick)
-        yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">'
-        yield f"{_tick(tick) if plot.logarithmic else tick}</text>"
-    apart: list[tuple[bool, float | None, str]] = [
-        (scale.zero, 0.0, "0"),
-        (scale.infinite, None, "not finite"),
+    right, bottom = scale.width - _RIGHT, scale.height - 10
+    lines = [
+        (scale.y(10.0**tick), _power(tick)) if plot.logarithmic else (scale.y(tick), str(tick))
+        for tick in scale.ticks()
     ]
-    for shown, value, word in apart:
-        if shown:
-            y = scale.y(value)
-            x, anchor = (_LEFT - 8, "end") if value == 0 else (_LEFT, "start")
-            if value == 0:
-                yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            yield f'<text class="tick" x="{x}" y="{y + (4 if value == 0 else -2):.1f}" '
-            yield f'text-anchor="{anchor}">{word}</text>'
-    bottom = scale.height - 10
-    last = len(plot.labels) - 1
+    if scale.zero:
+        lines.append((scale.y(0.0), "0"))
+    for y, label in lines:
+        yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
+    if scale.infinite:
+        yield f'<text class="tick" x="{_LEFT}" y="{scale.y(None) - 2:.1f}" text-anchor="start">'
+        yield "not finite</text>"
     yield f'<text class="tick" x="{_LEFT}" y="{bottom}">{escape(plot.across)}</text>'
+    last = len(plot.labels) - 1
     if last > 0:
         end = last + 1 if plot.logarithmic else last
         yield f'<text class="tick" x="{right}" y="{bottom}" text-anchor="end">{end}</text>'
 
 
-def _tick(power: int) -> str:
+def _power(power: int) -> str:
     if -3 <= power <= 4:
         return f"{10.0**power:g}"
     raised = f'<tspan dy="-4" font-size="9">{power}</tspan>'
@@ -145,7 +133,7 @@ def _tick(power: int) -> str:
 
 
 def _series(values: Values, plot: Plot, scale: _Scale, kind: str, label: str) -> Iterator[str]:
-    points = [(scale.x(place), scale.y(value)) for place, value in enumerate(values)]
+    points = [(scale.x(index), scale.y(value)) for index, value in enumerate(values)]
     path = "".join(f"{'L' if n else 'M'}{x:.1f} {y:.1f}" for n, (x, y) in enumerate(points))
     yield f'<path class="{kind}" d="{path}" fill="none"/>'
     radius = 3.5 if len(points) <= _MARKS else 2.0
@@ -155,7 +143,7 @@ def _series(values: Values, plot: Plot, scale: _Scale, kind: str, label: str) ->
 
 
 def _mark(kind: str, x: float, y: float, radius: float, told: str) -> str:
-    """A circle for the start, a square for torch's: told apart without colours, too."""
+    """Draw a circle for the start, a square for torch's: told apart without colours, too."""
     title = f"<title>{escape(told)}</title>"
     if kind == "start":
         return f'<circle class="start" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{title}</circle>'

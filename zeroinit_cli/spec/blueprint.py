@@ -1,4 +1,4 @@
-"""What an architecture is built from, every size known: data for the room that has torch."""
+"""What a spec comes to, every size known: data from which `nets` builds modules with torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,44 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Numbers that a net, or a part of it, holds.
+
+    Attributes:
+        weights: entries of weight matrices, kernels and tables.
+        vectors: entries of biases, norms and raw parameters. They are built real, with memory,
+            even where the weights are not.
+        buffers: entries that do not train. They are built real too.
+        layers: modules.
+    """
+
+    weights: int = 0
+    vectors: int = 0
+    buffers: int = 0
+    layers: int = 1
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that train."""
+        return self.weights + self.vectors
+
+    def plus(self, other: "Counts", times: int = 1) -> "Counts":
+        """Add a number of copies of another part."""
+        return Counts(
+            weights=self.weights + times * other.weights,
+            vectors=self.vectors + times * other.vectors,
+            buffers=self.buffers + times * other.buffers,
+            layers=self.layers + times * other.layers,
+        )
+
+
+MODULE = Counts()
+"""A module without parameters and buffers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LayerBlueprint:
-    """A class of torch.nn and what it is called with."""
+    """A class of torch.nn and its arguments."""
 
     kind: str
     arguments: Mapping[str, Any]
@@ -25,7 +61,7 @@ class ChainBlueprint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResidualBlueprint:
-    """A branch and its shortcut, None for the input itself."""
+    """A branch and its shortcut; None for the input itself."""
 
     body: ChainBlueprint
     shortcut: ChainBlueprint | None
@@ -39,7 +75,7 @@ class ParallelBlueprint:
         branches: in the order in which they are joined.
         join: `cat`, `add` or `mul`.
         dim: for `cat`, along which dimension; 0 is the batch.
-        apart: each branch has an input of its own.
+        apart: each branch has its own input.
     """
 
     branches: tuple[tuple[str, ChainBlueprint], ...]
@@ -50,7 +86,7 @@ class ParallelBlueprint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FamilyBlueprint:
-    """A family that has a module of its own.
+    """A family that has its own module.
 
     Attributes:
         family: its key under `model`.
@@ -79,3 +115,25 @@ Blueprint = (
     | FamilyBlueprint
     | BuilderBlueprint
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inferred:
+    """A whole architecture, as far as it is known without torch.
+
+    Attributes:
+        blueprint: what it is built from.
+        outputs: shapes of its outputs without the batch; empty where they are not known.
+        counts: what it holds; nothing where that is not known.
+        ids: its input is integers, which a table looks up.
+    """
+
+    blueprint: Blueprint
+    outputs: tuple[Shape, ...] = ()
+    counts: Counts = Counts(layers=0)
+    ids: bool = False
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that train."""
+        return self.counts.parameters

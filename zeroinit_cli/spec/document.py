@@ -12,7 +12,7 @@ from zeroinit_cli.spec.families.plain import CNN, MLP
 from zeroinit_cli.spec.families.resnet import ResNet
 from zeroinit_cli.spec.families.transformers import GPT, Encoder, ViT
 from zeroinit_cli.spec.fields import MOST_SIZE, Shape, Strict, Text
-from zeroinit_cli.spec.structure import MOST_ITEMS, Item
+from zeroinit_cli.spec.items import MOST_ITEMS, Item
 
 VERSION = 1
 MOST_INPUTS = 4
@@ -76,7 +76,7 @@ class Init(Strict):
     )
 
     def words(self) -> dict[str, str]:
-        """The options that are given, the preset's among them."""
+        """The options that it gives, the preset's among them."""
         given = {key: getattr(self, key) for key in CHOICES}
         chosen = dict(PRESETS[self.preset]) if self.preset else {}
         return chosen | {key: word for key, word in given.items() if word is not None}
@@ -118,7 +118,7 @@ class Model(Strict):
 
     @property
     def family(self) -> tuple[str, Family | LayeredFamily] | None:
-        """The family's key and fields, if it is one."""
+        """The family's key and fields, if the model is a family."""
         for key in FAMILIES:
             fields = getattr(self, key)
             if fields is not None:
@@ -131,7 +131,7 @@ ONLY = ""
 
 
 def _named_inputs(value: Any) -> Any:
-    """Inputs by name; one shape, or one number, is the only input."""
+    """Give inputs a name; one shape, or one number, is the only input."""
     if isinstance(value, dict):
         return {key: [shape] if type(shape) is int else shape for key, shape in value.items()}
     return {ONLY: [value] if type(value) is int else value}
@@ -197,6 +197,14 @@ class Document(Strict):
             if not 2 <= len(names) <= MOST_INPUTS or not all(map(_is_name, names)):
                 raise PydanticCustomError("inputs", "{found}", {"found": ", ".join(names)})
         return self
+
+    def inputs(self) -> dict[str, tuple[int, ...]] | None:
+        """The shapes of its inputs by name; the default of its family where it gives none."""
+        family = self.model.family if self.model is not None else None
+        if self.input is not None or family is None or not isinstance(family[1], Family):
+            return self.input
+        shape = family[1].default_input()
+        return None if shape is None else {ONLY: shape}
 
 
 def _is_name(text: str) -> bool:

@@ -12,7 +12,7 @@ MOST_WINDOW = 2**16
 
 
 class Strict(BaseModel):
-    """What all parts of a spec are: no other keys, no conversions, not to be changed."""
+    """A part of a spec: it takes no other keys, converts nothing and cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -26,7 +26,7 @@ Text = Annotated[str, Field(max_length=10_000)]
 
 
 def _one_or_list(value: Any, least: int, most: int, longest: int) -> Any:
-    """An integer, or a list of them as a tuple."""
+    """Check an integer, or a list of them, which becomes a tuple."""
     parts = value if isinstance(value, list | tuple) else [value]
     good = all(type(part) is int and least <= part <= most for part in parts)
     if not good or not 1 <= len(parts) <= longest:
@@ -34,11 +34,14 @@ def _one_or_list(value: Any, least: int, most: int, longest: int) -> Any:
     return tuple(parts) if isinstance(value, list | tuple) else value
 
 
-def _schema(least: int, most: int, longest: int) -> WithJsonSchema:
+def _schemas(least: int, most: int, longest: int) -> list[dict[str, Any]]:
+    """Give the schemas of an integer, and of a list of them."""
     one = {"type": "integer", "minimum": least, "maximum": most}
-    return WithJsonSchema(
-        {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": longest}]}
-    )
+    return [one, {"type": "array", "items": one, "minItems": 1, "maxItems": longest}]
+
+
+def _schema(least: int, most: int, longest: int) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": _schemas(least, most, longest)})
 
 
 Windows = Annotated[
@@ -68,21 +71,9 @@ def _padding(value: Any) -> Any:
 Padding = Annotated[
     int | tuple[int, ...] | str,
     PlainValidator(_padding),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": ["same", "valid"]},
-                {"type": "integer", "minimum": 0, "maximum": MOST_WINDOW},
-                {
-                    "type": "array",
-                    "items": {"type": "integer", "minimum": 0, "maximum": MOST_WINDOW},
-                    "minItems": 1,
-                    "maxItems": 3,
-                },
-            ]
-        }
-    ),
+    WithJsonSchema({"anyOf": [{"enum": ["same", "valid"]}, *_schemas(0, MOST_WINDOW, 3)]}),
 ]
+"""Zeros on each side of every dimension, or what torch computes them from."""
 
 Shape = Annotated[tuple[Size, ...], Field(strict=False, min_length=1, max_length=8)]
 """A shape without the batch."""

@@ -1,4 +1,4 @@
-"""The language as a JSON Schema: for editors, for the reference, and for what messages expect."""
+"""The language as a JSON Schema: for editors, the reference page, and messages."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -15,7 +15,7 @@ _MANY = 12
 
 @cache
 def json_schema() -> Schema:
-    """The schema of a whole spec, draft 2020-12."""
+    """Give the schema of a whole spec, draft 2020-12."""
     schema = Document.model_json_schema()
     schema["properties"]["init"]["description"] = Document.model_fields["init"].description
     tidied = _tidy(schema)
@@ -23,51 +23,51 @@ def json_schema() -> Schema:
 
 
 def _tidy(value: Any) -> Any:
-    """Without generated titles, defaults that are null, and choices within choices."""
+    """Leave out generated titles, defaults that are null, and choices within choices."""
     if isinstance(value, list):
-        return [_tidy(each) for each in value]
+        return [_tidy(entry) for entry in value]
     if not isinstance(value, dict):
         return value
-    if "anyOf" in value and all(isinstance(each, dict) for each in value["anyOf"]):
+    if "anyOf" in value and all(isinstance(choice, dict) for choice in value["anyOf"]):
         flat: list[Any] = []
-        for each in value["anyOf"]:
-            flat += each["anyOf"] if set(each) == {"anyOf"} else [each]
+        for choice in value["anyOf"]:
+            flat += choice["anyOf"] if set(choice) == {"anyOf"} else [choice]
         value = {**value, "anyOf": flat}
     result = {}
-    for key, each in value.items():
+    for key, entry in value.items():
         if key == "properties":
-            result[key] = {name: _tidy(field) for name, field in each.items()}
-        elif (key == "title" and isinstance(each, str)) or (key == "default" and each is None):
+            result[key] = {name: _tidy(field) for name, field in entry.items()}
+        elif (key == "title" and isinstance(entry, str)) or (key == "default" and entry is None):
             continue
-        elif key == "default" and isinstance(each, dict):
-            result[key] = {name: part for name, part in each.items() if part is not None}
+        elif key == "default" and isinstance(entry, dict):
+            result[key] = {name: part for name, part in entry.items() if part is not None}
         else:
-            result[key] = _tidy(each)
+            result[key] = _tidy(entry)
     return result
 
 
 def resolve_refs(schema: Schema) -> Schema:
-    """The schema itself, where there is a reference to it."""
+    """Follow references to the schema itself."""
     while "$ref" in schema:
         schema = json_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
     return schema
 
 
 def alternatives(schema: Schema) -> Iterator[Schema]:
-    """What a value may be: one schema, or several."""
+    """Give the schemas of what a value may be, each without choices and references."""
     schema = resolve_refs(schema)
     if "anyOf" not in schema:
         yield schema
-    for each in schema.get("anyOf", ()):
-        yield from alternatives(each)
+    for choice in schema.get("anyOf", ()):
+        yield from alternatives(choice)
 
 
 def schema_at(path: Sequence[Part]) -> Schema | None:
-    """The schema of the value at a path of keys and numbers; None where the path leads nowhere."""
+    """Find the schema of the value at a path of keys and numbers; None where there is none."""
     schema = json_schema()
     for part in path:
         found = next(
-            (below for each in alternatives(schema) if (below := _below(each, part)) is not None),
+            (below for kind in alternatives(schema) if (below := _below(kind, part)) is not None),
             None,
         )
         if found is None:
@@ -88,21 +88,21 @@ def _below(schema: Schema, part: Part) -> Schema | None:
 
 
 def known_keys(path: Sequence[Part]) -> list[str]:
-    """The keys of the mapping at a path, in the schema's order."""
+    """List the keys of the mapping at a path, in the schema's order."""
     schema = schema_at(path)
     keys: dict[str, None] = {}
-    for each in alternatives(schema) if schema is not None else ():
-        keys |= dict.fromkeys(each.get("properties", {}))
+    for kind in alternatives(schema) if schema is not None else ():
+        keys |= dict.fromkeys(kind.get("properties", {}))
     return list(keys)
 
 
 def in_words(schema: Schema) -> str:
-    """What a value must be, in words: `an integer from 1 to 16777216`."""
+    """Say in words what a value must be: `an integer from 1 to 16777216`."""
     if str(schema.get("$ref")).endswith("/Item"):
         return "a class name of torch.nn, or a mapping of one to its arguments"
     every = list(alternatives(schema))
-    named = [each for each in every if each.get("type") != "null"]
-    return " or ".join(dict.fromkeys(_one_in_words(each) for each in named or every))
+    named = [kind for kind in every if kind.get("type") != "null"]
+    return " or ".join(dict.fromkeys(map(_one_in_words, named or every)))
 
 
 def _one_in_words(schema: Schema) -> str:
@@ -142,7 +142,7 @@ def _list_in_words(schema: Schema) -> str:
     least, most = schema.get("minItems", 0), schema.get("maxItems")
     items = schema.get("items", {})
     names = {"integer": "integers", "array": "lists", "object": "mappings"}
-    kinds = [names.get(str(each.get("type"))) for each in alternatives(items)]
+    kinds = [names.get(str(kind.get("type"))) for kind in alternatives(items)]
     many = f"{kinds[0]}{_bounds(items)}" if len(kinds) == 1 and kinds[0] else "these"
     if str(items.get("$ref")).endswith("/Item"):
         many = "layers"

@@ -15,7 +15,7 @@ import numpy as np
 
 from zeroinit_cli.errors import CheckpointError, InputError
 from zeroinit_cli.files import opened, read_exactly
-from zeroinit_cli.plans.plan import Plan, TensorInfo
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.progress import Advance, no_advance
 from zeroinit_cli.store.diff import Contents, Difference, TensorDifference, diff, planned_contents
 from zeroinit_cli.store.hashing import (
@@ -26,8 +26,13 @@ from zeroinit_cli.store.hashing import (
     block_nbytes,
     zero_views,
 )
-from zeroinit_cli.store.header import METADATA, PREFIX_BYTES, Header, decode_header
-from zeroinit_cli.store.reader import header_bytes
+from zeroinit_cli.store.safetensors import (
+    METADATA,
+    PREFIX_BYTES,
+    Header,
+    decode_header,
+    header_bytes,
+)
 from zeroinit_cli.store.stream import data_blocks, plan_header, stored_tensors
 
 
@@ -146,11 +151,7 @@ def _form_problems(difference: Difference) -> Iterator[str]:
     yield from (f"tensor {info.name!r}: missing" for info in difference.only_a)
     yield from (f"tensor {info.name!r}: not planned" for info in difference.only_b)
     for planned, stored in sorted(difference.reshaped, key=lambda pair: pair[0].name):
-        yield f"tensor {planned.name!r}: expected {_form(planned)}, found {_form(stored)}"
-
-
-def _form(info: TensorInfo) -> str:
-    return f"{info.dtype.code} {list(info.shape)}"
+        yield f"tensor {planned.name!r}: expected {planned.form}, found {stored.form}"
 
 
 def _contents(file: IO[bytes], header: Header, before: bytes) -> Contents:

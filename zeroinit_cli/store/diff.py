@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from zeroinit_cli.dtypes import BF16, DType
 from zeroinit_cli.plans.plan import Plan, TensorInfo
+from zeroinit_cli.plans.values import unravelled
 from zeroinit_cli.progress import Advance, Progress, no_advance, no_progress
 from zeroinit_cli.store.hashing import BLOCK_BYTES, Buffer, zero_views
-from zeroinit_cli.store.header import METADATA
-from zeroinit_cli.store.stored import DataReader, StoredCheckpoint
+from zeroinit_cli.store.read import DataReader, StoredCheckpoint
+from zeroinit_cli.store.safetensors import METADATA
 from zeroinit_cli.store.stream import data_blocks, plan_header
 
 Blocks = Callable[[str], Iterator[Buffer]]
@@ -277,12 +278,3 @@ def element_text(data: bytes, dtype: DType) -> str:
     else:
         value = np.frombuffer(data, np.dtype(dtype.name).newbyteorder("<"))[0]
     return str(value) if value == value else f"nan (0x{data[::-1].hex()})"
-
-
-def unravelled(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The index of a flat position, of any number of dimensions."""
-    index = []
-    for size in reversed(shape):
-        position, rest = divmod(position, size)
-        index.append(rest)
-    return tuple(reversed(index))

@@ -3,7 +3,6 @@
 import hashlib
 import threading
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 Buffer = NDArray[np.uint8]
 Block = Buffer | int
-"""Bytes, or a number of zero bytes that nobody needs to hold."""
+"""Bytes, or a number of zero bytes that are not held in memory."""
 
 BLOCK_BYTES = 1 << 20
 """Bytes of a buffer: large enough that a call's cost vanishes, small enough to stay in cache."""
@@ -20,18 +19,18 @@ _ZEROS = memoryview(bytes(1 << 18))
 
 
 def block_nbytes(block: Block) -> int:
-    """Bytes that a block stands for."""
+    """Count the bytes that a block stands for."""
     return block if isinstance(block, int) else block.nbytes
 
 
 def zero_views(nbytes: int) -> list[memoryview]:
-    """So many zero bytes as views of one shared buffer that never leaves the cache."""
+    """Give so many zero bytes, as views of one shared buffer that stays in the cache."""
     whole, rest = divmod(nbytes, len(_ZEROS))
     return [_ZEROS] * whole + ([_ZEROS[:rest]] if rest else [])
 
 
 class BackgroundSha256:
-    """A hash that runs in a thread of its own and lends the buffers that it is fed with.
+    """A hash that runs in a thread of its own, and lends the buffers that it is fed with.
 
     hashlib releases the interpreter lock for large updates, so it has a core to itself. A buffer
     lent by `buffer()` and handed to `update()` must not be touched until it is lent again. The
@@ -55,19 +54,14 @@ class BackgroundSha256:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the thread; after an exception without finishing what it has."""
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        """End the thread; after an exception, without hashing all that waits."""
         self._abandoned = kind is not None
         self._work.put(None)
         self._thread.join()
 
     def buffer(self) -> Buffer:
-        """A free buffer, waiting for the hash where it is behind."""
+        """Lend a free buffer; wait for one if the hash is behind."""
         return self._free.get()
 
     def update(self, block: Block | bytes) -> None:
@@ -75,7 +69,7 @@ class BackgroundSha256:
         self._work.put(block)
 
     def hexdigest(self) -> str:
-        """The digest of all that was appended; ends the thread's work."""
+        """Finish, and give the digest of all that was appended."""
         self._work.put(None)
         self._thread.join()
         return self._sha256.hexdigest()

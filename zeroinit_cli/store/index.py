@@ -1,87 +1,24 @@
-"""Find a checkpoint's files: one file, or the shards that an index names.
+"""The index of a checkpoint in several files: which shard holds which tensor.
 
-An index is a stranger's word: it may name only files beside it, each tensor must be in the shard
+An index may come from anybody: it may name only files beside it, each tensor must be in the shard
 that it says, and no shard may hold another.
 """
 
-import json
-import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zeroinit_cli.errors import CheckpointError, InputError, near
-from zeroinit_cli.files import is_there, opened, read_exactly
-from zeroinit_cli.store.header import MOST_HEADER_BYTES
-from zeroinit_cli.store.stored import StoredCheckpoint, StoredFile, placed, read_file
-from zeroinit_cli.store.strict_json import parse_json
-from zeroinit_cli.text import counted
+from zeroinit_cli.errors import CheckpointError, near
+from zeroinit_cli.files import opened, read_exactly
+from zeroinit_cli.store.safetensors import MOST_HEADER_BYTES, parse_json
+from zeroinit_cli.text import counted, listed
 
-SUFFIX = ".safetensors"
-INDEX_SUFFIX = ".safetensors.index.json"
 _MOST_SHARDS = 100_000
-_SHOWN = 3
-
-
-def read_checkpoint(path: Path) -> StoredCheckpoint:
-    """The headers of a file, of an index's shards, or of what a folder holds.
-
-    Raises:
-        InputError: a file cannot be read.
-        CheckpointError: it is not a sound checkpoint, or an index and its shards disagree.
-    """
-    if is_there(path) and path.is_dir():
-        path = _in_folder(path)
-    if path.name.endswith(".index.json"):
-        return _sharded(path)
-    file = read_file(path)
-    return StoredCheckpoint(path=path, files=(file,), tensors=placed(file, 0))
-
-
-def _in_folder(folder: Path) -> Path:
-    """The one index of a folder, or its one checkpoint."""
-    try:
-        names = sorted(entry.name for entry in folder.iterdir())
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError("cannot read the folder", where=str(folder), found=reason) from error
-    for suffix in (INDEX_SUFFIX, SUFFIX):
-        found = [name for name in names if name.endswith(suffix)]
-        if len(found) == 1:
-            return folder / found[0]
-        if found:
-            raise CheckpointError(
-                f"{len(found)} files that could be meant",
-                where=str(folder),
-                found=_listed(found),
-                hint="name one of them",
-            )
-    raise CheckpointError(f"no *{SUFFIX} and no *{INDEX_SUFFIX}", where=str(folder))
-
-
-def _sharded(path: Path) -> StoredCheckpoint:
-    table = parse_index(path)
-    weight_map, metadata = table["weight_map"], table.get("metadata", {})
-    names = sorted(set(weight_map.values()))
-    for name in names:
-        _check_name(name, path)
-    if len(names) > _MOST_SHARDS:
-        raise _malformed(path, f"at most {_MOST_SHARDS} shards", f"{len(names)}")
-    folder = path.parent
-    files = tuple(_shard(folder / name, path) for name in names)
-    _check_places(weight_map, files, path)
-    return StoredCheckpoint(
-        path=path,
-        files=files,
-        tensors=tuple(
-            tensor for number, file in enumerate(files) for tensor in placed(file, number)
-        ),
-        index=path,
-        index_metadata={key: _text(value) for key, value in sorted(metadata.items())},
-    )
+_MOST_NAMED = 3
 
 
 def parse_index(path: Path) -> dict[str, Any]:
-    """An index as JSON: `weight_map` has names, `metadata` is an object if it is there.
+    """Read an index as JSON: `weight_map` has names, `metadata` is an object if it is there.
 
     Raises:
         InputError: it cannot be read.
@@ -96,14 +33,14 @@ def parse_index(path: Path) -> dict[str, Any]:
         table = parse_json(bytes(text[:count]))
     except ValueError as error:
         raise _malformed(path, "one JSON object", str(error)) from error
-    if not isinstance(table, dict) or not _is_map(table.get("weight_map")):
+    if not isinstance(table, dict) or not _is_weight_map(table.get("weight_map")):
         raise _malformed(path, "weight_map: tensor name -> shard's file name", None)
     if not isinstance(table.get("metadata", {}), dict):
         raise _malformed(path, "metadata: an object", None)
     return table
 
 
-def _is_map(value: Any) -> bool:
+def _is_weight_map(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and bool(value)
@@ -111,17 +48,27 @@ def _is_map(value: Any) -> bool:
     )
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
 def _malformed(path: Path, expected: str, found: str | None) -> CheckpointError:
     return CheckpointError("malformed index", where=str(path), expected=expected, found=found)
 
 
+def shard_names(weight_map: Mapping[str, str], index: Path) -> list[str]:
+    """List the files that an index names, in order.
+
+    Raises:
+        CheckpointError: they are too many, or one is not the plain name of a file beside the index.
+    """
+    names = sorted(set(weight_map.values()))
+    for name in names:
+        _check_name(name, index)
+    if len(names) > _MOST_SHARDS:
+        raise _malformed(index, f"at most {_MOST_SHARDS} shards", f"{len(names)}")
+    return names
+
+
 def _check_name(name: str, index: Path) -> None:
-    """A shard is a file beside its index, by a plain name."""
-    if name in ("", ".", "..") or any(each in name for each in "/\\:\0") or not name.isprintable():
+    leads_elsewhere = name in ("", ".", "..") or any(mark in name for mark in "/\\:\0")
+    if leads_elsewhere or not name.isprintable():
         raise CheckpointError(
             "a shard's name leads elsewhere",
             where=str(index),
@@ -130,35 +77,38 @@ def _check_name(name: str, index: Path) -> None:
         )
 
 
-def _shard(path: Path, index: Path) -> StoredFile:
-    """A shard's header; a link may lead only to where the index itself lies.
+def check_weight_map(
+    weight_map: Mapping[str, str], shards: Mapping[str, Sequence[str]], index: Path
+) -> None:
+    """Check that each tensor is in the shard that the index says, and in no other.
 
-    The Hub's cache keeps index and shards as links into one folder of blobs.
+    Args:
+        weight_map: tensor -> shard, as the index says.
+        shards: tensor -> all shards that hold it.
+        index: the index, for messages.
+
+    Raises:
+        CheckpointError: index and shards disagree.
     """
-    # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
-    resolved, folder = os.path.realpath(path), os.path.realpath(index.parent)
-    if Path(resolved).parent not in (Path(folder), Path(os.path.realpath(index)).parent):
-        raise CheckpointError(
-            "a shard is a link that leads elsewhere",
-            where=str(path),
-            expected=f"a file in {folder}",
-            found=resolved,
-        )
-    if not is_there(path):
-        raise CheckpointError("a shard is missing", where=str(index), found=f"no {path.name}")
-    return read_file(path)
-
-
-def _check_places(weight_map: dict[str, str], files: tuple[StoredFile, ...], index: Path) -> None:
-    """Each tensor is in the shard that the index says, and in no other."""
-    stored: dict[str, list[str]] = {}
-    for file in files:
-        for tensor in file.header.tensors:
-            stored.setdefault(tensor.info.name, []).append(file.path.name)
-    twice = sorted(name for name, shards in stored.items() if len(shards) > 1)
+    twice = sorted(name for name, holding in shards.items() if len(holding) > 1)
     if twice:
-        found = f"{twice[0]!r} in {' and '.join(stored[twice[0]])}"
+        found = f"{twice[0]!r} in {' and '.join(shards[twice[0]])}"
         raise CheckpointError("a tensor is in two shards", where=str(index), found=found)
+    stored = {name: shard for name, (shard,) in shards.items()}
+    _check_same_tensors(weight_map, stored, index)
+    for name, shard in sorted(stored.items()):
+        if weight_map[name] != shard:
+            raise CheckpointError(
+                "a tensor is in another shard than the index says",
+                where=f"{index}: tensor {name!r}",
+                expected=weight_map[name],
+                found=shard,
+            )
+
+
+def _check_same_tensors(
+    weight_map: Mapping[str, str], stored: Mapping[str, str], index: Path
+) -> None:
     missing = sorted(weight_map.keys() - stored.keys())
     if missing:
         raise CheckpointError(
@@ -168,7 +118,7 @@ def _check_places(weight_map: dict[str, str], files: tuple[StoredFile, ...], ind
                 "tensors of the index are in no shard",
             ),
             where=str(index),
-            found=_listed(map(repr, missing)),
+            found=listed(map(repr, missing), _MOST_NAMED),
             hint=near(missing[0], stored),
         )
     extra = sorted(stored.keys() - weight_map.keys())
@@ -176,19 +126,5 @@ def _check_places(weight_map: dict[str, str], files: tuple[StoredFile, ...], ind
         raise CheckpointError(
             f"{counted(len(extra), 'tensor is', 'tensors are')} in a shard but not in the index",
             where=str(index),
-            found=_listed(f"{name!r} in {stored[name][0]}" for name in extra),
+            found=listed((f"{name!r} in {stored[name]}" for name in extra), _MOST_NAMED),
         )
-    for name in sorted(stored):
-        if weight_map[name] != stored[name][0]:
-            raise CheckpointError(
-                "a tensor is in another shard than the index says",
-                where=f"{index}: tensor {name!r}",
-                expected=weight_map[name],
-                found=stored[name][0],
-            )
-
-
-def _listed(names: Any) -> str:
-    every = list(names)
-    more = len(every) - _SHOWN
-    return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,7 @@
-"""Do independent tasks in several processes, with one answer whatever their number.
+"""Independent tasks in several processes, with the same answers whatever the number of processes.
 
-Processes are started anew, so nothing of ours is copied into them but what a task holds. They
-listen to no signal: whoever started them ends them, and they end by themselves once it is gone.
+Processes are started anew (spawn): they get nothing from this one but their tasks. They ignore
+signals: the process that started them ends them, and they end by themselves if it is gone.
 """
 
 import multiprocessing
@@ -9,7 +9,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
@@ -19,8 +19,10 @@ from zeroinit_cli.progress import Advance, no_advance
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
-_TOLD_EVERY = 0.1  # seconds between what a process tells of its progress
-_PER_CORE = 2  # processes of each core at most: more would only cost memory
+_REPORT_SECONDS = 0.1
+"""Between two reports of a process on its progress."""
+_MOST_PER_CORE = 2
+"""Processes for each core: more would only cost memory."""
 
 
 def in_order(
@@ -30,19 +32,19 @@ def in_order(
     jobs: int = 1,
     advance: Advance = no_advance,
 ) -> list[Answer]:
-    """The answers to the tasks, in their order.
+    """Do tasks in several processes, and give the answers in the order of the tasks.
 
     Args:
-        work: a module's function. What it raises ends all tasks: it is raised here.
-        tasks: what can be pickled, if there are several processes.
-        jobs: processes to use; with one, or one task, all is done in this one.
+        work: a function of a module. What it raises ends all tasks, and is raised here.
+        tasks: values that can be pickled, if there are several processes.
+        jobs: processes to use; with one, or one task, all is done in this process.
         advance: told the bytes that any task has done.
 
     Raises:
-        ZeroinitError: of a task, or a process was killed.
-        Exception: of a task.
+        ZeroinitError: a process was killed, or a task raised it.
+        Exception: a task raised it.
     """
-    count = min(jobs, len(tasks), _PER_CORE * (os.cpu_count() or 1))
+    count = min(jobs, len(tasks), _MOST_PER_CORE * (os.cpu_count() or 1))
     if count <= 1:
         return [work(task, advance) for task in tasks]
     answers: dict[int, Answer] = {}
@@ -51,9 +53,10 @@ def in_order(
         busy = {connection for connection in workers if _hand_out(connection, waiting)}
         while busy:
             for connection in cast(list[Connection], wait(list(busy))):
-                number, answer = _heard(connection, workers, advance)
-                if number is None:
+                answered = _receive(connection, workers[connection], advance)
+                if answered is None:
                     continue
+                number, answer = answered
                 answers[number] = answer
                 if not _hand_out(connection, waiting):
                     busy.discard(connection)
@@ -62,14 +65,14 @@ def in_order(
 
 @contextmanager
 def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
-    """Processes by our ends of their pipes; none outlives the block."""
+    """Start processes, by our ends of their pipes; none outlives the block."""
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, Any] = {}
     try:
         for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-            with _deaf():
+            with _signals_blocked():
                 workers[ours] = process
                 process.start()
             theirs.close()
@@ -83,8 +86,8 @@ def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Signals wait, here until the block ends, and for ever in a process that starts in it."""
+def _signals_blocked() -> Iterator[None]:
+    """Block signals: here until the block ends, for ever in a process that is started in it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C is no signal to a child
         yield
         return
@@ -101,24 +104,31 @@ def _hand_out(connection: Connection, waiting: Iterator[tuple[int, Any]]) -> boo
     """Give a process its next task, if there is one."""
     task = next(waiting, None)
     if task is not None:
-        with suppress(BrokenPipeError):  # it is gone, which is heard next
+        with suppress(BrokenPipeError):  # the process is gone: the next receive finds it out
             connection.send(task)
     return task is not None
 
 
-def _heard(
-    connection: Connection, workers: dict[Connection, Any], advance: Advance
-) -> tuple[int | None, Any]:
-    """What a process says: how far it is, an answer with its number, or what went wrong."""
+def _receive(connection: Connection, process: Any, advance: Advance) -> tuple[int, Any] | None:
+    """Receive what a process sends.
+
+    Returns:
+        a task's number and its answer, or None if the process only reported its progress.
+
+    Raises:
+        Exception: a task raised it.
+        ZeroinitError: the process was killed.
+    """
     try:
         kind, value = connection.recv()
     except (EOFError, ConnectionResetError) as error:
-        raise _killed(workers[connection]) from error
-    if kind == "advance":
-        advance(value)
-        return None, None
-    if kind == "raised":
-        raise value
+        raise _killed(process) from error
+    match kind:
+        case "raised":
+            raise value
+        case "advance":
+            advance(value)
+            return None
     number, answer = value
     return number, answer
 
@@ -134,33 +144,29 @@ def _killed(process: Any) -> ZeroinitError:
 
 
 def _serve(connection: Connection, work: Callable[[Any, Advance], Any]) -> None:
-    """The life of a process: tasks come until the pipe is closed."""
-    told = _Told(connection)
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # whoever asked is gone
-        for number, task in _received(connection):
+    """Do tasks until the pipe is closed: the whole life of a process."""
+    progress = _ProgressReports(connection)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        while True:
+            number, task = connection.recv()
             try:
-                answer = work(task, told.advance)
+                answer = work(task, progress.advance)
             except (BrokenPipeError, ConnectionResetError):
                 raise
-            except BaseException as error:  # noqa: BLE001 - raised again where it was asked for
-                _tell_error(connection, error)
+            except BaseException as error:  # noqa: BLE001 - raised again in the parent
+                _send_error(connection, error)
                 return
-            told.flush()
+            progress.flush()
             connection.send(("done", (number, answer)))
 
 
-def _received(connection: Connection) -> Iterable[tuple[int, Any]]:
-    while True:
-        yield connection.recv()
-
-
-def _tell_error(connection: Connection, error: BaseException) -> None:
+def _send_error(connection: Connection, error: BaseException) -> None:
     error.add_note("".join(traceback.format_exception(error)))  # a traceback is not pickled
     connection.send(("raised", error))
 
 
-class _Told:
-    """Tells of progress, but not of every block."""
+class _ProgressReports:
+    """Reports progress through a pipe, but not every block."""
 
     def __init__(self, connection: Connection):
         self._connection = connection
@@ -169,7 +175,7 @@ class _Told:
 
     def advance(self, nbytes: int) -> None:
         self._nbytes += nbytes
-        if time.monotonic() - self._last > _TOLD_EVERY:
+        if time.monotonic() - self._last > _REPORT_SECONDS:
             self.flush()
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""A plan cut into the files of a folder: which tensors in which shard, and their index.
+"""A plan cut into the files of a folder: which tensors are in which shard, and their index.
 
 The cut is that of `huggingface_hub.split_torch_state_dict_into_shards` over the checkpoint's
 tensors, each of which has bytes of its own; the index is written as transformers writes it.
@@ -8,12 +8,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from zeroinit_cli.filenames import INDEX, file_names, sums_sha256
-from zeroinit_cli.plans.plan import Kept, Plan, PlannedTensor, Rule, nested
+from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.progress import Advance
 from zeroinit_cli.store.jobs import in_order
-from zeroinit_cli.store.writer import plan_size
+from zeroinit_cli.store.stream import plan_sha256, plan_size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,19 +34,27 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileDigest:
-    """One file of a checkpoint: its name, the SHA-256 of its bytes, and how many they are."""
+    """One file of a checkpoint: its name, the SHA-256 of its bytes, and their number."""
 
     name: str
     sha256: str
     size: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedFile:
+    """A plan, and the path of the file that has, or is to get, its bytes."""
+
+    path: Path
+    plan: Plan
+
+
 def split(plan: Plan, most_bytes: int | None) -> tuple[Shard, ...]:
-    """The files that a plan becomes, one at least.
+    """Cut a plan into files, at least one.
 
     Args:
         plan: the whole.
-        most_bytes: of tensors in a file; one tensor that has more is alone in its own. None for
+        most_bytes: of tensors in a file; a tensor that has more gets a file of its own. None for
             one file.
     """
     groups = [plan.tensors] if most_bytes is None else _fill(plan.tensors, most_bytes)
@@ -54,16 +63,16 @@ def split(plan: Plan, most_bytes: int | None) -> tuple[Shard, ...]:
         return (Shard(name=names[0], plan=plan, size=plan_size(plan)),)
     parts = (_part(plan, group) for group in groups)
     return tuple(
-        Shard(name=name, plan=part, size=plan_size(part))  # the header is encoded for it, once
+        Shard(name=name, plan=part, size=plan_size(part))
         for name, part in zip(names, parts, strict=False)
     )
 
 
 def index_bytes(shards: Sequence[Shard]) -> bytes:
-    """`model.safetensors.index.json`: where each tensor is, and the bytes of all."""
-    weight_map = {each.info.name: shard.name for shard in shards for each in shard.plan.tensors}
+    """Write `model.safetensors.index.json`: where each tensor is, and the bytes of all."""
+    weight_map = {tensor.info.name: shard.name for shard in shards for tensor in shard.plan.tensors}
     total = sum(shard.plan.nbytes for shard in shards)
-    # json.dumps with an indentation is ten times slower: it leaves the encoder written in C
+    # json.dumps is ten times slower with an indentation: then it does not use its encoder in C
     entries = (
         f"    {json.dumps(name)}: {json.dumps(weight_map[name])}" for name in sorted(weight_map)
     )
@@ -72,7 +81,7 @@ def index_bytes(shards: Sequence[Shard]) -> bytes:
 
 
 def with_index(shards: Sequence[Shard], digests: dict[str, str]) -> tuple[FileDigest, ...]:
-    """The files of these shards, by their digests, and the index that belongs to several."""
+    """List the files of these shards with their digests, and the index if there are several."""
     files = [
         FileDigest(name=shard.name, sha256=digests[shard.name], size=shard.size) for shard in shards
     ]
@@ -84,7 +93,7 @@ def with_index(shards: Sequence[Shard], digests: dict[str, str]) -> tuple[FileDi
 
 
 def overall(files: Sequence[FileDigest]) -> tuple[str, int]:
-    """The SHA-256 and the size of a checkpoint: its file's, or those of all its files."""
+    """Give the SHA-256 and the size of a checkpoint: its file's, or those of all its files."""
     if len(files) == 1:
         return files[0].sha256, files[0].size
     digest = sums_sha256((file.name, file.sha256) for file in files)
@@ -94,20 +103,20 @@ def overall(files: Sequence[FileDigest]) -> tuple[str, int]:
 def digest_shards(
     shards: Sequence[Shard], *, jobs: int = 1, advance: Advance
 ) -> tuple[FileDigest, ...]:
-    """The files that the shards would be, the index last; none is written."""
+    """Compute the digests of the shards' files and, last, of the index; none is written."""
     digests = in_order(_digest, [shard.plan for shard in shards], jobs=jobs, advance=advance)
     return with_index(shards, dict(zip((shard.name for shard in shards), digests, strict=True)))
 
 
 def _fill(tensors: Sequence[PlannedTensor], most_bytes: int) -> list[list[PlannedTensor]]:
-    """Greedily, in the order of the state dict; what is too large gets a file at its place."""
+    """Group tensors greedily, in the order of the state dict."""
     groups: list[list[PlannedTensor]] = []
     current: list[PlannedTensor] = []
     filled = 0
-    for tensor in sorted(tensors, key=lambda each: each.position):
+    for tensor in sorted(tensors, key=lambda tensor: tensor.position):
         nbytes = tensor.info.nbytes
         if nbytes > most_bytes:
-            groups.append([tensor])  # before the one that is being filled
+            groups.append([tensor])  # a file of its own, before the one that is being filled
             continue
         if filled + nbytes > most_bytes:
             groups.append(current)
@@ -118,18 +127,12 @@ def _fill(tensors: Sequence[PlannedTensor], most_bytes: int) -> list[list[Planne
 
 
 def _part(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
-    """These tensors with the values that they keep, and nothing else."""
+    """Make a plan of these tensors and of the values that they keep, and nothing else."""
     chosen = tuple(tensors)
-    wanted = {sha256 for each in chosen for sha256 in _kept(each.rule)}
+    wanted = {sha256 for tensor in chosen for sha256 in tensor.rule.kept_digests()}
     kept = {sha256: plan.kept[sha256] for sha256 in sorted(wanted)}
-    return replace(plan, tensors=chosen, kept=kept, cautions=(), adds=())
-
-
-def _kept(rule: Rule) -> Iterable[str]:
-    return (each.sha256 for each in nested(rule) if isinstance(each, Kept))
+    return replace(plan, tensors=chosen, kept=kept, warnings=(), adds=())
 
 
 def _digest(plan: Plan, advance: Advance) -> str:
-    from zeroinit_cli.store.stream import plan_sha256
-
     return plan_sha256(plan, advance=advance)

@@ -1,10 +1,16 @@
-"""A plan as the bytes of its file, block by block, in constant memory."""
+"""A plan as the bytes of its file, computed block by block in constant memory.
 
+Comparing and hashing need this without `store.write`, whose locking of files takes time to import.
+"""
+
+import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from zeroinit_cli.plans.plan import Plan, PlannedTensor, Rule, Zeros
+from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.plans.rounding import bits_type
-from zeroinit_cli.plans.values import Elements, Range, Region, fill, pieces, regions
+from zeroinit_cli.plans.rules import Elements, Region, Rule, Zeros
+from zeroinit_cli.plans.values import regions
 from zeroinit_cli.progress import Advance, no_advance
 from zeroinit_cli.store.hashing import (
     BLOCK_BYTES,
@@ -13,28 +19,36 @@ from zeroinit_cli.store.hashing import (
     Buffer,
     block_nbytes,
 )
-from zeroinit_cli.store.header import StoredTensor, encode_header, laid_out
+from zeroinit_cli.store.safetensors import StoredTensor, encode_header, laid_out
 
-_LEAST_RUN = 64 * 1024  # zero bytes worth a hole in the file and a block of their own
+_LEAST_HOLE = 64 * 1024
+"""Zero bytes that are worth a hole in the file and a block of their own."""
 
 
 def stored_tensors(plan: Plan) -> tuple[StoredTensor, ...]:
-    """Where the plan's tensors lie in its file."""
+    """Lay out the plan's tensors as in its file."""
     return laid_out(tensor.info for tensor in plan.tensors)
 
 
 def plan_header(plan: Plan) -> bytes:
-    """The plan's file up to its first tensor."""
+    """Encode the header of the plan's file: all bytes before its first tensor."""
     return encode_header(stored_tensors(plan))
 
 
+def plan_size(plan: Plan) -> int:
+    """Count the bytes of the plan's file."""
+    return len(plan_header(plan)) + plan.nbytes
+
+
 def data_blocks(plan: Plan, lend: Callable[[], Buffer]) -> Iterator[Block]:
-    """The bytes after the header, in order, cut only between elements.
+    """Compute the bytes after the header, in order, cut only between elements.
 
     Args:
         plan: its tensors are in file order.
-        lend: gives an empty buffer; the part of it that holds bytes is yielded. A small tensor
-            shares its buffer with the next.
+        lend: gives an empty buffer. Small tensors share one.
+
+    Yields:
+        the part of a buffer that holds bytes, or a number of zero bytes.
     """
     buffer, used = lend(), 0
     for part in _parts(plan, len(buffer)):
@@ -51,43 +65,40 @@ def data_blocks(plan: Plan, lend: Callable[[], Buffer]) -> Iterator[Block]:
         yield buffer[:used]
 
 
-class _Part:
-    """A region of one tensor that fits into a buffer."""
+class _Part(NamedTuple):
+    """A region of one tensor, or of one piece of it, that fits into a buffer.
 
-    __slots__ = ("_elements", "_lengths", "_region", "_rule", "_shape", "nbytes")
+    A tuple, because it is made faster than a dataclass, and a plan may have 100,000 of them.
+    """
 
-    def __init__(self, rule: Rule, shape: tuple[int, ...], region: Region, elements: Elements):
-        self._rule, self._shape, self._region, self._elements = rule, shape, region, elements
-        self._lengths = tuple(last - first for first, last in region)
-        self.nbytes = elements.dtype.itemsize
-        for length in self._lengths:
-            self.nbytes *= length
+    rule: Rule
+    shape: tuple[int, ...]
+    region: Region
+    elements: Elements
+    lengths: tuple[int, ...]
+    nbytes: int
 
     def write(self, out: Buffer) -> None:
-        bits = out.view(bits_type(self._elements.dtype)).reshape(self._lengths)
-        fill(bits, self._rule, self._shape, self._region, self._elements)
+        """Compute the region's entries into a buffer of `nbytes` bytes."""
+        bits = out.view(bits_type(self.elements.dtype)).reshape(self.lengths)
+        self.rule.fill(bits, self.shape, self.region, self.elements)
 
 
 def _parts(plan: Plan, most_bytes: int) -> Iterator[_Part | int]:
+    """Cut the plan into parts of at most so many bytes, or numbers of zero bytes of any length."""
     for tensor in plan.tensors:
         elements = Elements(dtype=tensor.info.dtype, kept=plan.kept)
-        for rows, rule in pieces(tensor.rule, tensor.info.shape):
-            yield from _piece(tensor, rows, rule, elements, most_bytes)
-
-
-def _piece(
-    tensor: PlannedTensor, rows: Range, rule: Rule, elements: Elements, most_bytes: int
-) -> Iterator[_Part | int]:
-    shape = (rows[1] - rows[0], *tensor.info.shape[1:]) if tensor.info.shape else ()
-    itemsize = elements.dtype.itemsize
-    nbytes = itemsize
-    for size in shape:
-        nbytes *= size
-    if isinstance(rule, Zeros) and nbytes >= _LEAST_RUN:
-        yield nbytes
-        return
-    for region in regions(shape, most_bytes // itemsize):
-        yield _Part(rule, shape, region, elements)
+        itemsize = tensor.info.dtype.itemsize
+        for (first, last), rule in tensor.rule.pieces(tensor.info.shape):
+            shape = (last - first, *tensor.info.shape[1:]) if tensor.info.shape else ()
+            piece_bytes = math.prod(shape) * itemsize
+            if isinstance(rule, Zeros) and piece_bytes >= _LEAST_HOLE:
+                yield piece_bytes
+                continue
+            for region in regions(shape, most_bytes // itemsize):
+                lengths = tuple(end - start for start, end in region)
+                nbytes = math.prod(lengths) * itemsize
+                yield _Part(rule, shape, region, elements, lengths, nbytes)
 
 
 def plan_sha256(
@@ -96,7 +107,7 @@ def plan_sha256(
     advance: Advance = no_advance,
     block_bytes: int = BLOCK_BYTES,
 ) -> str:
-    """SHA-256 of the plan's file, in hexadecimal, without writing it."""
+    """Compute the SHA-256 of the plan's file, in hexadecimal, without writing it."""
     with BackgroundSha256(block_bytes) as sha256:
         sha256.update(plan_header(plan))
         for block in data_blocks(plan, sha256.buffer):

@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.golden.restated import convolutional, tasks, transformers
 from tests.golden.restated.entries import Choice, kept
 from tests.golden.restated.family import Family, apply
-from zeroinit_cli.nets.importing import import_torchvision
+from zeroinit_cli.nets.torchvision import import_torchvision
 
 __all__ = ["FAMILIES", "Choice", "family_of", "restate"]
 

@@ -47,10 +47,10 @@ def _lines(sides: "Sides", found: "Difference") -> Iterator[str]:
         return
     yield f"A: {a.label}"
     yield f"B: {b.label}"
-    yield from (f"only in A: {info.name} {_form(info)}" for info in found.only_a)
-    yield from (f"only in B: {info.name} {_form(info)}" for info in found.only_b)
+    yield from (f"only in A: {info.name} {info.form}" for info in found.only_a)
+    yield from (f"only in B: {info.name} {info.form}" for info in found.only_b)
     for before, after in found.reshaped:
-        yield f"{before.name}: {_form(before)} in A, {_form(after)} in B"
+        yield f"{before.name}: {before.form} in A, {after.form} in B"
     yield from map(_differing_line, found.differing)
     for key, (one, other) in found.metadata.items():
         yield f"metadata {key!r}: {_value(one)} in A, {_value(other)} in B"
@@ -80,10 +80,6 @@ def _summary(found: "Difference") -> str:
         (len(found.same), "the same"),
     )
     return "tensors: " + ", ".join(f"{count} {words}" for count, words in counts if count)
-
-
-def _form(info: "TensorInfo") -> str:
-    return f"{info.dtype.code} {list(info.shape)}"
 
 
 def _value(text: str | None) -> str:

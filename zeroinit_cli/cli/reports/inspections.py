@@ -1,37 +1,33 @@
-"""What `inspect` prints of a whole checkpoint."""
+"""What `inspect` prints: a whole checkpoint or one tensor, in words, as a document, for GitHub."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zeroinit_cli.cli.console import out
 from zeroinit_cli.cli.reports import github
-from zeroinit_cli.cli.reports.tensors import (
-    norm_text,
-    numel,
-    shape_text,
-    share_text,
-    tensor_json,
-    verdict,
-    warn_of_infinite,
-)
 from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.errors import printable
 from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.commands.inspect import InspectedTensor
-    from zeroinit_cli.store.stored import Placed, StoredCheckpoint
+    from zeroinit_cli.commands.recognize import Departure
+    from zeroinit_cli.store.read import StoredCheckpoint, TensorSpan
+
+_DIGITS = 6  # of norms: further ones could depend on the machine
 
 
 def print_human(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> None:
     """A table of all tensors, the totals, and what the headers say."""
     headings = ("tensor", "type", "shape")
     if found is None:
-        rows = [headings, *(_header_row(each) for each in checkpoint.tensors)]
+        rows = [headings, *(_header_row(placed) for placed in checkpoint.tensors)]
     else:
         rows = [
             (*headings, "zeros", "norm", "rule"),
-            *((*_header_row(each.placed), *_data_row(each)) for each in found),
+            *((*_header_row(tensor.placed), *_data_row(tensor)) for tensor in found),
         ]
     if checkpoint.tensors:
         print_table(rows, numbers=frozenset({"zeros", "norm"}), whole=frozenset({"type", "shape"}))
@@ -43,13 +39,13 @@ def to_json(
 ) -> dict[str, Any]:
     """The document of a whole checkpoint."""
     tensors = (
-        [tensor_json(checkpoint, each, None) for each in checkpoint.tensors]
+        [tensor_json(checkpoint, placed, None) for placed in checkpoint.tensors]
         if found is None
-        else [tensor_json(checkpoint, each.placed, each) for each in found]
+        else [tensor_json(checkpoint, tensor.placed, tensor) for tensor in found]
     )
     return {
         "dtypes": dict(_dtypes(checkpoint)),
-        "elements": sum(map(numel, checkpoint.tensors)),
+        "elements": sum(placed.info.numel for placed in checkpoint.tensors),
         "files": [
             {
                 "header_bytes": file.header.data_start,
@@ -76,48 +72,48 @@ def print_github(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTenso
         _totals(checkpoint, found),
         file=checkpoint.path,
     )
-    for each in found or ():
-        warn_of_infinite(checkpoint, each)
+    for tensor in found or ():
+        _warn_of_infinite(checkpoint, tensor)
 
 
-def _header_row(placed: "Placed") -> tuple[str, ...]:
-    return printable(placed.info.name), placed.info.dtype.code, shape_text(placed)
+def _header_row(placed: "TensorSpan") -> tuple[str, ...]:
+    return printable(placed.info.name), placed.info.dtype.code, _shape_text(placed)
 
 
 def _data_row(found: "InspectedTensor") -> tuple[str, ...]:
     summary = found.summary
-    zeros = "" if summary.zeros is None else share_text(summary.zeros, summary.numel)
-    norm = "" if summary.norm is None else norm_text(summary.norm)
-    return zeros, norm, printable(verdict(found))
+    zeros = "" if summary.zeros is None else _share_text(summary.zeros, summary.numel)
+    norm = "" if summary.norm is None else _norm_text(summary.norm)
+    return zeros, norm, printable(_verdict(found))
 
 
 def _dtypes(checkpoint: "StoredCheckpoint") -> list[tuple[str, dict[str, int]]]:
     table: dict[str, dict[str, int]] = {}
     for placed in checkpoint.tensors:
         entry = table.setdefault(placed.info.dtype.code, {"elements": 0, "tensors": 0})
-        entry["elements"] += numel(placed)
+        entry["elements"] += placed.info.numel
         entry["tensors"] += 1
     return sorted(table.items())
 
 
 def _totals(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> list[str]:
-    elements = sum(map(numel, checkpoint.tensors))
+    elements = sum(placed.info.numel for placed in checkpoint.tensors)
     zeros = ""
     if found:
-        known = [each for each in found if each.summary.zeros is not None]
-        whole = sum(each.summary.numel for each in known)
-        share = share_text(sum(each.summary.zeros or 0 for each in known), whole)
+        counts = [tensor.summary for tensor in found if tensor.summary.zeros is not None]
+        whole = sum(summary.numel for summary in counts)
+        share = _share_text(sum(summary.zeros or 0 for summary in counts), whole)
         zeros = f" ({share} zeros)" if share else ""
     lines = [
         f"{checkpoint.path}: {counted(len(checkpoint.tensors), 'tensor')}, "
         f"{counted(elements, 'element')}{zeros}, {checkpoint.size:,} bytes"
     ]
     if checkpoint.tensors:
-        types = (f"{code} in {each['tensors']}" for code, each in _dtypes(checkpoint))
+        types = (f"{code} in {entry['tensors']}" for code, entry in _dtypes(checkpoint))
         lines.append(f"types: {', '.join(types)}")
     lines += _header_lines(checkpoint)
     if found:
-        lines.append(_recognised_line(found))
+        lines.append(_recognized_line(found))
     return lines
 
 
@@ -135,12 +131,154 @@ def _header_lines(checkpoint: "StoredCheckpoint") -> list[str]:
     return lines
 
 
-def _recognised_line(found: "Sequence[InspectedTensor]") -> str:
-    ruled = sum(each.recognised.rule is not None for each in found)
-    others: dict[str, int] = {}
-    for each in found:
-        if each.recognised.rule is None:
-            word = each.recognised.verdict.value
-            others[word] = others.get(word, 0) + 1
+def _recognized_line(found: "Sequence[InspectedTensor]") -> str:
+    ruled = sum(tensor.recognized.rule is not None for tensor in found)
+    others = Counter(
+        tensor.recognized.verdict.value for tensor in found if tensor.recognized.rule is None
+    )
     rest = "".join(f", {count} {word}" for word, count in sorted(others.items()))
     return f"recognised: {ruled} of {len(found)} by a rule{rest}"
+
+
+def tensor_lines(found: "InspectedTensor") -> list[str]:
+    """One tensor in lines."""
+    info, summary = found.placed.info, found.summary
+    lines = [
+        f"{info.name}: {info.dtype.code} {_shape_text(found.placed)}, "
+        f"{counted(info.numel, 'element')}, {counted(found.placed.nbytes, 'byte')}",
+        f"rule: {_verdict(found)}",
+    ]
+    if summary.zeros is not None and summary.norm is not None:
+        lines.append(
+            f"zeros: {_share_text(summary.zeros, summary.numel)}, norm: {_norm_text(summary.norm)}"
+        )
+    return [printable(line) for line in lines]
+
+
+def tensor_json(
+    checkpoint: "StoredCheckpoint", placed: "TensorSpan", found: "InspectedTensor | None"
+) -> dict[str, Any]:
+    """The document of one tensor; what only its data tells is left out if that was not read."""
+    document: dict[str, Any] = {
+        "data_offsets": [placed.start, placed.start + placed.nbytes],
+        "dtype": placed.info.dtype.code,
+        "file": str(checkpoint.files[placed.file].path),
+        "name": placed.info.name,
+        "shape": list(placed.info.shape),
+    }
+    if found is None:
+        return document
+
+    summary, what = found.summary, found.recognized
+    finite = summary.norm is not None and math.isfinite(summary.norm)
+    return {
+        **document,
+        "constant": None if what.constant is None else _element(found, what.constant),
+        "description": _verdict(found),
+        "infinities": summary.infinities,
+        "nans": summary.nans,
+        "nearly": None if what.nearly is None else _nearly_json(found, what.nearly),
+        "norm": float(_norm_text(summary.norm)) if finite and summary.norm is not None else None,
+        "rule": None if what.rule is None else what.rule.to_json(),
+        "verdict": what.verdict.value,
+        "zeros": summary.zeros,
+    }
+
+
+def print_tensor_github(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
+    """A notice, and a warning if it holds what is no finite number."""
+    file = checkpoint.files[found.placed.file].path
+    github.annotate(github.Level.NOTICE, "zeroinit inspect", tensor_lines(found), file=file)
+    _warn_of_infinite(checkpoint, found)
+
+
+def _warn_of_infinite(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
+    """An annotation for a tensor that no training can start from."""
+    if not (found.summary.nans or found.summary.infinities):
+        return
+    github.annotate(
+        github.Level.WARNING,
+        f"not finite: {found.placed.info.name}",
+        [_verdict(found)],
+        file=checkpoint.files[found.placed.file].path,
+    )
+
+
+def _verdict(found: "InspectedTensor") -> str:
+    """What a tensor was recognized as, in a phrase."""
+    info, summary, what = found.placed.info, found.summary, found.recognized
+    if what.rule is not None:
+        text = what.rule.describe(info.shape)
+    elif what.constant is not None:
+        text = f"constant {_element(found, what.constant)}"
+    else:
+        text = what.verdict.value
+    if what.nearly is not None:
+        text += f": {_nearly_words(found, what.nearly)}"
+    for count, name in ((summary.nans, "NaN"), (summary.infinities, "inf")):
+        if count:
+            text += f", {count:,} {name}"
+    return text
+
+
+def _nearly_words(found: "InspectedTensor", nearly: "Departure") -> str:
+    expected, there = (_element(found, bits) for bits in (nearly.expected, nearly.found))
+    return (
+        f"{_nearly_name(found, nearly)} but for {nearly.count:,} of {found.summary.numel:,} "
+        f"elements, the first at {_index(found, nearly.first)}: {there} instead of {expected}"
+    )
+
+
+def _nearly_name(found: "InspectedTensor", nearly: "Departure") -> str:
+
+    if nearly.rule is not None:
+        return nearly.rule.describe(found.placed.info.shape)
+    return f"constant {_element(found, nearly.expected)}"
+
+
+def _nearly_json(found: "InspectedTensor", nearly: "Departure") -> dict[str, Any]:
+
+    return {
+        "count": nearly.count,
+        "description": _nearly_name(found, nearly),
+        "expected": _element(found, nearly.expected),
+        "found": _element(found, nearly.found),
+        "index": _index(found, nearly.first),
+        "rule": None if nearly.rule is None else nearly.rule.to_json(),
+    }
+
+
+def _element(found: "InspectedTensor", bits: int) -> str:
+    from zeroinit_cli.store.diff import element_text, unit_bytes
+
+    dtype = found.placed.info.dtype
+    return element_text(bits.to_bytes(unit_bytes(dtype), "little"), dtype)
+
+
+def _index(found: "InspectedTensor", flat: int) -> list[int]:
+    from zeroinit_cli.plans.values import unravelled
+
+    info = found.placed.info
+    return [flat] if info.dtype.bits % 8 else list(unravelled(flat, info.shape))
+
+
+def _share_text(count: int, whole: int) -> str:
+    """A percentage that is 0 or 100 only where it is exactly that."""
+    if not whole:
+        return ""
+    percent = 100 * count / whole
+    if count and percent < 0.1:
+        return "<0.1%"
+    if count < whole and percent > 99.9:
+        return ">99.9%"
+    return f"{percent:.1f}%"
+
+
+def _shape_text(placed: "TensorSpan") -> str:
+    """`64 x 3 x 7 x 7`."""
+    return " x ".join(map(str, placed.info.shape)) or "scalar"
+
+
+def _norm_text(norm: float | None) -> str:
+    """To the digits that every machine agrees on."""
+    return f"{norm:.{_DIGITS}g}"

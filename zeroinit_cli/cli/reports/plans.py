@@ -9,10 +9,10 @@ from zeroinit_cli.cli.reports import github
 from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.describe import Group, describe_rule, group_tensors, nonzeros, numel
-from zeroinit_cli.plans.plan import Caution, Plan, PlannedTensor
+from zeroinit_cli.plans.grouping import group_tensors
+from zeroinit_cli.plans.plan import Plan, PlannedTensor, PlanWarning
 from zeroinit_cli.source import Source
-from zeroinit_cli.text import counted
+from zeroinit_cli.text import counted, listed
 
 _MOST_PATTERNS = 4
 
@@ -31,20 +31,20 @@ def print_human(plan: Plan, source: Source, *, every: bool) -> None:
         whole=frozenset({"type", "shape"}),
     )
     out(_totals(plan, source))
-    for caution in plan.cautions:
-        say(_caution_text(caution))
+    for warning in plan.warnings:
+        say(_warning_text(warning))
 
 
 def print_github(plan: Plan, source: Source) -> None:
     """Totals, and an annotation for each warning: at the spec, if the source is one."""
     for line in _totals(plan, source).splitlines():
         github.plain(line)
-    for caution in plan.cautions:
-        hint = [f"hint: {caution.hint}"] if caution.hint else []
+    for warning in plan.warnings:
+        hint = [f"hint: {warning.hint}"] if warning.hint else []
         github.annotate(
             github.Level.WARNING,
-            f"zeroinit plan: {caution.kind}",
-            [caution.text, *hint],
+            f"zeroinit plan: {warning.kind}",
+            [warning.text, *hint],
             file=None if source.spec is None else Path(source.name),
         )
 
@@ -73,15 +73,15 @@ def to_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
         "source": str(source),
         "tensors": tensors,
         "warnings": [
-            {"hint": caution.hint, "kind": caution.kind, "text": caution.text}
-            for caution in plan.cautions
+            {"hint": warning.hint, "kind": warning.kind, "text": warning.text}
+            for warning in plan.warnings
         ],
     }
 
 
-def _caution_text(caution: Caution) -> str:
-    hint = f"\n  hint: {caution.hint}" if caution.hint else ""
-    return f"warning: {printable(caution.text)}{hint}"
+def _warning_text(warning: PlanWarning) -> str:
+    hint = f"\n  hint: {warning.hint}" if warning.hint else ""
+    return f"warning: {printable(warning.text)}{hint}"
 
 
 def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
@@ -90,20 +90,14 @@ def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
         *(
             (
                 str(len(group.tensors)),
-                f"{numel(group.tensors):,}",
+                f"{group.numel:,}",
                 group.rule,
                 group.reason,
-                _group_names(group),
+                printable(listed(group.names, _MOST_PATTERNS)),
             )
             for group in group_tensors(plan)
         ),
     ]
-
-
-def _group_names(group: Group) -> str:
-    shown = group.names[:_MOST_PATTERNS]
-    more = len(group.names) - len(shown)
-    return printable(", ".join(shown)) + (f" and {more} more" if more else "")
 
 
 def _every_row(plan: Plan) -> list[tuple[str, ...]]:
@@ -114,7 +108,7 @@ def _every_row(plan: Plan) -> list[tuple[str, ...]]:
                 printable(tensor.info.name),
                 tensor.info.dtype.code,
                 " x ".join(str(size) for size in tensor.info.shape) or "scalar",
-                describe_rule(tensor.rule, tensor.info.shape),
+                tensor.rule.describe(tensor.info.shape),
                 _reason(tensor),
             )
             for tensor in plan.tensors
@@ -128,8 +122,8 @@ def _reason(tensor: PlannedTensor) -> str:
 
 
 def _totals(plan: Plan, source: Source) -> str:
-    elements = numel(plan.tensors)
-    zeros = elements - sum(nonzeros(each.rule, each.info.shape) for each in plan.tensors)
+    elements = plan.numel
+    zeros = elements - sum(tensor.rule.nonzeros(tensor.info.shape) for tensor in plan.tensors)
     share = f"{zeros / max(elements, 1):.1%} zeros"
     return (
         f"{source}: {counted(len(plan.tensors), 'tensor')}, "

@@ -1,23 +1,32 @@
-"""What `probe` prints for people: the verdict, the two starts side by side, the worst layers."""
+"""What `probe` prints: the verdict and numbers for people, a document for programs."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import Any
 
 from zeroinit_cli.cli.console import out
 from zeroinit_cli.cli.reports.github import Level, annotate
 from zeroinit_cli.cli.tables import print_table
 from zeroinit_cli.errors import printable
-from zeroinit_cli.probing import words
-from zeroinit_cli.probing.judging import Verdict, oddity
-
-if TYPE_CHECKING:
-    from zeroinit_cli.probing.reports import Layer, Probe
+from zeroinit_cli.probing.judge import THRESHOLDS, Verdict, oddity
+from zeroinit_cli.probing.report import (
+    Layer,
+    Probe,
+    Run,
+    number,
+    reference_text,
+    run_text,
+    side_by_side,
+)
+from zeroinit_cli.text import listed
 
 _MOST_LAYERS = 12
 _MOST_NAMES = 5
+_MEASURED = ("activation", "gradient", "moved")  # the others are counted
+_DIGITS = 4  # of measured numbers in JSON: further ones could depend on the machine
 
 
-def print_human(probe: "Probe", verdict: Verdict, *, every: bool) -> None:
+def print_human(probe: Probe, verdict: Verdict, *, every: bool) -> None:
     """The report.
 
     Args:
@@ -32,7 +41,7 @@ def print_human(probe: "Probe", verdict: Verdict, *, every: bool) -> None:
         out(f"  hint: {printable(hint)}")
     out("")
     print_table(
-        [("before the first step", "this start", "torch's own"), *words.sides(probe)],
+        [("before the first step", "this start", "torch's own"), *side_by_side(probe)],
         numbers=frozenset({"this start", "torch's own"}),
         whole=frozenset(),
     )
@@ -48,12 +57,12 @@ def print_human(probe: "Probe", verdict: Verdict, *, every: bool) -> None:
         whole=frozenset({"type"}),
     )
     out(f"{printable(probe.conditions.start)}")
-    out(f"{words.conditions(probe)}; beside it {words.compared(probe)}")
+    out(f"{run_text(probe.conditions)}; beside it {reference_text(probe.conditions)}")
     for text in _names(probe):
         out(printable(text))
 
 
-def print_github(probe: "Probe", verdict: Verdict) -> None:
+def print_github(probe: Probe, verdict: Verdict) -> None:
     """The verdict as one annotation: a notice if it is good, else a warning."""
     annotate(
         Level.NOTICE if verdict.good else Level.WARNING,
@@ -62,28 +71,91 @@ def print_github(probe: "Probe", verdict: Verdict) -> None:
     )
 
 
-def _layer_rows(pairs: "list[tuple[Layer, Layer]]") -> Iterator[tuple[str, ...]]:
+def to_json(probe: Probe, verdict: Verdict) -> dict[str, Any]:
+    """Write the document of docs/output.md."""
+    conditions = asdict(probe.conditions)
+    source, start = conditions.pop("source"), conditions.pop("start")
+    pairs = zip(probe.run.layers, probe.torch.layers, strict=True)
+    return {
+        "cautions": [asdict(warning) for warning in probe.warnings],
+        "conditions": conditions,
+        "layers": [
+            {
+                "kind": layer.kind,
+                "name": layer.name,
+                "start": _layer_json(layer),
+                "torch": _layer_json(own),
+            }
+            for layer, own in pairs
+        ],
+        "learning_rates": [
+            {
+                "learning_rate": retry.learning_rate,
+                "losses": list(map(_rounded, retry.losses)),
+                "not_finite": retry.not_finite,
+            }
+            for retry in probe.retries
+        ],
+        "source": source,
+        "start": {"is": start, **_run_json(probe.run)},
+        "thresholds": dict(THRESHOLDS),
+        "torch": _run_json(probe.torch),
+        "used_nowhere": list(probe.used_nowhere),
+        "verdict": {
+            "learning_rate": verdict.learning_rate,
+            "reasons": list(verdict.reasons),
+            "text": verdict.text,
+            "will": verdict.kind.value,
+        },
+    }
+
+
+def _run_json(run: Run) -> dict[str, Any]:
+    largest = run.largest
+    return {
+        "channels": run.channels,
+        "distinct": run.distinct,
+        "distinct_after": run.distinct_after,
+        "flat": run.flat,
+        "largest_gradient": _rounded(run.largest_gradient),
+        "largest_gradient_of": "" if largest is None else largest.name,
+        "losses": list(map(_rounded, run.losses)),
+        "moved": _rounded(run.moved),
+        "not_finite": run.not_finite,
+        "units": run.units,
+        "without_gradient": list(run.never),
+    }
+
+
+def _layer_json(layer: Layer) -> dict[str, Any]:
+    values = {name: value for name, value in asdict(layer).items() if name not in ("kind", "name")}
+    return {**values, **{name: _rounded(values[name]) for name in _MEASURED}}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{_DIGITS}g}")
+
+
+def _layer_rows(pairs: list[tuple[Layer, Layer]]) -> Iterator[tuple[str, ...]]:
     yield "layer", "type", "activation", "torch", "gradient", "torch", "flat", "distinct", "rank"
     for layer, own in pairs:
         yield (
             printable(layer.name or "(the model itself)"),
             layer.kind,
-            words.number(layer.activation),
-            words.number(own.activation),
-            words.number(layer.gradient),
-            words.number(own.gradient),
+            number(layer.activation),
+            number(own.activation),
+            number(layer.gradient),
+            number(own.gradient),
             f"{layer.flat} of {layer.channels}" if layer.channels else "",
             f"{layer.distinct} of {layer.units}" if layer.units else "",
             f"{layer.rank} of {layer.most_rank}" if layer.most_rank else "",
         )
 
 
-def _names(probe: "Probe") -> Iterator[str]:
+def _names(probe: Probe) -> Iterator[str]:
     for label, names in (
         ("without gradient", probe.run.never),
         ("without gradient from torch's own start, too", probe.used_nowhere),
     ):
         if names:
-            more = len(names) - _MOST_NAMES
-            tail = f" and {more} more" if more > 0 else ""
-            yield f"{label}: {', '.join(names[:_MOST_NAMES])}{tail}"
+            yield f"{label}: {listed(names, _MOST_NAMES)}"

@@ -1,4 +1,4 @@
-"""Families: architectures by a few numbers, each with fields of its own."""
+"""Families: architectures by a few numbers."""
 
 from zeroinit_cli.spec.families.base import Family, LayeredFamily
 from zeroinit_cli.spec.families.plain import CNN, MLP
@@ -13,4 +13,4 @@ FAMILIES: dict[str, type[Family] | type[LayeredFamily]] = {
     "gpt": GPT,
     "encoder": Encoder,
 }
-"""Key under `model` -> its fields."""
+"""Key under `model` -> the fields of that family."""

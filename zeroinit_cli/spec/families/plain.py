@@ -1,12 +1,12 @@
-"""Plain nets: multilayer perceptrons and convolutional nets, short ways to write `layers`."""
+"""Plain nets, short forms of `layers`: multilayer perceptrons and convolutional nets."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from zeroinit_cli.spec.blueprint import Shape
 from zeroinit_cli.spec.families.base import LayeredFamily
 from zeroinit_cli.spec.fields import MOST_WINDOW, Activation, Probability, Size
-from zeroinit_cli.spec.layers.base import Shape
 
 Window = Annotated[int, Field(ge=1, le=MOST_WINDOW)]
 Stage = Annotated[list[Size], Field(min_length=1, max_length=1000)]
@@ -31,8 +31,8 @@ class MLP(LayeredFamily):
         layers: list[dict[str, Any]] = [{"Flatten": {}}] if len(shape) > 1 else []
         for features in self.hidden_features:
             layers.append({"Linear": {"out_features": features, "bias": self.bias}})
-            layers += _optional(self.norm)
-            layers.append(activation_item(self.activation))
+            layers += _norm(self.norm)
+            layers.append(_activation(self.activation))
             layers += [{"Dropout": self.dropout}] if self.dropout else []
         return [*layers, {"Linear": {"out_features": self.out_features, "bias": self.bias}}]
 
@@ -79,8 +79,8 @@ class CNN(LayeredFamily):
                     "bias": self.bias,
                 }
                 layers.append({"Conv2d": convolution})
-                layers += _optional(self.norm)
-                layers.append(activation_item(self.activation))
+                layers += _norm(self.norm)
+                layers.append(_activation(self.activation))
             layers += [] if self.pool == "none" else [{self.pool: self.pool_size}]
         layers += [{"AdaptiveAvgPool2d": 1}] if self.global_pool else []
         head = MLP(
@@ -93,12 +93,12 @@ class CNN(LayeredFamily):
         return layers + head.as_layers((1, 1, 1))
 
 
-def _optional(kind: str) -> list[dict[str, Any]]:
+def _norm(kind: str) -> list[dict[str, Any]]:
     return [] if kind == "none" else [{kind: {}}]
 
 
-def activation_item(activation: str) -> dict[str, Any]:
-    """An activation as a layer."""
+def _activation(activation: str) -> dict[str, Any]:
+    """Write an activation as a layer."""
     if activation == "GELU(tanh)":
         return {"GELU": {"approximate": "tanh"}}
     return {activation: {}}

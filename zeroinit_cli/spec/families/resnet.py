@@ -5,9 +5,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from zeroinit_cli.spec.families.base import Counted, Family, divides
+from zeroinit_cli.spec.blueprint import Counts, Shape
+from zeroinit_cli.spec.families.base import Family
 from zeroinit_cli.spec.fields import Size
-from zeroinit_cli.spec.layers.base import MismatchError, Shape
+from zeroinit_cli.spec.layers.base import MismatchError, check_divisor
 
 Blocks = Annotated[int, Field(ge=1, le=1000)]
 _BASE_WIDTH = 64
@@ -47,7 +48,7 @@ class ResNet(Family):
 
     @property
     def expansion(self) -> int:
-        """How many times a stage's channels a block gives."""
+        """Output channels of a block, as a multiple of its stage's channels."""
         return 4 if self.block == "Bottleneck" else 1
 
     def stage_channels(self) -> list[int]:
@@ -79,12 +80,15 @@ class ResNet(Family):
         if self.norm == "GroupNorm":
             smallest = min(self.width, inner)
             for size in sorted({self.width, inner} if smallest else {self.width}):
-                yield from divides(
-                    self.norm_groups, size, "norm_groups", "norm_groups do not divide the channels"
-                )
+                problem = "norm_groups do not divide the channels"
+                yield from check_divisor(self.norm_groups, size, "norm_groups", problem)
 
-    def count(self, shape: Shape) -> Counted:
-        """See `Family.count`."""
+    def outputs(self, shape: Shape) -> tuple[Shape, ...]:
+        """See `Family.outputs`."""
+        return ((self.num_classes,),)
+
+    def counts(self, shape: Shape) -> Counts:
+        """See `Family.counts`."""
         kernel = 49 if self.stem == "imagenet" else 9
         weights, vectors = shape[0] * self.width * kernel, self._vectors(self.width)
         channels = self.width
@@ -92,8 +96,8 @@ class ResNet(Family):
             zip(self.stage_channels(), self.layers, strict=True)
         ):
             inner, output = self.inner_channels(planes), planes * self.expansion
-            for entering, times in ((channels, 1), (output, blocks - 1)):
-                weights += times * self._block_weights(entering, inner, output)
+            for block_input, times in ((channels, 1), (output, blocks - 1)):
+                weights += times * self._block_weights(block_input, inner, output)
                 norms = [inner, inner, output] if self.expansion > 1 else [inner, output]
                 vectors += times * sum(map(self._vectors, norms))
             if self.shortcut == "projection" and (stage > 0 or channels != output):
@@ -102,18 +106,13 @@ class ResNet(Family):
             channels = output
         weights += channels * self.num_classes
         vectors += self.num_classes
-        return Counted(
-            outputs=((self.num_classes,),),
-            weights=weights,
-            vectors=vectors,
-            layers=8 * sum(self.layers),
-        )
+        return Counts(weights=weights, vectors=vectors, layers=8 * sum(self.layers))
 
-    def _block_weights(self, entering: int, inner: int, output: int) -> int:
+    def _block_weights(self, block_input: int, inner: int, output: int) -> int:
         if self.block == "BasicBlock":
-            return 9 * (entering * inner + inner * output)
-        return entering * inner + 9 * inner * inner // self.groups + inner * output
+            return 9 * (block_input * inner + inner * output)
+        return block_input * inner + 9 * inner * inner // self.groups + inner * output
 
     def _vectors(self, channels: int) -> int:
-        """Parameters of a norm, or of the bias in its place."""
+        """Count the parameters of a norm, or of the biases in its place."""
         return channels if self.norm == "none" else 2 * channels

@@ -5,13 +5,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from zeroinit_cli.spec.families.base import Counted, Family, divides
+from zeroinit_cli.spec.blueprint import Counts, Shape
+from zeroinit_cli.spec.families.base import Family
 from zeroinit_cli.spec.fields import MOST_WINDOW, Activation, Epsilon, Number, Probability, Size
-from zeroinit_cli.spec.layers.base import MismatchError, Shape
+from zeroinit_cli.spec.layers.base import (
+    MismatchError,
+    check_divisor,
+    check_padding_row,
+    encoder_block,
+)
 
 Blocks = Annotated[int, Field(ge=1, le=1000)]
 _HEADS = "the heads do not divide the width"
-_MODULES = 16  # of a block, about
+_MODULES = 16  # in a block, roughly
 
 
 class ViT(Family):
@@ -35,33 +41,38 @@ class ViT(Family):
     def mismatches(self, shape: Shape) -> Iterator[MismatchError]:
         """See `Family.mismatches`."""
         _, height, width = shape
-        yield from divides(self.num_heads, self.hidden_dim, "num_heads", _HEADS)
+        yield from check_divisor(self.num_heads, self.hidden_dim, "num_heads", _HEADS)
         if height != width:
             yield MismatchError(
                 "vit needs a square input", expected="height = width", found=str(list(shape))
             )
         else:
             problem = "the patches do not divide the input"
-            yield from divides(self.patch_size, height, "patch_size", problem)
+            yield from check_divisor(self.patch_size, height, "patch_size", problem)
 
-    def count(self, shape: Shape) -> Counted:
-        """See `Family.count`."""
+    def outputs(self, shape: Shape) -> tuple[Shape, ...]:
+        """See `Family.outputs`."""
+        return ((self.num_classes,),)
+
+    def counts(self, shape: Shape) -> Counts:
+        """See `Family.counts`."""
         channels, height, width = shape
-        hidden, inner = self.hidden_dim, self.mlp_dim or 4 * self.hidden_dim
+        hidden = self.hidden_dim
+        block = encoder_block(hidden, self.mlp_dim or 4 * hidden)
         positions = (height // self.patch_size) * (width // self.patch_size) + 1
+        # the class token, the patches' biases, the positions, the last norm; the head's biases
         vectors = hidden * (1 + 1 + positions + 2) + self.num_classes
-        return Counted(
-            outputs=((self.num_classes,),),
+        return Counts(
             weights=channels * self.patch_size**2 * hidden
-            + self.num_layers * (4 * hidden**2 + 2 * hidden * inner)
+            + self.num_layers * block.weights
             + hidden * self.num_classes,
-            vectors=vectors + self.num_layers * (9 * hidden + inner),
+            vectors=vectors + self.num_layers * block.vectors,
             layers=_MODULES * self.num_layers,
         )
 
 
-class GPT(Family):
-    """A decoder-only transformer: GPT-2, Llama and what lies between."""
+class _TokenFamily(Family):
+    """A transformer over tokens."""
 
     input_names: ClassVar[tuple[str, ...]] = ("length",)
 
@@ -70,6 +81,25 @@ class GPT(Family):
     num_layers: Blocks = Field(description="Blocks.")
     num_heads: Size = Field(description="Heads of attention.")
     hidden_dim: Size = Field(description="Features of a token.")
+
+    def default_input(self) -> Shape:
+        """See `Family.default_input`."""
+        return (self.max_seq_len,)
+
+    def mismatches(self, shape: Shape) -> Iterator[MismatchError]:
+        """See `Family.mismatches`."""
+        if shape[0] > self.max_seq_len:
+            yield MismatchError(
+                "the input is longer than max_seq_len",
+                key="max_seq_len",
+                expected=f"at least {shape[0]}",
+                found=str(self.max_seq_len),
+            )
+
+
+class GPT(_TokenFamily):
+    """A decoder-only transformer: GPT-2, Llama and what lies between."""
+
     num_kv_heads: Size | None = Field(
         default=None, description="Heads of keys and values; num_heads by default."
     )
@@ -97,22 +127,18 @@ class GPT(Family):
     tie_head: bool = Field(default=True, description="One table for tokens in and out.")
     dropout: Probability = Field(default=0.0, description="Of attention, branches and tokens.")
 
-    def default_input(self) -> Shape:
-        """See `Family.default_input`."""
-        return (self.max_seq_len,)
-
     def head_features(self) -> int:
         """Features of a head."""
         return self.head_dim or self.hidden_dim // self.num_heads
 
     def mismatches(self, shape: Shape) -> Iterator[MismatchError]:
         """See `Family.mismatches`."""
-        yield from _too_long(shape, self.max_seq_len)
+        yield from super().mismatches(shape)
         if self.head_dim is None:
-            yield from divides(self.num_heads, self.hidden_dim, "num_heads", _HEADS)
+            yield from check_divisor(self.num_heads, self.hidden_dim, "num_heads", _HEADS)
         if self.num_kv_heads is not None:
             problem = "the heads of keys and values do not divide the heads"
-            yield from divides(self.num_kv_heads, self.num_heads, "num_kv_heads", problem)
+            yield from check_divisor(self.num_kv_heads, self.num_heads, "num_kv_heads", problem)
         if self.positions == "rotary" and self.head_features() % 2:
             yield MismatchError(
                 "rotary positions turn pairs of features",
@@ -121,8 +147,12 @@ class GPT(Family):
                 found=str(self.head_features()),
             )
 
-    def count(self, shape: Shape) -> Counted:
-        """See `Family.count`."""
+    def outputs(self, shape: Shape) -> tuple[Shape, ...]:
+        """See `Family.outputs`."""
+        return ((*shape, self.vocab_size),)
+
+    def counts(self, shape: Shape) -> Counts:
+        """See `Family.counts`."""
         hidden, inner = self.hidden_dim, self.mlp_dim or 4 * self.hidden_dim
         queries = self.num_heads * self.head_features()
         keys = (self.num_kv_heads or self.num_heads) * self.head_features()
@@ -133,8 +163,7 @@ class GPT(Family):
         tables = self.vocab_size * (1 if self.tie_head else 2)
         learned = self.positions == "learned"
         rotations = 0 if learned else self.max_seq_len * self.head_features()
-        return Counted(
-            outputs=((*shape, self.vocab_size),),
+        return Counts(
             weights=hidden * (tables + self.max_seq_len * learned) + self.num_layers * block,
             vectors=norm + self.num_layers * (2 * norm + biases),
             buffers=rotations,
@@ -142,16 +171,10 @@ class GPT(Family):
         )
 
 
-class Encoder(Family):
+class Encoder(_TokenFamily):
     """A transformer encoder over tokens: BERT and its kin."""
 
-    input_names: ClassVar[tuple[str, ...]] = ("length",)
-
-    vocab_size: Size = Field(description="Different tokens.")
-    max_seq_len: Size = Field(description="Tokens in the longest sequence.")
-    num_layers: Blocks = Field(description="Blocks.")
     num_heads: Size = Field(description="Heads of attention; divides hidden_dim.")
-    hidden_dim: Size = Field(description="Features of a token.")
     num_segments: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=2, description="Kinds of segments, with a table; 0: no table."
     )
@@ -174,48 +197,28 @@ class Encoder(Family):
     )
     dropout: Probability = Field(default=0.1, description="Of attention, branches and tokens.")
 
-    def default_input(self) -> Shape:
-        """See `Family.default_input`."""
-        return (self.max_seq_len,)
-
     def mismatches(self, shape: Shape) -> Iterator[MismatchError]:
         """See `Family.mismatches`."""
-        yield from _too_long(shape, self.max_seq_len)
-        yield from divides(self.num_heads, self.hidden_dim, "num_heads", _HEADS)
-        if self.padding_idx is not None and self.padding_idx >= self.vocab_size:
-            yield MismatchError(
-                "no such row in the table",
-                key="padding_idx",
-                expected=f"at most {self.vocab_size - 1}",
-                found=str(self.padding_idx),
-            )
+        yield from super().mismatches(shape)
+        yield from check_divisor(self.num_heads, self.hidden_dim, "num_heads", _HEADS)
+        yield from check_padding_row(self.padding_idx, self.vocab_size)
 
-    def count(self, shape: Shape) -> Counted:
-        """See `Family.count`."""
-        hidden, inner = self.hidden_dim, self.mlp_dim or 4 * self.hidden_dim
-        rows = self.vocab_size + self.max_seq_len + self.num_segments
-        weights = hidden * rows + self.num_layers * (4 * hidden**2 + 2 * hidden * inner)
-        vectors = 2 * hidden * (1 + self.norm_first) + self.num_layers * (9 * hidden + inner)
-        outputs: tuple[Shape, ...] = ((*shape, hidden),)
-        if self.pooler:
-            weights, vectors = weights + hidden**2, vectors + hidden
-            outputs = (*outputs, (hidden,))
+    def outputs(self, shape: Shape) -> tuple[Shape, ...]:
+        """See `Family.outputs`."""
         if self.num_classes is not None:
-            weights, vectors = weights + hidden * self.num_classes, vectors + self.num_classes
-            outputs = ((self.num_classes,),)
-        return Counted(
-            outputs=outputs,
-            weights=weights,
-            vectors=vectors,
+            return ((self.num_classes,),)
+        tokens = (*shape, self.hidden_dim)
+        return (tokens, (self.hidden_dim,)) if self.pooler else (tokens,)
+
+    def counts(self, shape: Shape) -> Counts:
+        """See `Family.counts`."""
+        hidden = self.hidden_dim
+        block = encoder_block(hidden, self.mlp_dim or 4 * hidden)
+        rows = self.vocab_size + self.max_seq_len + self.num_segments
+        heads = hidden * self.pooler + (self.num_classes or 0)  # outputs of the linear layers
+        norms = 2 * hidden * (1 + self.norm_first)
+        return Counts(
+            weights=hidden * (rows + heads) + self.num_layers * block.weights,
+            vectors=norms + heads + self.num_layers * block.vectors,
             layers=_MODULES * self.num_layers,
-        )
-
-
-def _too_long(shape: Shape, most: int) -> Iterator[MismatchError]:
-    if shape[0] > most:
-        yield MismatchError(
-            "the input is longer than max_seq_len",
-            key="max_seq_len",
-            expected=f"at least {shape[0]}",
-            found=str(most),
         )

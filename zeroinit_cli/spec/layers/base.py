@@ -1,33 +1,33 @@
-"""What every layer of torch.nn has in common here: arguments in, a shape through, numbers out.
+"""What all layers have in common: arguments in, a shape through, counts out.
 
-Each class of `layers/` is named like the class of torch.nn that it stands for, and its fields like
-the parameters of that class. Sizes that follow from what comes before are optional: where they are
-given, they are checked.
+Each class of `layers/` has the name of a class of torch.nn, and its fields have the names of that
+class's parameters. Sizes that follow from the input are optional. Where the spec declares them,
+they are checked.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import GetJsonSchemaHandler, model_validator
+from pydantic import GetJsonSchemaHandler, create_model, model_validator
 from pydantic_core import CoreSchema
 
-from zeroinit_cli.spec.blueprint import Shape as Shape
+from zeroinit_cli.spec.blueprint import MODULE, Counts, Shape
 from zeroinit_cli.spec.fields import Strict
 from zeroinit_cli.text import counted
 
 ORIGIN = "\0"
-"""Stands in a mismatch's words for where the input comes from, which the layer does not know."""
+"""Stands in a message for the part that the input comes from, which a layer does not know."""
 
 
 class MismatchError(Exception):
-    """A layer that cannot take what it is given. It has no place yet; who raises knows none.
+    """A layer or family that cannot take its input. It has no place in the file yet.
 
     Args:
         problem: what is wrong.
         key: the argument that is wrong, where one is.
-        expected: what would have been right.
+        expected: what would be right.
         found: what is there.
         hint: what to change.
     """
@@ -48,26 +48,17 @@ class MismatchError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolved:
-    """A layer that knows its input.
+    """A layer on an input of a known shape.
 
     Attributes:
         arguments: what the class of torch.nn is called with.
-        output: shape of what it gives, without the batch.
-        weights: entries of its weight matrices, kernels and tables.
-        vectors: entries of biases, norms and the like, buffers included, which are built real.
-        buffers: those of the vectors that are no parameters.
+        output: shape of its output, without the batch.
+        counts: what it holds.
     """
 
     arguments: Mapping[str, Any]
     output: Shape
-    weights: int = 0
-    vectors: int = 0
-    buffers: int = 0
-
-    @property
-    def parameters(self) -> int:
-        """Numbers that train."""
-        return self.weights + self.vectors - self.buffers
+    counts: Counts = MODULE
 
 
 class Layer(Strict):
@@ -92,7 +83,7 @@ class Layer(Strict):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The mapping of all arguments, or the value of the first alone, or nothing."""
+        """The mapping of all arguments, or the value of the shorthand alone, or nothing."""
         schema = handler(core_schema)
         mapping = dict(handler.resolve_ref_schema(schema))
         description = mapping.pop("description", None)
@@ -100,7 +91,7 @@ class Layer(Strict):
         if cls.shorthand is not None:
             field = mapping["properties"][cls.shorthand]
             alone = field.get("anyOf", [field])
-            alone = [{k: v for k, v in each.items() if k != "default"} for each in alone]
+            alone = [{k: v for k, v in choice.items() if k != "default"} for choice in alone]
         if not mapping.get("required") and {"type": "null"} not in alone:
             alone = [*alone, {"type": "null"}]
         result: dict[str, Any] = {"anyOf": [mapping, *alone]} if alone else mapping
@@ -108,23 +99,30 @@ class Layer(Strict):
 
     @property
     def kind(self) -> str:
-        """The class in torch.nn."""
+        """Name of the class in torch.nn."""
         return type(self).__name__
 
     def resolve(self, shape: Shape) -> Resolved:
-        """The layer on an input of a shape.
+        """Give the layer's output and counts on an input of a shape.
 
         Raises:
             MismatchError: it cannot take this input.
         """
         raise NotImplementedError
 
-    def given(self, **inferred: Any) -> dict[str, Any]:
-        """The arguments for torch: the fields, those that were inferred in their place."""
-        return {**self.model_dump(), **inferred}
+    def result(self, output: Shape, counts: Counts = MODULE, **inferred: Any) -> Resolved:
+        """Put the result of `resolve` together.
+
+        Args:
+            output: shape of the output.
+            counts: what the layer holds.
+            **inferred: arguments that follow from the input; they replace those of the spec.
+        """
+        arguments = {**self.model_dump(), **inferred}
+        return Resolved(arguments=arguments, output=output, counts=counts)
 
     def expects(self, what: str, declared: int | None, actual: int, *, key: str) -> None:
-        """Hold a size that was written down against the one that arrives.
+        """Compare a size that the spec declares with the one that arrives.
 
         Raises:
             MismatchError: they differ.
@@ -138,50 +136,165 @@ class Layer(Strict):
             )
 
     def needs_rank(self, shape: Shape, *names: str, also: tuple[str, ...] | None = None) -> None:
-        """Hold the number of dimensions against the ones that the layer knows by name.
+        """Compare the number of dimensions with the dimensions that the layer has names for.
 
         Raises:
             MismatchError: there are more or fewer.
         """
         allowed = [names, *([also] if also else [])]
-        if len(shape) not in [len(each) for each in allowed]:
-            hint = None
-            if min(len(each) for each in allowed) > len(shape):
-                hint = "Unflatten makes dimensions of one"
+        if len(shape) not in [len(dimensions) for dimensions in allowed]:
+            needs_more = min(len(dimensions) for dimensions in allowed) > len(shape)
             raise MismatchError(
                 f"{self.kind} gets a value of another rank",
-                expected=" or ".join(f"[{', '.join(each)}]" for each in allowed),
+                expected=" or ".join(listed(dimensions) for dimensions in allowed),
                 found=f"{list(shape)} from {ORIGIN}",
-                hint=hint,
+                hint="Unflatten makes dimensions of one" if needs_more else None,
             )
+
+    def spread(self, key: str, count: int) -> tuple[int, ...]:
+        """Give an argument for each of some dimensions: one number is the number of all.
+
+        Raises:
+            MismatchError: the argument is a list of another length.
+        """
+        value = getattr(self, key)
+        if isinstance(value, int):
+            return (value,) * count
+        if len(value) != count:
+            raise MismatchError(
+                f"{self.kind} has {counted(count, 'dimension')}, {key} another number of them",
+                key=key,
+                expected=f"an integer, or a list of {count}",
+                found=str(list(value)),
+            )
+        return tuple(value)
 
 
 class SameShape(Layer):
-    """A layer that gives the shape that it takes and holds nothing."""
+    """A layer whose output has the shape of its input, and that holds nothing."""
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        return Resolved(arguments=self.given(), output=shape)
+        return self.result(shape)
 
 
-def spread(value: int | tuple[int, ...], rank: int, layer: Layer, key: str) -> tuple[int, ...]:
-    """One number for each dimension.
+DIMENSIONS = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+"""Names of the spatial dimensions, by their number."""
 
-    Raises:
-        MismatchError: a list of another length.
+
+class SpatialLayer(Layer):
+    """A layer over channels and one to three spatial dimensions, such as Conv2d.
+
+    Attributes:
+        rank: number of spatial dimensions.
     """
-    if isinstance(value, int):
-        return (value,) * rank
-    if len(value) != rank:
-        raise MismatchError(
-            f"{layer.kind} has {counted(rank, 'dimension')}, {key} another number of them",
-            key=key,
-            expected=f"an integer, or a list of {rank}",
-            found=str(list(value)),
-        )
-    return value
+
+    rank: ClassVar[int]
+
+    def needs_space(self, shape: Shape) -> None:
+        """Check that the input has channels and the layer's spatial dimensions.
+
+        Raises:
+            MismatchError: it has not.
+        """
+        self.needs_rank(shape, "channels", *DIMENSIONS[self.rank])
+
+    def along(self, key: str) -> tuple[int, ...]:
+        """Give an argument for each spatial dimension.
+
+        Raises:
+            MismatchError: the argument is a list of another length.
+        """
+        return self.spread(key, self.rank)
+
+
+_LayerT = TypeVar("_LayerT", bound=Layer)
+
+
+def variant(base: type[_LayerT], name: str, description: str) -> type[_LayerT]:
+    """Make the class of a layer that differs from others only in its name.
+
+    Args:
+        base: its arguments and its arithmetic.
+        name: of the class in torch.nn.
+        description: for the reference.
+    """
+    return create_model(name, __base__=base, __module__=base.__module__, __doc__=description)
+
+
+def in_each_rank(
+    base: type[SpatialLayer], name: str, description: str, ranks: tuple[int, ...] = (1, 2, 3)
+) -> tuple[type[SpatialLayer], ...]:
+    """Make the classes of layers that differ only in their number of spatial dimensions.
+
+    Args:
+        base: their arguments and their arithmetic.
+        name: of the classes, without `1d`, `2d` and `3d`.
+        description: for the reference; `{}` stands for the dimensions.
+        ranks: numbers of spatial dimensions.
+    """
+    layers = []
+    for rank in ranks:
+        dimensions = listed(("channels", *DIMENSIONS[rank]))
+        layer = variant(base, f"{name}{rank}d", description.format(dimensions))
+        layer.rank = rank
+        layers.append(layer)
+    return tuple(layers)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write the names of dimensions as a list: `[channels, height, width]`."""
+    return f"[{', '.join(names)}]"
 
 
 def count(shape: Shape) -> int:
     """Entries of a value of this shape."""
     return math.prod(shape)
+
+
+def index_of(dim: int, shape: Shape) -> int:
+    """Index in a shape without the batch of a dimension that counts the batch as 0.
+
+    It is out of range where the shape has no such dimension.
+    """
+    return (dim + len(shape) + 1 if dim < 0 else dim) - 1
+
+
+def check_divisor(part: int, whole: int, key: str, problem: str) -> Iterator[MismatchError]:
+    """Give a mismatch if a number does not divide another one."""
+    if whole % part:
+        yield MismatchError(problem, key=key, expected=f"a divisor of {whole}", found=str(part))
+
+
+def check_padding_row(row: int | None, rows: int) -> Iterator[MismatchError]:
+    """Give a mismatch if a table has no row for `padding_idx`."""
+    if row is not None and row >= rows:
+        yield MismatchError(
+            "no such row in the table",
+            key="padding_idx",
+            expected=f"at most {rows - 1}",
+            found=str(row),
+        )
+
+
+def raise_first(mismatches: Iterator[MismatchError]) -> None:
+    """Raise the first mismatch, if there is one.
+
+    Raises:
+        MismatchError: the first.
+    """
+    for mismatch in mismatches:
+        raise mismatch
+
+
+def encoder_block(features: int, inner: int) -> Counts:
+    """Count a transformer block: self-attention and two linear layers, all with biases, two norms.
+
+    Args:
+        features: of a token.
+        inner: features between the linear layers.
+    """
+    return Counts(
+        weights=4 * features**2 + 2 * features * inner,  # q, k, v and output; the linear layers
+        vectors=(4 + 1 + 4) * features + inner,  # their biases; scale and shift of two norms
+    )

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from zeroinit_cli.spec.blueprint import Counts, Shape
 from zeroinit_cli.spec.fields import Epsilon, Probability, Size
 from zeroinit_cli.spec.fields import Shape as ShapeField
 from zeroinit_cli.spec.layers.base import (
@@ -11,8 +12,12 @@ from zeroinit_cli.spec.layers.base import (
     MismatchError,
     Resolved,
     SameShape,
-    Shape,
+    check_divisor,
+    check_padding_row,
     count,
+    encoder_block,
+    index_of,
+    raise_first,
 )
 
 
@@ -31,12 +36,8 @@ class Linear(Layer):
         """See `Layer.resolve`."""
         features = shape[-1]
         self.expects("features", self.in_features, features, key="in_features")
-        return Resolved(
-            arguments=self.given(in_features=features),
-            output=(*shape[:-1], self.out_features),
-            weights=features * self.out_features,
-            vectors=self.out_features * self.bias,
-        )
+        counts = Counts(weights=features * self.out_features, vectors=self.out_features * self.bias)
+        return self.result((*shape[:-1], self.out_features), counts, in_features=features)
 
 
 class Embedding(Layer):
@@ -48,18 +49,9 @@ class Embedding(Layer):
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        if self.padding_idx is not None and self.padding_idx >= self.num_embeddings:
-            raise MismatchError(
-                "no such row in the table",
-                key="padding_idx",
-                expected=f"at most {self.num_embeddings - 1}",
-                found=str(self.padding_idx),
-            )
-        return Resolved(
-            arguments=self.given(),
-            output=(*shape, self.embedding_dim),
-            weights=self.num_embeddings * self.embedding_dim,
-        )
+        raise_first(check_padding_row(self.padding_idx, self.num_embeddings))
+        counts = Counts(weights=self.num_embeddings * self.embedding_dim)
+        return self.result((*shape, self.embedding_dim), counts)
 
 
 class TransformerEncoderLayer(Layer):
@@ -85,21 +77,12 @@ class TransformerEncoderLayer(Layer):
         self.needs_rank(shape, "length", "features")
         features = shape[-1]
         self.expects("features", self.d_model, features, key="d_model")
-        if features % self.nhead:
-            raise MismatchError(
-                "the heads do not divide the features",
-                key="nhead",
-                expected=f"a divisor of {features}",
-                found=str(self.nhead),
-            )
-        # q, k, v and output; two linear layers; scale and shift of two norms
-        vectors = (4 + 1 + 4) * features + self.dim_feedforward
-        return Resolved(
-            arguments=self.given(d_model=features, batch_first=True),
-            output=shape,
-            weights=4 * features**2 + 2 * features * self.dim_feedforward,
-            vectors=vectors if self.bias else 2 * features,
-        )
+        problem = "the heads do not divide the features"
+        raise_first(check_divisor(self.nhead, features, "nhead", problem))
+        counts = encoder_block(features, self.dim_feedforward)
+        if not self.bias:  # the scales of the two norms are left
+            counts = Counts(weights=counts.weights, vectors=2 * features)
+        return self.result(shape, counts, d_model=features, batch_first=True)
 
 
 class Identity(SameShape):
@@ -114,19 +97,15 @@ class Flatten(Layer):
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        rank = len(shape) + 1
-        end = self.end_dim + rank if self.end_dim < 0 else self.end_dim
-        if not self.start_dim <= end < rank:
+        start, last = self.start_dim - 1, index_of(self.end_dim, shape)
+        if not start <= last < len(shape):
             raise MismatchError(
                 "no such dimensions",
-                expected=f"1 <= start_dim <= end_dim < {rank}",
+                expected=f"1 <= start_dim <= end_dim < {len(shape) + 1}",
                 found=f"start_dim {self.start_dim}, end_dim {self.end_dim} on {list(shape)}",
             )
-        start = self.start_dim - 1
-        return Resolved(
-            arguments=self.given(),
-            output=(*shape[:start], count(shape[start:end]), *shape[end:]),
-        )
+        end = last + 1
+        return self.result((*shape[:start], count(shape[start:end]), *shape[end:]))
 
 
 class Unflatten(Layer):
@@ -150,7 +129,14 @@ class Unflatten(Layer):
                 expected=f"sizes whose product is {shape[place]}",
                 found=str(list(size)),
             )
-        return Resolved(
-            arguments=self.given(unflattened_size=size),
-            output=(*shape[:place], *size, *shape[place + 1 :]),
-        )
+        return self.result((*shape[:place], *size, *shape[self.dim :]), unflattened_size=size)
+
+
+LAYERS: tuple[type[Layer], ...] = (
+    Linear,
+    Embedding,
+    TransformerEncoderLayer,
+    Identity,
+    Flatten,
+    Unflatten,
+)

@@ -4,17 +4,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from zeroinit_cli.spec.blueprint import Counts, Shape
 from zeroinit_cli.spec.fields import Number, Probability, Size
-from zeroinit_cli.spec.layers.base import Layer, MismatchError, Resolved, SameShape, Shape
-from zeroinit_cli.spec.layers.convolutions import DIMENSIONS
-
-
-class ReLU(SameShape):
-    """max(x, 0)."""
-
-
-class ReLU6(SameShape):
-    """min(max(x, 0), 6)."""
+from zeroinit_cli.spec.layers.base import (
+    Layer,
+    MismatchError,
+    Resolved,
+    SameShape,
+    SpatialLayer,
+    in_each_rank,
+    index_of,
+    variant,
+)
 
 
 class LeakyReLU(SameShape):
@@ -40,7 +41,7 @@ class PReLU(Layer):
                 expected=f"1 or {shape[0]}",
                 found=str(self.num_parameters),
             )
-        return Resolved(arguments=self.given(), output=shape, vectors=self.num_parameters)
+        return self.result(shape, Counts(vectors=self.num_parameters))
 
 
 class ELU(SameShape):
@@ -57,30 +58,10 @@ class CELU(SameShape):
     )
 
 
-class SELU(SameShape):
-    """ELU scaled to keep mean and variance."""
-
-
 class GELU(SameShape):
     """x times the normal distribution's function at x."""
 
     approximate: Literal["none", "tanh"] = Field(default="none", description="How it is computed.")
-
-
-class SiLU(SameShape):
-    """x sigmoid(x)."""
-
-
-class Mish(SameShape):
-    """x tanh(softplus(x))."""
-
-
-class Hardswish(SameShape):
-    """SiLU of straight lines."""
-
-
-class Hardsigmoid(SameShape):
-    """Sigmoid of straight lines."""
 
 
 class Hardtanh(SameShape):
@@ -98,23 +79,7 @@ class Hardtanh(SameShape):
                 expected=f"less than max_val {self.max_val}",
                 found=str(self.min_val),
             )
-        return Resolved(arguments=self.given(), output=shape)
-
-
-class Sigmoid(SameShape):
-    """1 / (1 + exp(-x))."""
-
-
-class LogSigmoid(SameShape):
-    """The logarithm of Sigmoid."""
-
-
-class Tanh(SameShape):
-    """The hyperbolic tangent."""
-
-
-class Tanhshrink(SameShape):
-    """x - tanh(x)."""
+        return self.result(shape)
 
 
 class Softplus(SameShape):
@@ -122,10 +87,6 @@ class Softplus(SameShape):
 
     beta: Number = Field(default=1.0, description="How sharp it bends.")
     threshold: Number = Field(default=20.0, description="Above it, x itself.")
-
-
-class Softsign(SameShape):
-    """x / (1 + |x|)."""
 
 
 class Hardshrink(SameShape):
@@ -143,31 +104,26 @@ class Softshrink(SameShape):
 class _AlongDimension(Layer):
     dim: int = Field(default=-1, ge=-8, le=8, description="Along which; 0 is the batch.")
 
-    def _check_dim(self, shape: Shape) -> int:
-        """The dimension's place in the shape."""
-        rank = len(shape) + 1
-        place = self.dim + rank if self.dim < 0 else self.dim
-        if not 1 <= place < rank:
+    def index(self, shape: Shape) -> int:
+        """Index of the dimension in the shape.
+
+        Raises:
+            MismatchError: there is no such dimension.
+        """
+        index = index_of(self.dim, shape)
+        if not 0 <= index < len(shape):
             raise MismatchError(
                 f"{self.kind} along no dimension of {list(shape)}",
                 key="dim",
-                expected=f"1 to {rank - 1}, or {1 - rank} to -1",
+                expected=f"1 to {len(shape)}, or {-len(shape)} to -1",
                 found=str(self.dim),
             )
-        return place - 1
+        return index
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        self._check_dim(shape)
-        return Resolved(arguments=self.given(), output=shape)
-
-
-class Softmax(_AlongDimension):
-    """Shares of 1 along a dimension."""
-
-
-class LogSoftmax(_AlongDimension):
-    """The logarithm of Softmax."""
+        self.index(shape)
+        return self.result(shape)
 
 
 class GLU(_AlongDimension):
@@ -175,16 +131,16 @@ class GLU(_AlongDimension):
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        place = self._check_dim(shape)
-        if shape[place] % 2:
+        index = self.index(shape)
+        if shape[index] % 2:
             raise MismatchError(
                 "GLU halves an odd dimension",
                 key="dim",
                 expected="a dimension of even size",
-                found=f"{shape[place]} of {list(shape)}",
+                found=f"{shape[index]} of {list(shape)}",
             )
-        half = (*shape[:place], shape[place] // 2, *shape[place + 1 :])
-        return Resolved(arguments=self.given(), output=half)
+        half = (*shape[:index], shape[index] // 2, *shape[index + 1 :])
+        return self.result(half)
 
 
 class Dropout(SameShape):
@@ -195,32 +151,39 @@ class Dropout(SameShape):
     p: Probability = Field(default=0.5, description="Chance of each to be dropped.")
 
 
-class AlphaDropout(Dropout):
-    """Dropout that keeps mean and variance, for SELU."""
-
-
-class _ChannelDropout(Dropout):
-    rank: ClassVar[int]
-
+class _ChannelDropout(Dropout, SpatialLayer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        self.needs_rank(shape, "channels", *DIMENSIONS[self.rank])
-        return Resolved(arguments=self.given(), output=shape)
+        self.needs_space(shape)
+        return self.result(shape)
 
 
-class Dropout1d(_ChannelDropout):
-    """Drops whole channels of [channels, length]."""
-
-    rank: ClassVar[int] = 1
-
-
-class Dropout2d(_ChannelDropout):
-    """Drops whole channels of [channels, height, width]."""
-
-    rank: ClassVar[int] = 2
-
-
-class Dropout3d(_ChannelDropout):
-    """Drops whole channels of [channels, depth, height, width]."""
-
-    rank: ClassVar[int] = 3
+LAYERS: tuple[type[Layer], ...] = (
+    variant(SameShape, "ReLU", "max(x, 0)."),
+    variant(SameShape, "ReLU6", "min(max(x, 0), 6)."),
+    LeakyReLU,
+    PReLU,
+    ELU,
+    CELU,
+    variant(SameShape, "SELU", "ELU scaled to keep mean and variance."),
+    GELU,
+    variant(SameShape, "SiLU", "x sigmoid(x)."),
+    variant(SameShape, "Mish", "x tanh(softplus(x))."),
+    variant(SameShape, "Hardswish", "SiLU of straight lines."),
+    variant(SameShape, "Hardsigmoid", "Sigmoid of straight lines."),
+    Hardtanh,
+    variant(SameShape, "Sigmoid", "1 / (1 + exp(-x))."),
+    variant(SameShape, "LogSigmoid", "The logarithm of Sigmoid."),
+    variant(SameShape, "Tanh", "The hyperbolic tangent."),
+    variant(SameShape, "Tanhshrink", "x - tanh(x)."),
+    Softplus,
+    variant(SameShape, "Softsign", "x / (1 + |x|)."),
+    Hardshrink,
+    Softshrink,
+    variant(_AlongDimension, "Softmax", "Shares of 1 along a dimension."),
+    variant(_AlongDimension, "LogSoftmax", "The logarithm of Softmax."),
+    GLU,
+    Dropout,
+    variant(Dropout, "AlphaDropout", "Dropout that keeps mean and variance, for SELU."),
+    *in_each_rank(_ChannelDropout, "Dropout", "Drops whole channels of {}."),
+)

@@ -4,13 +4,23 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from zeroinit_cli.spec.blueprint import Counts, Shape
 from zeroinit_cli.spec.fields import Epsilon, Number, Probability, Size, Sizes
-from zeroinit_cli.spec.layers.base import ORIGIN, Layer, MismatchError, Resolved, Shape, count
-from zeroinit_cli.spec.layers.convolutions import DIMENSIONS
+from zeroinit_cli.spec.layers.base import (
+    DIMENSIONS,
+    ORIGIN,
+    Layer,
+    MismatchError,
+    Resolved,
+    SpatialLayer,
+    check_divisor,
+    count,
+    in_each_rank,
+    raise_first,
+)
 
 
-class _ChannelNorm(Layer):
-    rank: ClassVar[int]
+class _ChannelNorm(SpatialLayer):
     or_flat: ClassVar[bool] = False
 
     num_features: Size | None = Field(
@@ -28,13 +38,11 @@ class _ChannelNorm(Layer):
         names = ("channels", *DIMENSIONS[self.rank])
         self.needs_rank(shape, *names, also=("channels",) if self.or_flat else None)
         self.expects("channels", self.num_features, shape[0], key="num_features")
-        buffers = (2 * shape[0] + 1) * self.track_running_stats
-        return Resolved(
-            arguments=self.given(num_features=shape[0]),
-            output=shape,
-            vectors=2 * shape[0] * self.affine + buffers,
-            buffers=buffers,
+        counts = Counts(
+            vectors=2 * shape[0] * self.affine,
+            buffers=(2 * shape[0] + 1) * self.track_running_stats,  # mean, variance and a number
         )
+        return self.result(shape, counts, num_features=shape[0])
 
 
 class BatchNorm1d(_ChannelNorm):
@@ -42,18 +50,6 @@ class BatchNorm1d(_ChannelNorm):
 
     rank: ClassVar[int] = 1
     or_flat: ClassVar[bool] = True
-
-
-class BatchNorm2d(_ChannelNorm):
-    """Batch norm over [channels, height, width]."""
-
-    rank: ClassVar[int] = 2
-
-
-class BatchNorm3d(_ChannelNorm):
-    """Batch norm over [channels, depth, height, width]."""
-
-    rank: ClassVar[int] = 3
 
 
 class _InstanceNorm(_ChannelNorm):
@@ -72,24 +68,6 @@ class _InstanceNorm(_ChannelNorm):
         return resolved
 
 
-class InstanceNorm1d(_InstanceNorm):
-    """Instance norm over [channels, length]."""
-
-    rank: ClassVar[int] = 1
-
-
-class InstanceNorm2d(_InstanceNorm):
-    """Instance norm over [channels, height, width]."""
-
-    rank: ClassVar[int] = 2
-
-
-class InstanceNorm3d(_InstanceNorm):
-    """Instance norm over [channels, depth, height, width]."""
-
-    rank: ClassVar[int] = 3
-
-
 class GroupNorm(Layer):
     """A norm over groups of channels, the first dimension."""
 
@@ -106,18 +84,10 @@ class GroupNorm(Layer):
         """See `Layer.resolve`."""
         channels = shape[0]
         self.expects("channels", self.num_channels, channels, key="num_channels")
-        if channels % self.num_groups:
-            raise MismatchError(
-                "the groups do not divide the channels",
-                key="num_groups",
-                expected=f"a divisor of {channels}",
-                found=str(self.num_groups),
-            )
-        return Resolved(
-            arguments=self.given(num_channels=channels),
-            output=shape,
-            vectors=2 * channels * self.affine,
-        )
+        problem = "the groups do not divide the channels"
+        raise_first(check_divisor(self.num_groups, channels, "num_groups", problem))
+        counts = Counts(vectors=2 * channels * self.affine)
+        return self.result(shape, counts, num_channels=channels)
 
 
 class LayerNorm(Layer):
@@ -133,11 +103,8 @@ class LayerNorm(Layer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
         normalized = _normalized(self, self.normalized_shape, shape)
-        return Resolved(
-            arguments=self.given(normalized_shape=normalized),
-            output=shape,
-            vectors=count(normalized) * self.elementwise_affine * (1 + self.bias),
-        )
+        counts = Counts(vectors=count(normalized) * self.elementwise_affine * (1 + self.bias))
+        return self.result(shape, counts, normalized_shape=normalized)
 
 
 class RMSNorm(Layer):
@@ -154,11 +121,8 @@ class RMSNorm(Layer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
         normalized = _normalized(self, self.normalized_shape, shape)
-        return Resolved(
-            arguments=self.given(normalized_shape=normalized),
-            output=shape,
-            vectors=count(normalized) * self.elementwise_affine,
-        )
+        counts = Counts(vectors=count(normalized) * self.elementwise_affine)
+        return self.result(shape, counts, normalized_shape=normalized)
 
 
 def _normalized(layer: Layer, declared: int | tuple[int, ...] | None, shape: Shape) -> Shape:
@@ -193,4 +157,15 @@ class LocalResponseNorm(Layer):
                 expected="[channels, ...]",
                 found=str(list(shape)),
             )
-        return Resolved(arguments=self.given(), output=shape)
+        return self.result(shape)
+
+
+LAYERS: tuple[type[Layer], ...] = (
+    BatchNorm1d,
+    *in_each_rank(_ChannelNorm, "BatchNorm", "Batch norm over {}.", (2, 3)),
+    *in_each_rank(_InstanceNorm, "InstanceNorm", "Instance norm over {}."),
+    GroupNorm,
+    LayerNorm,
+    RMSNorm,
+    LocalResponseNorm,
+)

@@ -5,9 +5,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from zeroinit_cli.spec.blueprint import Shape
 from zeroinit_cli.spec.fields import Margins, Sizes, Windows
-from zeroinit_cli.spec.layers.base import Layer, MismatchError, Resolved, Shape, spread
-from zeroinit_cli.spec.layers.convolutions import DIMENSIONS
+from zeroinit_cli.spec.layers.base import (
+    DIMENSIONS,
+    Layer,
+    MismatchError,
+    Resolved,
+    SpatialLayer,
+    in_each_rank,
+    listed,
+)
 
 _MODES = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
 
@@ -35,7 +43,7 @@ class Upsample(Layer):
             dimensions = DIMENSIONS[_MODES.get(self.mode, 2)]
             raise MismatchError(
                 f"Upsample by {self.mode} gets a value of another rank",
-                expected=f"[{', '.join(('channels', *dimensions))}]",
+                expected=listed(("channels", *dimensions)),
                 found=str(list(shape)),
             )
         if (self.size is None) == (self.scale_factor is None):
@@ -45,7 +53,7 @@ class Upsample(Layer):
                 "nearest has no corners to align", key="align_corners", expected="another mode"
             )
         if self.size is not None:
-            spatial = spread(self.size, rank, self, "size")
+            spatial = self.spread("size", rank)
         else:
             factor = self.scale_factor or 1.0
             spatial = tuple(math.floor(size * factor) for size in shape[1:])
@@ -56,7 +64,7 @@ class Upsample(Layer):
                 expected="an output of at least 1 in each dimension",
                 found=f"{list(shape[1:])} becomes {list(spatial)}",
             )
-        return Resolved(arguments=self.given(), output=(shape[0], *spatial))
+        return self.result((shape[0], *spatial))
 
 
 class PixelShuffle(Layer):
@@ -69,7 +77,7 @@ class PixelShuffle(Layer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
         self.needs_rank(shape, "channels", "height", "width")
-        [factor] = spread(self.upscale_factor, 1, self, "upscale_factor")
+        [factor] = self.spread("upscale_factor", 1)
         if shape[0] % factor**2:
             raise MismatchError(
                 f"PixelShuffle by {factor} gets {shape[0]} channels",
@@ -78,10 +86,8 @@ class PixelShuffle(Layer):
                 found=str(factor),
             )
         channels, height, width = shape
-        return Resolved(
-            arguments=self.given(upscale_factor=factor),
-            output=(channels // factor**2, height * factor, width * factor),
-        )
+        output = (channels // factor**2, height * factor, width * factor)
+        return self.result(output, upscale_factor=factor)
 
 
 class PixelUnshuffle(Layer):
@@ -94,7 +100,7 @@ class PixelUnshuffle(Layer):
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
         self.needs_rank(shape, "channels", "height", "width")
-        [factor] = spread(self.downscale_factor, 1, self, "downscale_factor")
+        [factor] = self.spread("downscale_factor", 1)
         channels, height, width = shape
         if height % factor or width % factor:
             raise MismatchError(
@@ -103,41 +109,28 @@ class PixelUnshuffle(Layer):
                 expected=f"a divisor of {height} and {width}",
                 found=str(factor),
             )
-        return Resolved(
-            arguments=self.given(downscale_factor=factor),
-            output=(channels * factor**2, height // factor, width // factor),
-        )
+        output = (channels * factor**2, height // factor, width // factor)
+        return self.result(output, downscale_factor=factor)
 
 
-class _ZeroPad(Layer):
+class _ZeroPad(SpatialLayer):
     shorthand: ClassVar[str | None] = "padding"
-    rank: ClassVar[int]
 
     padding: Margins = Field(description="On every side, or [left, right, top, bottom, ...].")
 
     def resolve(self, shape: Shape) -> Resolved:
         """See `Layer.resolve`."""
-        self.needs_rank(shape, "channels", *DIMENSIONS[self.rank])
-        sides = spread(self.padding, 2 * self.rank, self, "padding")
+        self.needs_space(shape)
+        sides = self.spread("padding", 2 * self.rank)
         # torch names the last dimension first
         added = [sides[2 * place] + sides[2 * place + 1] for place in range(self.rank)]
         spatial = tuple(size + more for size, more in zip(shape[1:], added[::-1], strict=True))
-        return Resolved(arguments=self.given(), output=(shape[0], *spatial))
+        return self.result((shape[0], *spatial))
 
 
-class ZeroPad1d(_ZeroPad):
-    """Zeros around [channels, length]."""
-
-    rank: ClassVar[int] = 1
-
-
-class ZeroPad2d(_ZeroPad):
-    """Zeros around [channels, height, width]."""
-
-    rank: ClassVar[int] = 2
-
-
-class ZeroPad3d(_ZeroPad):
-    """Zeros around [channels, depth, height, width]."""
-
-    rank: ClassVar[int] = 3
+LAYERS: tuple[type[Layer], ...] = (
+    Upsample,
+    PixelShuffle,
+    PixelUnshuffle,
+    *in_each_rank(_ZeroPad, "ZeroPad", "Zeros around {}."),
+)

@@ -1,0 +1,397 @@
+"""What a rule wrote is recognized, and nothing else ever is."""
+
+import inspect
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.commands.tensors import bits_of, reader, recognized
+from tests.golden.make_models import OPTION_SETS
+from tests.plans.oracles import ruled_tensors
+from zeroinit_cli.commands.recognize import Recognized, Verdict, recognize
+from zeroinit_cli.commands.summary import BLOCK_BYTES, summarize
+from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
+from zeroinit_cli.models import plan_source
+from zeroinit_cli.options import CHOICES, Options
+from zeroinit_cli.plans import policy
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.plan import TensorInfo
+from zeroinit_cli.plans.rounding import Bits
+from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
+from zeroinit_cli.source import parse_source
+
+I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas
+CENTRE = ((1, 2), (1, 2))
+
+Draw = st.DrawFn
+Drawn = tuple[Rule, tuple[int, ...]]
+SIZES = st.integers(1, 24)
+KERNELS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
+OPTIONS = st.builds(
+    Options,
+    scale=st.sampled_from(CHOICES["scale"]),
+    expansion=st.sampled_from(CHOICES["expansion"]),
+)
+
+
+def hadamard(half_exponent: int) -> Hadamard:
+    return Hadamard(half_exponent=half_exponent)
+
+
+CASES: list[tuple[Rule, tuple[int, ...]]] = [
+    (Z, (5,)),
+    (O, ()),
+    (I, (8, 8)),
+    (I, (5, 9)),
+    (hadamard(-10), (1000, 64)),  # orthonormal
+    (hadamard(-9), (1000, 64)),  # the paper's
+    (hadamard(-6), (40, 1)),
+    (Paley(prime=103, half_exponent=-7), (100, 20)),
+    (Mirrored(of=I), (5, 9)),
+    (Viewed(rows=197, of=Mirrored(of=I)), (1, 197, 768)),
+    (Viewed(rows=64, of=I), (64, 3, 16, 16)),
+    (Taps(ranges=CENTRE, of=I), (8, 8, 3, 3)),
+    (Taps(ranges=CENTRE, of=hadamard(-6)), (64, 3, 3, 3)),
+    (Taps(ranges=((0, 1), (0, 1)), of=I), (8, 16, 1, 1)),
+    (Groups(count=64, of=Taps(ranges=CENTRE, of=I)), (64, 1, 3, 3)),
+    (Groups(count=32, of=Taps(ranges=CENTRE, of=I)), (256, 8, 3, 3)),
+    (Groups(count=32, of=Taps(ranges=CENTRE, of=hadamard(-1))), (64, 1, 3, 3)),
+    (Transposed(of=Taps(ranges=((1, 3), (1, 3)), of=I)), (32, 17, 4, 4)),
+    (Transposed(of=I), (9, 5)),
+    (Transposed(of=hadamard(-6)), (16, 64)),
+    (Split(parts=((32, I), (32, Z), (32, Z))), (96, 32)),
+    (Split(parts=((32, I), (32, I), (32, I))), (96, 32)),
+    (Split(parts=((192, hadamard(-8)),) * 3), (576, 96)),
+    (Transposed(of=Split(parts=((32, I), (32, I), (32, I)))), (32, 96)),
+    (ZeroRow(row=1, of=hadamard(-10)), (1000, 64)),
+    (ZeroRow(row=0, of=hadamard(-10)), (1000, 64)),
+    (ZeroRow(row=3, of=I), (8, 9)),
+]
+
+
+FOREIGN: list[tuple[Rule, tuple[int, ...]]] = [
+    (hadamard(-3), (40, 16)),  # another constant
+    (hadamard(-3), (8, 8)),  # no expansion
+    (Paley(prime=107, half_exponent=-7), (100, 20)),  # another prime
+    (Taps(ranges=CENTRE, of=O), (8, 8, 3, 3)),
+    (Taps(ranges=CENTRE, of=Mirrored(of=I)), (8, 8, 3, 3)),
+    (Taps(ranges=((1, 3), (1, 3)), of=hadamard(-6)), (64, 16, 4, 4)),
+    (Viewed(rows=12, of=I), (3, 4, 5, 6)),
+    (Split(parts=((64, I), (16, I), (16, I))), (96, 64)),
+    (Split(parts=((40, hadamard(-6)), (9, Z), (8, I))), (57, 16)),
+    (ZeroRow(row=3, of=Mirrored(of=I)), (8, 9)),
+]
+"""Rules that the policy gives no tensor of this shape."""
+
+
+def linear(draw: Draw) -> Drawn:
+    shape = draw(SIZES), draw(SIZES)
+    return policy.linear(shape, draw(OPTIONS)), shape
+
+
+def transposed_linear(draw: Draw) -> Drawn:
+    shape = draw(SIZES), draw(SIZES)
+    return policy.transposed_linear(shape, draw(OPTIONS)), shape
+
+
+def fused_linear(draw: Draw) -> Drawn:
+    parts = draw(st.integers(2, 4))
+    shape = parts * draw(SIZES), draw(SIZES)
+    return policy.fused_linear(shape, parts, draw(OPTIONS)), shape
+
+
+def attention_projections(draw: Draw) -> Drawn:
+    shape, transposed = (3 * draw(SIZES), draw(SIZES)), draw(st.booleans())
+    shape = shape[::-1] if transposed else shape
+    closed = draw(st.booleans())
+    rule = policy.attention_projections(shape, draw(OPTIONS), closed=closed, transposed=transposed)
+    return rule, shape
+
+
+def convolution(draw: Draw) -> Drawn:
+    groups = draw(st.integers(1, 6))
+    shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
+    return policy.convolution(shape, groups, draw(OPTIONS)), shape
+
+
+def patch_convolution(draw: Draw) -> Drawn:
+    shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
+    return policy.patch_convolution(shape, draw(OPTIONS)), shape
+
+
+def transposed_convolution(draw: Draw) -> Drawn:
+    groups, kernel = draw(st.integers(1, 6)), draw(KERNELS)
+    shape = groups * draw(SIZES), draw(SIZES), *kernel
+    stride, padding, dilation = (
+        tuple(draw(st.integers(least, 4)) for _ in kernel) for least in (1, 0, 1)
+    )
+    geometry = policy.Geometry(groups=groups, stride=stride, padding=padding, dilation=dilation)
+    return policy.transposed_convolution(shape, geometry, draw(OPTIONS)), shape
+
+
+def embedding(draw: Draw) -> Drawn:
+    shape = draw(SIZES), draw(SIZES)
+    row = draw(st.none() | st.integers(0, shape[0] - 1))
+    return policy.embedding(shape, row, draw(OPTIONS)), shape
+
+
+def position_table(draw: Draw) -> Drawn:
+    shape = *draw(st.lists(st.integers(1, 4), max_size=2)), draw(SIZES), draw(SIZES)
+    return policy.position_table(shape, draw(OPTIONS)), shape
+
+
+POLICY = {
+    function.__name__: function
+    for function in (
+        linear,
+        transposed_linear,
+        fused_linear,
+        attention_projections,
+        convolution,
+        patch_convolution,
+        transposed_convolution,
+        embedding,
+        position_table,
+    )
+}
+"""How a rule of each of the policy's functions is drawn."""
+
+
+@st.composite
+def policy_tensors(draw: Draw) -> Drawn:
+    """A rule of the policy and a shape that has it."""
+    return draw(st.sampled_from(sorted(POLICY.items())))[1](draw)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize(("rule", "shape"), CASES, ids=str)
+def test_the_policys_rules_are_recognised_as_themselves(
+    rule: Rule, shape: tuple[int, ...], dtype: DType
+) -> None:
+    found, _ = recognized(bits_of(rule, shape, dtype), dtype)
+    assert found.rule == rule
+
+
+@given(ruled=ruled_tensors(), dtype=st.sampled_from([F64, F32, F16, BF16]))
+@settings(max_examples=300, deadline=None)
+def test_a_recognised_rule_gives_the_very_bytes(
+    ruled: tuple[Rule, tuple[int, ...]], dtype: DType
+) -> None:
+    """Whatever tree wrote them; it may be another tree, or none."""
+    rule, shape = ruled
+    bits = bits_of(rule, shape, dtype)
+    found, _ = recognized(bits, dtype)
+    if found.rule is not None:
+        assert np.array_equal(bits_of(found.rule, shape, dtype), bits)
+    if found.constant is not None:
+        assert (bits == found.constant).all()
+
+
+@given(ruled=policy_tensors(), dtype=st.sampled_from(FLOATS))
+@settings(max_examples=400, deadline=None)
+def test_all_that_the_policy_gives_is_recognized(
+    ruled: tuple[Rule, tuple[int, ...]], dtype: DType
+) -> None:
+    """Some rules have the same bytes as another, which may be found in their place."""
+    rule, shape = ruled
+    bits = bits_of(rule, shape, dtype)
+    found, _ = recognized(bits, dtype)
+    assert found.rule is not None
+    assert np.array_equal(bits_of(found.rule, shape, dtype), bits)
+
+
+def test_every_function_of_the_policy_that_gives_a_rule_is_drawn() -> None:
+    functions = inspect.getmembers(policy, inspect.isfunction)
+    giving = {
+        name
+        for name, function in functions
+        if inspect.signature(function).return_annotation is Rule and name[0] != "_"
+    }
+    assert giving - {"algorithm_1"} == POLICY.keys()  # which the others call
+
+
+@pytest.mark.parametrize(("rule", "shape"), FOREIGN, ids=str)
+def test_what_the_policy_never_gives_is_no_rule(rule: Rule, shape: tuple[int, ...]) -> None:
+    found, _ = recognized(bits_of(rule, shape))
+    assert (found.verdict, found.rule) == (Verdict.TRAINED, None)
+
+
+@given(ruled=ruled_tensors(), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_one_flipped_bit_is_never_passed_over(
+    ruled: tuple[Rule, tuple[int, ...]], data: st.DataObject
+) -> None:
+    """What is recognized after it gives the flipped bytes, or is said to depart from its rule."""
+    rule, shape = ruled
+    bits = bits_of(rule, shape)
+    flat = bits.reshape(-1)
+    at = data.draw(st.integers(0, flat.size - 1))
+    flat[at] ^= np.uint32(1 << data.draw(st.integers(0, 31)))
+    found, _ = recognized(bits)
+    if found.rule is not None:
+        assert np.array_equal(bits_of(found.rule, shape), bits)
+    elif found.nearly is not None and found.nearly.rule is not None:
+        expected = bits_of(found.nearly.rule, shape).reshape(-1)
+        differing = np.flatnonzero(expected != flat)
+        departure = found.nearly
+        assert (departure.count, departure.first) == (differing.size, differing[0])
+        assert (departure.expected, departure.found) == (expected[differing[0]], flat[differing[0]])
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape"), [case for case in CASES if np.prod(case[1]) > 64], ids=str
+)
+@pytest.mark.parametrize("place", [0.0, 0.37, 1.0])
+def test_one_flipped_sign_is_named_beside_the_rule(
+    rule: Rule, shape: tuple[int, ...], place: float
+) -> None:
+    bits = bits_of(rule, shape)
+    flat = bits.reshape(-1)
+    at = int(place * (flat.size - 1))
+    before = int(flat[at])
+    flat[at] ^= np.uint32(1 << 31)
+    found, _ = recognized(bits)
+    assert found.verdict is Verdict.TRAINED
+    assert found.nearly is not None
+    assert found.nearly.rule == rule
+    departure = found.nearly
+    assert (departure.count, departure.first) == (1, at)
+    assert (departure.expected, departure.found) == (before, before ^ 1 << 31)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape"),
+    [
+        (hadamard(-11), (1025, 1024)),
+        (I, (700, 1400)),
+        (Viewed(rows=600, of=Mirrored(of=I)), (1, 600, 1200)),
+        (Split(parts=((600, I), (600, Z), (600, Z))), (1800, 600)),
+        (Groups(count=8, of=Taps(ranges=CENTRE, of=hadamard(-9))), (4096, 16, 3, 3)),
+    ],
+    ids=str,
+)
+def test_the_last_element_of_many_blocks_is_compared(rule: Rule, shape: tuple[int, ...]) -> None:
+    bits = bits_of(rule, shape)
+    assert bits.nbytes > 2 * BLOCK_BYTES
+    assert recognized(bits)[0].rule == rule
+    flat = bits.reshape(-1)
+    flat[-1] ^= np.uint32(1 << 31)
+    found, _ = recognized(bits)
+    assert found.rule is None
+    assert found.nearly is not None
+    assert found.nearly.rule == rule
+    assert (found.nearly.count, found.nearly.first) == (1, flat.size - 1)
+
+
+def reads(bits: Bits) -> tuple[Recognized, int]:
+    """What a tensor is, and how many elements were read to tell it."""
+    sizes: list[int] = []
+    read = reader(bits)
+
+    def counted(start: int, count: int) -> Bits:
+        sizes.append(count)
+        return read(start, count)
+
+    info = TensorInfo(name="x", shape=bits.shape, dtype=F32)
+    found = recognize(info, summarize(info, bits.size, counted), counted)
+    return found, sum(sizes)
+
+
+def test_random_data_costs_one_pass() -> None:
+    bits = np.random.default_rng(0).standard_normal((600, 600), np.float32).view("<u4")
+    found, read = reads(bits)
+    assert (found.verdict, found.nearly) == (Verdict.TRAINED, None)
+    assert read == bits.size
+
+
+def test_a_size_of_many_divisors_costs_less_than_a_second_pass() -> None:
+    """Groups of every size are candidates; a few elements of each tell that it is none."""
+    values = np.resize(np.array([1, -1, 0.5, 0.25], np.float32), (720_720, 1, 1))
+    found, read = reads(values.view("<u4"))
+    assert (found.verdict, found.rule) == (Verdict.TRAINED, None)
+    assert read < 2 * values.size
+
+
+@pytest.mark.parametrize("code", sorted(DTYPES))
+def test_zeros_are_zeros_in_every_type_that_has_them(code: str) -> None:
+    found, summary = recognized(np.zeros(24, np.uint8), DTYPES[code], shape=(24,))
+    if code == "F8_E8M0":  # a power of two, never 0
+        assert (found.verdict, found.constant) == (Verdict.CONSTANT, 0)
+    else:
+        assert found.rule == Z
+        assert summary.zeros in (None, summary.numel)
+
+
+@pytest.mark.parametrize(
+    ("code", "pattern"),
+    [
+        ("F8_E4M3", 0x38),
+        ("F8_E5M2", 0x3C),
+        ("F8_E4M3FNUZ", 0x40),
+        ("F8_E5M2FNUZ", 0x40),
+        ("F8_E8M0", 0x7F),
+        ("BOOL", 1),
+        ("U8", 1),
+        ("I64", 1),
+        ("BF16", 0x3F80),
+    ],
+)
+def test_ones_are_ones_in_every_type(code: str, pattern: int) -> None:
+    dtype = DTYPES[code]
+    found, summary = recognized(np.full(9, pattern, f"<u{dtype.itemsize}"), dtype)
+    assert found.rule == O
+    assert summary.norm == 3
+
+
+def test_another_value_everywhere_is_a_constant_not_a_rule() -> None:
+    found, _ = recognized(np.full((7, 3), 1e-6, np.float32).view("<u4"))
+    assert found.verdict is Verdict.CONSTANT
+    assert found.constant == int(np.array(1e-6, np.float32).view(np.uint32))
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2**40), (2, 0, 5, 5)])
+def test_tensors_without_elements_are_empty(shape: tuple[int, ...]) -> None:
+    found, _ = recognized(np.zeros(0, np.uint32), shape=shape)
+    assert found.verdict is Verdict.EMPTY
+
+
+def test_integers_are_data_not_trained() -> None:
+    found, _ = recognized(np.arange(100, dtype=np.int64).view("<u8"), DTYPES["I64"])
+    assert found.verdict is Verdict.DATA
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape"),
+    [
+        (Paley(prime=3, half_exponent=-2), (2, 9)),
+        (I, (1,) * 40),
+    ],
+)
+def test_odd_shapes_do_no_harm(rule: Rule, shape: tuple[int, ...]) -> None:
+    bits = np.resize(np.array([0x3F800000, 0xBF800000, 0], "<u4"), shape)
+    recognized(bits.astype("<u4"))
+
+
+def golden() -> Iterator[tuple[str, str]]:
+    for title in ("preset paper", "expansion paley"):
+        for name in OPTION_SETS[title].names():
+            yield title, name
+
+
+@pytest.mark.parametrize(("title", "name"), list(golden()))
+def test_every_ruled_tensor_of_the_golden_models_is_read_as_its_plan_says(
+    title: str, name: str
+) -> None:
+    plan = plan_source(parse_source(name), OPTION_SETS[title].options)
+    done = set()
+    for tensor in plan.tensors:
+        rule, info = tensor.rule, tensor.info
+        if isinstance(rule, Kept) or (rule, info.shape) in done:
+            continue
+        done.add((rule, info.shape))
+        found, _ = recognized(bits_of(rule, info.shape, info.dtype), info.dtype)
+        assert found.rule is not None, info
+        assert found.rule.describe(info.shape) == rule.describe(info.shape), info

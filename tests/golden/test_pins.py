@@ -1,0 +1,108 @@
+"""Plans, and the maps that close branches, are as `pins.json` has them.
+
+Those of tests' own nets are compared in their tests: tests/models/conftest.py.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tests.golden.make_pins import names
+from tests.golden.pins import (
+    MAPS,
+    NETS,
+    WORDS,
+    differences,
+    differences_of_nets,
+    pin_of_source,
+    recorded,
+)
+from zeroinit_cli.options import CHOICES, Options
+
+# Between them they need every rule, in every nesting, that a model of torchvision needs.
+EVERY_RULE = [
+    "maskrcnn_resnet50_fpn",
+    "mvit_v1_b",
+    "mvit_v2_s",
+    "quantized_shufflenet_v2_x0_5",
+    "swin_t",
+    "vit_b_16",
+]
+# And these close their branches in other ways.
+OTHER_ENDS = [
+    "convnext_tiny",
+    "efficientnet_b0",
+    "maxvit_t",
+    "mobilenet_v3_small",
+    "raft_small",
+    "resnet18",
+]
+SLOW_SPECS = ["cifar-resnet1202.yaml", "residual-500.yaml"]  # seconds each
+
+
+def is_long(title: str, name: str) -> bool:
+    """The default options meet every model, the others some; and every spec but two meets all."""
+    if name.endswith(".yaml"):
+        return name in SLOW_SPECS
+    return title in ("preset paper", "paley none bfloat16") and name not in EVERY_RULE + OTHER_ENDS
+
+
+CASES = [
+    pytest.param(title, name, marks=[pytest.mark.long] if is_long(title, name) else [])
+    for title in WORDS
+    for name in recorded()[title]
+]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Several threads on one core wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("title", "name"), CASES)
+def test_the_plan_and_what_closes_branches_are_as_pinned(title: str, name: str) -> None:
+    pinned, found = recorded()[title][name], pin_of_source(name, title)
+    if lines := differences(f"{name}, {title}", pinned, found):
+        pytest.fail("\n".join(lines), pytrace=False)
+
+
+@pytest.mark.parametrize("title", WORDS)
+def test_every_model_and_spec_is_pinned(title: str) -> None:
+    assert sorted(recorded()[title]) == sorted(names(title))
+
+
+def test_every_choice_of_every_option_is_met() -> None:
+    met = [Options.from_words(words).to_words() for words in WORDS.values()]
+    for option, choices in CHOICES.items():
+        assert {words[option] for words in met} == set(choices), option
+
+
+def test_each_map_is_met_by_a_model_and_by_a_net() -> None:
+    models = {part for pin in recorded()["default"].values() for part in pin}
+    nets = {part for pins in recorded()[NETS].values() for pin in pins for part in pin}
+    assert models == nets == {"plan", *MAPS, "adds"}
+
+
+def test_a_difference_names_the_source_the_options_and_the_part() -> None:
+    pinned = {"plan": "12ab", "zero_scales": "8 34cd", "adds": {"FORK": 3}}
+    found = {"plan": "12ab", "zero_scales": "7 56ef", "tables": "1 78ab", "adds": {"FORK": 3}}
+    assert differences("resnet18, default", pinned, pinned) == []
+    assert differences("resnet18, default", pinned, found) == [
+        "resnet18, default: zero_scales is not as pinned: 7 56ef, was 8 34cd",
+        "resnet18, default: tables is not as pinned: 1 78ab, was None",
+    ]
+
+
+def test_a_difference_of_a_net_names_its_test_and_which_it_is() -> None:
+    one, other = {"zero_weights": {"f.weight": "the model"}}, {"adds": {"EQUAL": 1}}
+    assert differences_of_nets("test_a", [one, other], [one, other]) == []
+    assert differences_of_nets("test_a", [other, one], [other, other, one]) == [
+        "test_a, structure 2: zero_weights is not as pinned: None, was {'f.weight': 'the model'}",
+        "test_a, structure 2: adds is not as pinned: {'EQUAL': 1}, was None",
+        "test_a: 3 structures found, 2 pinned",
+    ]

@@ -1,0 +1,104 @@
+"""Every rule restated entry by entry, and tensors of all rules to hold it against."""
+
+import math
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from zeroinit_cli.dtypes import F32, DType
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Paley, Rule, Zeros
+from zeroinit_cli.plans.values import region_values
+
+
+def whole(rule: Rule, shape: tuple[int, ...], dtype: DType = F32, **kept: bytes) -> torch.Tensor:
+    """All entries of a tensor by a rule."""
+    bits = region_values(rule, shape, dtype, tuple((0, size) for size in shape), kept)
+    data = bytearray(bits.tobytes())
+    if not data:
+        return torch.zeros(shape, dtype=getattr(torch, dtype.name))
+    return torch.frombuffer(data, dtype=getattr(torch, dtype.name)).reshape(shape)
+
+
+def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
+    """One entry, straight from the definitions in docs/format.md."""
+    match rule:
+        case Zeros():
+            return 0.0
+        case Ones():
+            return 1.0
+        case Identity():
+            return float(index[0] == index[1])
+        case Hadamard(half_exponent=half_exponent):
+            sign = -1 if bin(index[0] & index[1]).count("1") % 2 else 1
+            return float(sign * 2 ** (half_exponent / 2))
+        case Paley(prime=prime, half_exponent=half_exponent):
+            residue = (index[0] - index[1]) % prime
+            square = residue == 0 or pow(residue, (prime - 1) // 2, prime) == 1
+            return float((1 if square else -1) * 2 ** (half_exponent / 2))
+        case Mirrored(of=of):
+            return entry(of, shape, (index[0], shape[1] - 1 - index[1]))
+        case Viewed(rows=rows, of=of):
+            flat = int(np.ravel_multi_index(index, shape))
+            columns = math.prod(shape) // rows
+            return entry(of, (rows, columns), divmod(flat, columns))
+        case Taps(ranges=ranges, of=of):
+            spatial = zip(index[2:], ranges, strict=True)
+            inside = all(first <= position < last for position, (first, last) in spatial)
+            return entry(of, shape[:2], index[:2]) if inside else 0.0
+        case Groups(count=count, of=of):
+            rows = shape[0] // count
+            return entry(of, (rows, *shape[1:]), (index[0] % rows, *index[1:]))
+        case Split(parts=parts):
+            start = 0
+            for rows, of in parts:
+                if index[0] < start + rows:
+                    return entry(of, (rows, *shape[1:]), (index[0] - start, *index[1:]))
+                start += rows
+            raise AssertionError(index)
+        case Transposed(of=of):
+            swapped = (shape[1], shape[0], *shape[2:])
+            return entry(of, swapped, (index[1], index[0], *index[2:]))
+        case ZeroRow(row=row, of=of):
+            return 0.0 if index[0] == row else entry(of, shape, index)
+    raise AssertionError(rule)
+
+
+def hadamard(half_exponent: int) -> Hadamard:
+    return Hadamard(half_exponent=half_exponent)
+
+
+@st.composite
+def ruled_tensors(draw: st.DrawFn) -> tuple[Rule, tuple[int, ...]]:
+    """A rule and a shape that it fits, nested as the policy nests them."""
+    rows = draw(st.integers(1, 20))
+    shape: tuple[int, ...] = (rows, draw(st.integers(1, 20)))
+    leaves: list[Rule] = [Zeros(), Ones(), Identity(), *map(hadamard, (-5, -4))]
+    leaves += [Paley(prime=prime, half_exponent=-3) for prime in (23, 31)]
+    rule = draw(st.sampled_from(leaves))
+    if draw(st.booleans()):
+        rule = Mirrored(of=rule)
+    if draw(st.booleans()):
+        rule = ZeroRow(row=draw(st.integers(0, rows - 1)), of=rule)
+    if draw(st.booleans()):
+        tails = [(shape[1],), (1, shape[1]), (shape[1], 1)]
+        tails += [(shape[1] // 2, 2)] if shape[1] % 2 == 0 else []
+        heads: list[tuple[int, ...]] = [(rows,), (1, rows)]
+        heads += [(rows // 3, 3)] if rows % 3 == 0 else []
+        viewed = (*draw(st.sampled_from(heads)), *draw(st.sampled_from(tails)))
+        return Viewed(rows=rows, of=rule), viewed
+    if draw(st.booleans()):
+        kernel = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+        bounds = [sorted(draw(st.tuples(st.integers(0, k), st.integers(0, k)))) for k in kernel]
+        rule, shape = Taps(ranges=tuple((a, b) for a, b in bounds), of=rule), (*shape, *kernel)
+    if draw(st.booleans()):
+        rule, shape = Transposed(of=rule), (shape[1], shape[0], *shape[2:])
+    if draw(st.booleans()):
+        count = draw(st.integers(1, 6))
+        rule, shape = Groups(count=count, of=rule), (shape[0] * count, *shape[1:])
+    elif draw(st.booleans()):
+        other = draw(st.integers(1, 5))
+        parts = ((shape[0], rule), (other, Zeros()), (shape[0], rule))
+        rule, shape = Split(parts=parts), (2 * shape[0] + other, *shape[1:])
+    return rule, shape

@@ -1,0 +1,343 @@
+"""A tensor's rule, found from its bytes alone. No torch.
+
+The candidates are all rules that the policy can give a tensor of its shape. What a summary of the
+tensor counted rules most of them out; the rest are compared with the tensor, block by block.
+Nothing is called a rule that does not give every byte.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from zeroinit_cli.commands.summary import BLOCK_BYTES, Read, Summary, few, is_packed, to_numbers
+from zeroinit_cli.dtypes import FLOATS, INTEGERS
+from zeroinit_cli.options import CHOICES, Options
+from zeroinit_cli.plans import policy
+from zeroinit_cli.plans.plan import TensorInfo
+from zeroinit_cli.plans.rules import (
+    Elements,
+    Ones,
+    Range,
+    Region,
+    Rule,
+    Shape,
+    Zeros,
+)
+from zeroinit_cli.plans.values import region_values, regions
+
+_OPTION_SETS = tuple(
+    Options(scale=scale, expansion=expansion)
+    for expansion in CHOICES["expansion"]
+    for scale in CHOICES["scale"]
+)
+"""Every choice of the options that change a rule, the default first."""
+
+_FUSED_PARTS = (2, 3, 4)  # projections in one weight, as gate and up
+_HEAD = 4096  # elements that tell most wrong rules from the right one
+_MOST_TAPS = 1 << 18  # a kernel larger than this is none
+_MOST_DIMENSIONS = 6
+
+
+class Verdict(StrEnum):
+    """What a tensor is, in a word."""
+
+    RULE = "rule"
+    CONSTANT = "constant"
+    TRAINED = "trained"
+    DATA = "data"  # integers, which nothing trains, or a type that is not looked into
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Departure:
+    """How a tensor departs from a rule.
+
+    Attributes:
+        rule: which; None for a constant that no rule gives, which is `expected`.
+        count: elements that differ; not all, if the comparison was given up.
+        first: flat index of the first of them.
+        expected: bits by the rule there.
+        found: bits that stand there.
+        first_zero: flat index of the first of them that is 0.
+    """
+
+    rule: Rule | None
+    count: int
+    first: int
+    expected: int
+    found: int
+    first_zero: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recognized:
+    """What a tensor is.
+
+    Attributes:
+        verdict: in a word.
+        rule: the rule that gives every byte of it, where there is one.
+        constant: bits of the one value that it holds, where that is no rule.
+        nearly: where it is neither, the rule or constant that all but a few elements follow.
+    """
+
+    verdict: Verdict
+    rule: Rule | None = None
+    constant: int | None = None
+    nearly: Departure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tensor:
+    """A tensor that can be read, and what a summary counted in it."""
+
+    info: TensorInfo
+    summary: Summary
+    read: Read
+
+    @property
+    def most(self) -> int:
+        """Elements that may differ from a rule that is still worth a word."""
+        return few(self.summary.numel)
+
+
+def recognize(info: TensorInfo, summary: Summary, read: Read) -> Recognized:
+    """Find the rule that gives a tensor its bytes.
+
+    Args:
+        info: its name, shape and type.
+        summary: of all of it.
+        read: gives its patterns.
+
+    Returns:
+        a rule only if all of the tensor was compared with it and every byte is the same.
+    """
+    if summary.numel == 0:
+        return Recognized(verdict=Verdict.EMPTY)
+    near, constant = None, summary.constant
+    rule = None if constant is None else _constant_rule(constant, info)
+    if rule is None and info.dtype in FLOATS and not summary.random:
+        rule, near = _search(_Tensor(info=info, summary=summary, read=read))
+    if rule is not None:
+        return Recognized(verdict=Verdict.RULE, rule=rule)
+    if constant is not None:
+        return Recognized(verdict=Verdict.CONSTANT, constant=constant)
+    nearly = [away for away in (_nearly_constant(info, summary), near) if away is not None]
+    nearest = min(nearly, key=lambda away: away.count, default=None)
+    verdict = Verdict.DATA if info.dtype in INTEGERS or is_packed(info.dtype) else Verdict.TRAINED
+    return Recognized(verdict=verdict, nearly=nearest)
+
+
+def _constant_rule(pattern: int, info: TensorInfo) -> Rule | None:
+    """`Zeros` or `Ones`, where a pattern is that of 0 or 1."""
+    if pattern == 0 and info.dtype.code != "F8_E8M0":  # which has no zero
+        return Zeros()
+    if is_packed(info.dtype) or info.dtype.code == "C64":
+        return None
+    number = to_numbers(np.array([pattern], f"<u{info.dtype.itemsize}"), info.dtype)[0]
+    return Ones() if number == 1 and not (info.dtype.code == "BOOL" and pattern != 1) else None
+
+
+def _nearly_constant(info: TensorInfo, summary: Summary) -> Departure | None:
+    """The one value that all but a few elements have."""
+    if summary.random:
+        return None
+    occurrences = summary.patterns
+    usual = max(occurrences, key=lambda pattern: (occurrences[pattern].count, pattern))
+    count = summary.numel - occurrences[usual].count
+    if count > few(summary.numel):
+        return None
+    firsts = {
+        occurrence.first: pattern
+        for pattern, occurrence in occurrences.items()
+        if pattern != usual and occurrence.count
+    }
+    if summary.first_other is not None and summary.first_other < min(firsts, default=summary.numel):
+        return None  # its bits are not known without reading it again, and so rare a case is not
+    first = min(firsts)
+    return Departure(
+        rule=_constant_rule(usual, info),
+        count=count,
+        first=first,
+        expected=usual,
+        found=firsts[first],
+    )
+
+
+def _search(tensor: _Tensor) -> tuple[Rule | None, Departure | None]:
+    """The first candidate that gives every element, or the one that departs from fewest."""
+    nearest: Departure | None = None
+    tried: set[Rule] = set()
+    for rule in _candidates(tensor):
+        if rule in tried:
+            continue
+        tried.add(rule)
+        if not _allows(rule, tensor):
+            continue
+        away = _departure(rule, tensor)
+        if away is None:
+            return rule, None
+        if away.count <= tensor.most and (nearest is None or away.count < nearest.count):
+            nearest = away
+    return None, nearest
+
+
+def _candidates(tensor: _Tensor) -> Iterator[Rule]:
+    """Every rule that the policy can give a tensor of this shape, some of them twice.
+
+    Where several have the same bytes the first is reported, so the likelier come first. A new
+    function of the policy is one more line in `_matrices` or `_kernels`.
+    """
+    shape = tensor.info.shape
+    if len(shape) == 2:
+        yield from _matrices(shape)
+        yield from _padded_embeddings(tensor)
+    elif 2 < len(shape) <= _MOST_DIMENSIONS:
+        yield from _kernels(tensor)
+
+
+def _matrices(shape: Shape) -> Iterator[Rule]:
+    """Linear maps, fused and transposed ones, and tables."""
+    rows, columns = shape
+    yield from (policy.linear(shape, options) for options in _OPTION_SETS)
+    for options in _OPTION_SETS:
+        for closed in (True, False):
+            if rows % 3 == 0:
+                yield policy.attention_projections(shape, options, closed=closed)
+            if columns % 3 == 0:
+                yield policy.attention_projections(shape, options, closed=closed, transposed=True)
+        yield policy.transposed_linear(shape, options)
+        yield policy.position_table(shape, options)
+        for parts in _FUSED_PARTS:
+            if rows % parts == 0:
+                yield policy.fused_linear(shape, parts, options)
+
+
+def _padded_embeddings(tensor: _Tensor) -> Iterator[Rule]:
+    """Embedding tables with a row of zeros, where the tensor has zeros and the table has none."""
+    shape = tensor.info.shape
+    for options in _OPTION_SETS:
+        table = policy.embedding(shape, None, options)
+        away = _departure(table, tensor) if _allows(table, tensor, zeros=shape[1]) else None
+        if away is not None and away.first_zero is not None:
+            yield policy.embedding(shape, away.first_zero // shape[1], options)
+
+
+def _kernels(tensor: _Tensor) -> Iterator[Rule]:
+    """Convolutions, in groups too, patches, and tables of positions that have more dimensions."""
+    shape = tensor.info.shape
+    divisors = _divisors(shape[0])
+    # Some expansions in groups have the bytes of smaller identities, or of one whole expansion.
+    identities = (groups for groups in divisors if shape[0] // groups <= shape[1])
+    yield from (policy.convolution(shape, groups, _OPTION_SETS[0]) for groups in identities)
+    yield from (policy.convolution(shape, 1, options) for options in _OPTION_SETS)
+    box = _tap_box(tensor)
+    for options in _OPTION_SETS:
+        yield policy.patch_convolution(shape, options)
+        yield policy.position_table(shape, options)
+        for groups in divisors:
+            yield policy.convolution(shape, groups, options)
+            if box is not None:
+                yield policy.transposed_convolution(shape, _upsampling(groups, box), options)
+
+
+def _upsampling(groups: int, box: tuple[Range, ...]) -> policy.Geometry:
+    """A geometry whose upsampling covers a box of taps."""
+    return policy.Geometry(
+        groups=groups,
+        stride=tuple(last - first for first, last in box),
+        padding=tuple(first for first, _ in box),
+        dilation=(1,) * len(box),
+    )
+
+
+def _divisors(number: int) -> tuple[int, ...]:
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return tuple(sorted({*small, *(number // divisor for divisor in small)}))
+
+
+def _tap_box(tensor: _Tensor) -> tuple[Range, ...] | None:
+    """First and last + 1 nonzero tap of the first kernel that has any, in each dimension.
+
+    A pattern that occurs once, and is not 1, is taken for an edit and not looked at.
+    """
+    kernel_shape = tensor.info.shape[2:]
+    size = math.prod(kernel_shape)
+    one = Elements(dtype=tensor.info.dtype).one
+    frequent = {
+        pattern: occurrence.first
+        for pattern, occurrence in tensor.summary.patterns.items()
+        if pattern and (occurrence.count > 1 or pattern == one)
+    }
+    if not frequent or size > _MOST_TAPS:
+        return None
+    kernel = tensor.read(min(frequent.values()) // size * size, size)
+    taps = np.flatnonzero(np.isin(kernel, np.array(sorted(frequent), kernel.dtype)))
+    axes = np.unravel_index(taps, kernel_shape)
+    return tuple((int(axis.min()), int(axis.max()) + 1) for axis in axes)
+
+
+def _allows(rule: Rule, tensor: _Tensor, zeros: int = 0) -> bool:
+    """Whether the summary lets a tensor be a rule's, but for a few elements.
+
+    Args:
+        rule: a candidate.
+        tensor: with its summary.
+        zeros: elements beyond these that may be 0 where the rule's are not.
+    """
+    patterns, elements = tensor.summary.patterns, Elements(dtype=tensor.info.dtype)
+    missing = rule.nonzeros(tensor.info.shape) - tensor.summary.nonzeros
+    if not -tensor.most <= missing <= tensor.most + zeros:
+        return False
+    # A matrix whose constant does not occur is not computed: it may need a large table.
+    constants = map(elements.power, rule.half_exponents())
+    return not any(
+        patterns.keys().isdisjoint((constant, constant | elements.sign)) for constant in constants
+    )
+
+
+def _departure(rule: Rule, tensor: _Tensor) -> Departure | None:
+    """Where the tensor departs from a rule; None where every element is the rule's.
+
+    The comparison ends early where more than a few elements differ.
+    """
+    shape = tensor.info.shape
+    head = _compare(rule, tensor, [next(regions(shape, _HEAD))])
+    if head is not None and head.count > tensor.most:
+        return head
+    return _compare(rule, tensor, regions(shape, BLOCK_BYTES // tensor.info.dtype.itemsize))
+
+
+def _compare(rule: Rule, tensor: _Tensor, parts: Iterable[Region]) -> Departure | None:
+    """Compare regions that follow each other from the tensor's first element on."""
+    count, position = 0, 0
+    first: tuple[int, int, int] | None = None
+    first_zero: int | None = None
+    for region in parts:
+        expected = region_values(rule, tensor.info.shape, tensor.info.dtype, region).reshape(-1)
+        found = tensor.read(position, expected.size)
+        if not np.array_equal(expected, found):
+            differing = np.flatnonzero(expected != found)
+            zeros = differing[found[differing] == 0]
+            count += differing.size
+            if first is None:
+                at = int(differing[0])
+                first = position + at, int(expected[at]), int(found[at])
+            if first_zero is None and zeros.size:
+                first_zero = position + int(zeros[0])
+        position += expected.size
+        if count > tensor.most:
+            break
+    if first is None:
+        return None
+    index, planned, stored = first
+    return Departure(
+        rule=rule,
+        count=count,
+        first=index,
+        expected=planned,
+        found=stored,
+        first_zero=first_zero,
+    )

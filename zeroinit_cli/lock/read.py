@@ -1,0 +1,152 @@
+"""Read a lock that anybody may have written: every field is validated, every fault is named."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from zeroinit_cli.errors import LockError, one_line, reason_of_unreadable, shown
+from zeroinit_cli.files import opened, read_exactly
+from zeroinit_cli.lock.schema import VERSION, Lock, LockEntry
+from zeroinit_cli.lock.toml import parse_toml, table_lines
+from zeroinit_cli.text import counted
+
+MOST_LOCK_BYTES = 1_000_000
+"""The largest lock: some 1,500 checkpoints."""
+RESTORE = "restore the lock from version control, or remove it and run zeroinit generate"
+_NEWER = "a newer zeroinit may have written it"
+_MOST_FAULTS = 10
+_MOST_CHARACTERS = 200  # of one fault: a stranger's value may be of any length
+_TOML_MESSAGES = {
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "tuple_type": "must be an array",
+}
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock from disk and validate every field.
+
+    Raises:
+        InputError: the file cannot be read.
+        LockError: it is no lock, or one that this version does not know.
+    """
+    return parse_lock(_lock_bytes(path), str(path))
+
+
+def read_entries(path: Path) -> list[tuple[LockEntry, int | None]]:
+    """Read the entries of a lock from disk, each with the line that it begins on, if it has one.
+
+    Raises:
+        InputError: the file cannot be read.
+        LockError: it is no lock, or one that this version does not know.
+    """
+    data = _lock_bytes(path)
+    entries = parse_lock(data, str(path)).checkpoint
+    lines: Sequence[int | None] = table_lines(data, "checkpoint")
+    if len(lines) != len(entries):  # somebody has written the entries inline
+        lines = [None] * len(entries)
+    return list(zip(entries, lines, strict=True))
+
+
+def _lock_bytes(path: Path) -> bytes:
+    with opened(path) as (file, size):
+        check_size(size, str(path))
+        data = bytearray(size)
+        del data[read_exactly(file, memoryview(data)) :]
+    return bytes(data)
+
+
+def check_size(size: int, where: str, hint: str = RESTORE) -> None:
+    """Refuse a lock that would take too long to read.
+
+    Raises:
+        LockError: it is too large.
+    """
+    if size > MOST_LOCK_BYTES:
+        raise LockError(
+            "too large for a lock",
+            where=where,
+            expected=f"at most {MOST_LOCK_BYTES} bytes",
+            found=f"{size} bytes",
+            hint=hint,
+        )
+
+
+def parse_lock(data: bytes, where: str) -> Lock:
+    """Parse a lock and validate every field; all faults are told at once.
+
+    Raises:
+        LockError: it is no lock, or one that this version does not know.
+    """
+    try:
+        table = parse_toml(data)
+    except ValueError as error:
+        raise _not_toml(data, where, error) from error
+    _check_version(table, where)
+    try:
+        return Lock.model_validate(table)
+    except ValidationError as error:
+        raise _invalid(error, where) from error
+
+
+def _not_toml(data: bytes, where: str, error: ValueError) -> LockError:
+    """Say why a text is no TOML: most often a merge is unfinished, which needs another remedy."""
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.startswith(b"<<<<<<< "):
+            return LockError(
+                "a merge that was not finished",
+                where=f"{where}: line {number}",
+                found=_short(line.decode(errors="backslashreplace")),
+                hint="keep the entries of both sides and remove the marks; of two for the same "
+                "path keep one; then run zeroinit verify",
+            )
+    return LockError(
+        "not a TOML file", where=where, found=_short(reason_of_unreadable(error)), hint=RESTORE
+    )
+
+
+def _check_version(table: Mapping[str, Any], where: str) -> None:
+    version = table.get("version")
+    number = version if type(version) is int else 0  # true is no number
+    if number == VERSION:
+        return
+    raise LockError(
+        "unknown lock version",
+        where=f"{where}: version",
+        expected=str(VERSION),
+        found=shown(version) if "version" in table else "no version",
+        hint=_NEWER if number > VERSION else RESTORE,
+    )
+
+
+def _invalid(error: ValidationError, where: str) -> LockError:
+    """Name what is wrong with the fields, in the order of the file, up to a number of faults."""
+    faults = sorted(
+        error.errors(include_url=False, include_context=False, include_input=False), key=_position
+    )
+    lines = [_describe(fault) for fault in faults[:_MOST_FAULTS]]
+    if len(faults) > _MOST_FAULTS:
+        lines.append(f"and {len(faults) - _MOST_FAULTS} more")
+    return LockError(
+        counted(len(faults), "invalid field"),
+        where=where,
+        found="\n    ".join(["", *lines]) if len(lines) > 1 else lines[0],
+        hint=RESTORE,
+    )
+
+
+def _position(fault: Any) -> list[tuple[bool, int | str]]:
+    """Give a fault's sort key: the tenth checkpoint after the second, a table's keys by name."""
+    return [(isinstance(part, str), part) for part in fault["loc"]]
+
+
+def _describe(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "the file"
+    message = _TOML_MESSAGES.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    return f"{_short(place)}: {_short(message[0].lower() + message[1:])}"
+
+
+def _short(text: str) -> str:
+    return one_line(text, _MOST_CHARACTERS)

@@ -1,0 +1,300 @@
+"""What a model is fed: what its source says of its inputs, and the batches that are tried."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from zeroinit_cli.errors import ProbeError, UsageError
+from zeroinit_cli.nets.torchvision import import_torchvision
+from zeroinit_cli.probing.arrays import pictures, read_array, tokens
+from zeroinit_cli.probing.judge import Setting
+from zeroinit_cli.source import Source
+from zeroinit_cli.spec.blueprint import BuilderBlueprint, FamilyBlueprint
+
+_BATCH, _BATCH_OF_LARGE, _BATCH_OF_HUGE = 8, 4, 2
+_LARGE, _HUGE = 50_000_000, 250_000_000  # parameters
+_LARGE_IMAGE = 200  # pixels
+_BATCH_OF_CLIPS = 2
+_CLIP_FRAMES = 16
+_MOST_TOKENS = 128  # of a family whose sequences may be shorter than the longest
+_ONLY = ""  # the name of an only input
+
+
+class Kind(Enum):
+    """What a forward is called with."""
+
+    ARRAYS = "arrays"
+    IMAGES = "images"
+    CLIP = "video"
+    FLOW = "optical_flow"
+    DETECTION = "detection"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inputs:
+    """What a source says of the inputs of its model.
+
+    Attributes:
+        where: what messages call the model.
+        kind: what the inputs are.
+        shapes: of arrays, without the batch, by name, in the order of forward.
+        tokens: some of them are integers.
+        native: sizes of images that the model was made for, tried after the usual one.
+        frames: of a clip; 0 for an image.
+    """
+
+    where: str
+    kind: Kind
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    tokens: bool = False
+    native: tuple[int, ...] = ()
+    frames: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feed:
+    """A batch, and what its loss depends on.
+
+    Attributes:
+        arguments: of the model's forward.
+        described: shape and type in words, by the input's name.
+        flow: what comes out are fields of motion.
+        pixels: what a detector is to resize images to.
+    """
+
+    arguments: tuple[Any, ...]
+    described: Mapping[str, str] = field(default_factory=dict)
+    flow: bool = False
+    pixels: int | None = None
+
+    def to(self, device: str) -> "Feed":
+        """Copy the batch to a device."""
+        moved = tree_map_only(Tensor, lambda tensor: tensor.to(device), self.arguments)
+        return replace(self, arguments=moved)
+
+
+def inputs_of(source: Source) -> Inputs:
+    """Find what the source's model is to be fed; the source was looked up before."""
+    where = str(source)
+    if source.spec is None:
+        return _of_builder(source.name, where)
+    blueprint, inferred = source.spec.inferred.blueprint, source.spec.inferred
+    if isinstance(blueprint, BuilderBlueprint):
+        return _of_builder(blueprint.name, where)
+    shapes = source.spec.inputs
+    if isinstance(blueprint, FamilyBlueprint) and inferred.ids:
+        shapes = tuple((name, (min(length, _MOST_TOKENS),)) for name, (length,) in shapes)
+    return Inputs(where=where, kind=Kind.ARRAYS, shapes=shapes, tokens=inferred.ids)
+
+
+def _of_builder(name: str, where: str) -> Inputs:
+    import_torchvision()
+    from torchvision.models import get_model_builder, get_model_weights
+
+    package = get_model_builder(name).__module__.split(".")
+    known = {kind.value: kind for kind in Kind}
+    kind = next((known[part] for part in package if part in known), Kind.IMAGES)
+    native: set[int] = set()
+    for weights in get_model_weights(name):
+        size = getattr(weights.transforms(), "crop_size", None)
+        native.update(size or ())
+    return Inputs(
+        where=where,
+        kind=kind,
+        native=tuple(sorted(native)),
+        frames=_CLIP_FRAMES if kind is Kind.CLIP else 0,
+    )
+
+
+def feeds(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed]:
+    """Make the batch that was given, or one after the other those that the model may take.
+
+    Args:
+        inputs: what the source says of them.
+        setting: what was asked for.
+        model: with values of any initialization; it is left as it was.
+
+    Raises:
+        ProbeError: arrays are given to a model that learns from more than arrays.
+        UsageError: an array is given for an input that there is not, or missing for one.
+        InputError: an array cannot be read.
+    """
+    if setting.inputs:
+        yield _given(inputs, setting)
+    else:
+        yield from _defaults(inputs, setting, model)
+
+
+def _given(inputs: Inputs, setting: Setting) -> Feed:
+    names = [name for name, _ in inputs.shapes] or [_ONLY]
+    if inputs.kind in (Kind.DETECTION, Kind.FLOW):
+        raise ProbeError(
+            "arrays cannot say what the model is to find",
+            where=inputs.where,
+            hint="leave --input out: its own batch is made for it",
+        )
+    if sorted(setting.inputs) != sorted(names):
+        raise UsageError(
+            "not the inputs of the model",
+            where="--input",
+            expected=" and ".join(f"{name}=FILE.npy" if name else "FILE.npy" for name in names),
+            found=", ".join(name or "one without a name" for name in sorted(setting.inputs)),
+        )
+    arrays = {name: torch.from_numpy(read_array(setting.inputs[name])) for name in names}
+    sizes = {len(array) for array in arrays.values()}
+    if len(sizes) > 1:
+        raise UsageError(
+            "batches of different sizes", where="--input", found=", ".join(map(str, sorted(sizes)))
+        )
+    return _feed([(name, arrays[name]) for name in names])
+
+
+def _feed(arrays: Sequence[tuple[str, Tensor]], **more: Any) -> Feed:
+    described = {name: _described(array) for name, array in arrays}
+    return Feed(arguments=tuple(array for _, array in arrays), described=described, **more)
+
+
+def _described(array: Tensor) -> str:
+    return f"{str(array.dtype).removeprefix('torch.')} {' x '.join(map(str, array.shape))}"
+
+
+def _defaults(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed]:
+    match inputs.kind:
+        case Kind.ARRAYS:
+            yield from _arrays(inputs, setting, model)
+        case Kind.FLOW:
+            for pixels in _sizes(inputs, setting, 128):
+                batch = setting.batch or _BATCH_OF_CLIPS
+                pair = _pictures(2 * batch, (3, pixels, pixels)).split(batch)
+                yield _feed([("first", pair[0]), ("second", pair[1])], flow=True)
+        case Kind.DETECTION:
+            for pixels in _sizes(inputs, setting, 160):
+                yield _detection(setting.batch or _BATCH_OF_CLIPS, pixels, model)
+        case _:
+            for pixels in _sizes(inputs, setting, 96):
+                clip = (inputs.frames,) if inputs.frames else ()
+                batch = setting.batch or _batch(inputs, pixels, model)
+                yield _feed([(_ONLY, _pictures(batch, (3, *clip, pixels, pixels)))])
+
+
+def _sizes(inputs: Inputs, setting: Setting, first: int) -> list[int]:
+    if setting.image_size is not None:
+        return [setting.image_size]
+    return list(dict.fromkeys([first, *inputs.native]))
+
+
+def _batch(inputs: Inputs, pixels: int, model: nn.Module) -> int:
+    parameters = _count_parameters(model)
+    if parameters > _HUGE or inputs.frames:
+        return _BATCH_OF_HUGE
+    return _BATCH_OF_LARGE if parameters > _LARGE or pixels >= _LARGE_IMAGE else _BATCH
+
+
+def _count_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _pictures(batch: int, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(pictures(batch, shape))
+
+
+def _arrays(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed]:
+    """Make arrays of a spec's shapes; which of several inputs are tokens is found by trying."""
+    batch = setting.batch or (_BATCH_OF_LARGE if _count_parameters(model) > _LARGE else _BATCH)
+    shapes = [(name, _resized(shape, setting)) for name, shape in inputs.shapes]
+    choices = product(*([True, False] if inputs.tokens else [False] for _ in shapes))
+    for choice in choices:
+        if inputs.tokens and not any(choice):
+            continue
+        arrays = [
+            (name, torch.zeros((batch, *shape), dtype=torch.int64))
+            if ids
+            else (name, _pictures(batch, shape))
+            for ids, (name, shape) in zip(choice, shapes, strict=True)
+        ]
+        if any(choice):
+            with suppress(Exception):  # the forward refuses it, which is told where it is tried
+                arrays = _with_tokens(model, arrays)
+        yield _feed(arrays)
+
+
+def _resized(shape: tuple[int, ...], setting: Setting) -> tuple[int, ...]:
+    if setting.image_size is None or len(shape) < 3:
+        return shape
+    return (*shape[:-2], setting.image_size, setting.image_size)
+
+
+def _with_tokens(model: nn.Module, arrays: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+    """Put tokens in place of zeros, as many different ones as the table that is asked knows."""
+    known: dict[int, int] = {}
+
+    def look(module: nn.Module, arguments: Any) -> None:
+        if arguments and isinstance(module, nn.Embedding):
+            known.setdefault(arguments[0].data_ptr(), module.num_embeddings)
+
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    handles = [table.register_forward_pre_hook(look) for table in tables]
+    try:
+        with torch.no_grad(), kept_buffers(model):
+            model.train()(*(array for _, array in arrays))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [
+        (name, array)
+        if array.is_floating_point()
+        else (name, _tokens(array, known.get(array.data_ptr(), 1)))
+        for name, array in arrays
+    ]
+
+
+def _tokens(zeros: Tensor, known: int) -> Tensor:
+    return torch.from_numpy(tokens(zeros.shape[0], tuple(zeros.shape[1:]), known))
+
+
+def _detection(batch: int, pixels: int, model: nn.Module) -> Feed:
+    """Make images of a detector, two boxes in each, masks and keypoints for those that ask."""
+    images = [0.45 + 0.2 * picture for picture in _pictures(batch, (3, pixels, pixels))]
+    keypoints = getattr(getattr(model, "roi_heads", None), "keypoint_predictor", None)
+    count = keypoints.kps_score_lowres.out_channels if keypoints is not None else 17
+    targets = [_target(number, pixels, count) for number in range(batch)]
+    described = {"images": f"{batch} of float32 3 x {pixels} x {pixels}"}
+    described["targets"] = "2 boxes in each"
+    return Feed(arguments=(images, targets), described=described, pixels=pixels)
+
+
+def _target(number: int, pixels: int, keypoints: int) -> dict[str, Tensor]:
+    left = pixels * (1 + number % 3) / 10
+    boxes = torch.tensor(
+        [[left, left, pixels * 0.6, pixels * 0.7], [left, 4.0, pixels * 0.9, pixels * 0.5]]
+    )
+    masks = torch.zeros((2, pixels, pixels), dtype=torch.uint8)
+    for mask, (x, y, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[y:bottom, x:right] = 1
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    points = torch.cat([middle, torch.ones(2, 1)], 1)[:, None].expand(2, keypoints, 3)
+    return {
+        "boxes": boxes,
+        "labels": torch.ones(2, dtype=torch.int64),
+        "masks": masks,
+        "keypoints": points.contiguous(),
+    }
+
+
+@contextmanager
+def kept_buffers(model: nn.Module) -> Iterator[None]:
+    """Put all buffers back: a norm's averages move in train mode, and a trial leaves no trace."""
+    saved = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(saved[name])

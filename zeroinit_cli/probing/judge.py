@@ -1,0 +1,254 @@
+"""What is asked of a probe, and the verdict on what it measured. No torch here.
+
+The thresholds were chosen on the nets of `evidence.probe_cases.calibration` and tested on others;
+how often verdicts were right stands in evidence/probe_verdicts.md.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+
+from zeroinit_cli.errors import UsageError
+from zeroinit_cli.probing.report import Layer, Probe, Run, loss_text, number
+from zeroinit_cli.text import counted
+
+STEPS, LEARNING_RATE, SEEDS = 3, 0.01, 3
+_MOST_STEPS, _MOST_BATCH, _MOST_PIXELS, _MOST_SEEDS = 1000, 4096, 4096, 20
+
+FACTORS = (0.1, 0.01)
+"""Of the learning rate, tried one after the other where the first does not go well."""
+
+THRESHOLDS: Mapping[str, float] = MappingProxyType(
+    {
+        "different_units": 1 / 3,
+        "gradient_ratio": 1e3,
+        "gradient_ratio_not": 1e6,
+        "gradient_ratio_small": 0.1,
+        "loss_rise": 1.1,
+    }
+)
+"""What each means stands in docs/probe.md."""
+
+_STEPS_TO_ALL = 3
+"""Of a closed branch the inside gets its first gradient at step 1, of closed attention the query at
+step 2; so has every parameter of the 80 models of evidence/first_steps.md that a forward uses."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """How a probe is made.
+
+    Attributes:
+        steps: of plain SGD.
+        learning_rate: of them.
+        batch: how many samples; None for as many as suit the model.
+        image_size: height and width of images; None for what suits the model.
+        seeds: how many of torch's own starts are averaged; None for as many as are cheap.
+        device: torch's name of where it runs.
+        inputs: files of arrays, by the name of the input; the only one is called "".
+    """
+
+    steps: int = STEPS
+    learning_rate: float = LEARNING_RATE
+    batch: int | None = None
+    image_size: int | None = None
+    seeds: int | None = None
+    device: str = "cpu"
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+
+
+def check_setting(setting: Setting) -> None:
+    """Refuse numbers that mean nothing, before anything is built.
+
+    Raises:
+        UsageError: one of them does.
+    """
+    _check_range("--steps", setting.steps, _MOST_STEPS)
+    _check_range("--batch", setting.batch, _MOST_BATCH)
+    _check_range("--image-size", setting.image_size, _MOST_PIXELS)
+    _check_range("--seeds", setting.seeds, _MOST_SEEDS)
+    if not 0 < setting.learning_rate < math.inf:
+        raise UsageError(
+            "no learning rate",
+            where="--lr",
+            expected="a number above 0",
+            found=str(setting.learning_rate),
+        )
+    if setting.inputs:
+        for option, value in (("--batch", setting.batch), ("--image-size", setting.image_size)):
+            if value is not None:
+                raise UsageError(
+                    f"--input and {option} exclude each other",
+                    where="the options",
+                    hint="the array says both",
+                )
+
+
+def _check_range(option: str, value: int | None, most: int) -> None:
+    if value is not None and not 1 <= value <= most:
+        raise UsageError("out of range", where=option, expected=f"1 to {most}", found=str(value))
+
+
+class Will(Enum):
+    """The four verdicts."""
+
+    TRAIN = "will-train"
+    SLOWER = "smaller-learning-rate"
+    UNCERTAIN = "uncertain"
+    NOT = "likely-not"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What is to be expected.
+
+    Attributes:
+        kind: one of four.
+        text: in words.
+        reasons: what it rests on, each with its numbers.
+        hints: what to type or change.
+        learning_rate: the largest of those tried that went well; None if none did.
+    """
+
+    kind: Will
+    text: str
+    reasons: tuple[str, ...]
+    hints: tuple[str, ...]
+    learning_rate: float | None
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.kind is Will.TRAIN
+
+
+def goes_well(run: Run) -> bool:
+    """Whether the steps made the loss smaller, and none made it much larger on the way."""
+    first, last = run.losses[0], run.losses[-1]
+    if run.not_finite is not None or first is None or last is None:
+        return False
+    most = max(loss for loss in run.losses if loss is not None)
+    return last < first and most <= THRESHOLDS["loss_rise"] * first
+
+
+def judge(probe: Probe) -> Verdict:
+    """Judge a probe."""
+    rate = _rate(probe)
+    against, doubts = list(_against(probe)), list(_doubts(probe))
+    reasons = (*against, *doubts, *_about_rate(probe, rate))
+    if against or rate is None:
+        kind, text = Will.NOT, f"likely not: {_short(probe)}"
+    elif doubts:
+        kind, text = Will.UNCERTAIN, "uncertain"
+    elif rate < probe.conditions.learning_rate:
+        kind = Will.SLOWER
+        text = f"will train, with a learning rate of about {rate:g} or less"
+    else:
+        kind, text = Will.TRAIN, "will train"
+    doubted = kind in (Will.NOT, Will.UNCERTAIN)
+    hints = [warning.hint for warning in probe.warnings if warning.hint and doubted]
+    return Verdict(
+        kind=kind,
+        text=text,
+        reasons=reasons,
+        hints=tuple(dict.fromkeys(hints)),
+        learning_rate=rate,
+    )
+
+
+def oddity(layer: Layer, own: Layer) -> float:
+    """Measure how far a layer is from torch's own start, for the order of a short table."""
+    far = [
+        abs(math.log10(max(one, 1e-30) / max(other, 1e-30)))
+        for one, other in ((layer.activation, own.activation), (layer.gradient, own.gradient))
+        if one is not None and other is not None and one > 0 and other > 0
+    ]
+    lost = layer.gradient is None or (layer.activation is None and own.activation is not None)
+    flat = layer.flat / layer.channels if layer.channels else 0.0
+    return (math.inf if lost else 0.0) + max(far, default=0.0) + flat
+
+
+def _rate(probe: Probe) -> float | None:
+    """Find the largest learning rate that went well."""
+    runs = (probe.run, *probe.retries)
+    return next((run.learning_rate for run in runs if goes_well(run)), None)
+
+
+def _against(probe: Probe) -> Iterator[str]:
+    run, own = probe.run, probe.torch
+    ratio = gradient_ratio(run, own)
+    if ratio is not None and ratio >= THRESHOLDS["gradient_ratio_not"]:
+        yield _gradients(run, own)
+
+
+def _doubts(probe: Probe) -> Iterator[str]:
+    run, own = probe.run, probe.torch
+    ratio = gradient_ratio(run, own)
+    if ratio is not None and (
+        THRESHOLDS["gradient_ratio"] <= ratio < THRESHOLDS["gradient_ratio_not"]
+        or ratio < THRESHOLDS["gradient_ratio_small"]
+    ):
+        yield _gradients(run, own)
+    steps = counted(probe.conditions.steps, "step")
+    share = THRESHOLDS["different_units"]
+    if run.distinct_after < share * run.units and own.distinct_after >= share * own.units:
+        yield (
+            f"{run.distinct_after:,} of {run.units:,} units differ after {steps}, against "
+            f"{own.distinct_after:,}: equal units learn the same until something parts them"
+        )
+    if run.never and probe.conditions.steps >= _STEPS_TO_ALL:
+        yield f"{counted(len(run.never), 'parameter')} got no gradient in {steps}"
+
+
+def gradient_ratio(run: Run, own: Run) -> float | None:
+    """Divide the largest gradient by that of torch's own start; None if one is missing."""
+    if run.largest_gradient is None or not own.largest_gradient:
+        return None
+    return run.largest_gradient / own.largest_gradient
+
+
+def _gradients(run: Run, own: Run) -> str:
+    where = run.largest.name if run.largest is not None else ""
+    return (
+        f"largest gradient {number(run.largest_gradient)} against "
+        f"{number(own.largest_gradient)} of torch's own start, in {where or 'the model'}"
+    )
+
+
+def _short(probe: Probe) -> str:
+    """Say what speaks most against it, for the verdict itself."""
+    run, own = probe.run, probe.torch
+    if run.losses[0] is None:
+        return f"not finite: {run.not_finite}"
+    ratio = gradient_ratio(run, own)
+    if ratio is None or ratio < THRESHOLDS["gradient_ratio_not"]:
+        return "the loss falls at no learning rate that was tried"
+    gradients = (
+        f"largest gradient {number(run.largest_gradient)} against {number(own.largest_gradient)}"
+    )
+    if run.flat_norms <= own.flat_norms:
+        return gradients
+    norms = counted(run.flat_norms, "norm sees", "norms see")
+    return f"{norms} channels without variance, {gradients}"
+
+
+def _about_rate(probe: Probe, rate: float | None) -> Iterator[str]:
+    conditions = probe.conditions
+    if rate == conditions.learning_rate or probe.run.losses[0] is None:
+        return
+    steps = counted(conditions.steps, "step")
+    tried = f"{steps} at learning rate {conditions.learning_rate:g}"
+    yield f"{tried} take the loss {_path(probe.run)}"
+    if rate is None:
+        rates = " or ".join(f"{retry.learning_rate:g}" for retry in probe.retries)
+        yield f"nor does it fall at {rates}"
+    else:
+        retry = next(retry for retry in probe.retries if retry.learning_rate == rate)
+        yield f"at {rate:g} they take it {_path(retry)}"
+
+
+def _path(run: Run) -> str:
+    return " -> ".join(loss_text(loss) for loss in run.losses)
