@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.children.made import mixed
 from benchmarks.children.timing import Figures, timed
+from zeroinit_cli.commands.exchange import write_files
 from zeroinit_cli.commands.location import Location
-from zeroinit_cli.commands.write import write_files
 from zeroinit_cli.store.shards import split
 
 _SHARD_BYTES = 1_000_000_000

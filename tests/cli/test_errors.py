@@ -262,7 +262,10 @@ def test_a_signal_leaves_the_old_file(tmp_path: Path, number: signal.Signals, co
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".a.zeroinit-part")) and time.monotonic() < deadline:
+    while (
+        not list(tmp_path.glob(".a.zeroinit-stage/.a.zeroinit-part"))
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)

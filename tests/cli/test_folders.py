@@ -17,7 +17,7 @@ from huggingface_hub import load_torch_model
 import zeroinit_cli
 from tests.cli.command import Command
 from zeroinit_cli import atomic
-from zeroinit_cli.commands import write
+from zeroinit_cli.commands import exchange
 from zeroinit_cli.lock import read as lock_reading
 from zeroinit_cli.lock import read_lock
 
@@ -329,7 +329,7 @@ def test_stopped_between_any_two_moves_the_next_run_mends_it(
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(write, "move", move)
+        patch.setattr(exchange, "move", move)
         result = zeroinit(*arguments, *(("--force",) if old != "nothing" else ()))
     assert result.code == 2
     untouched = (net / INDEX).exists()
@@ -354,7 +354,7 @@ def test_a_file_that_cannot_be_written_is_named_by_its_own_place(tmp_path: Path)
 
     path = tmp_path / ".model.safetensors.zeroinit-stage" / SHARDS[0]
     with pytest.raises(OutputError) as caught:
-        write._write(PlannedFile(path=path, plan=plan(tensor("a", (2,)))), no_advance)
+        exchange._write(PlannedFile(path=path, plan=plan(tensor("a", (2,)))), no_advance)
     assert caught.value.where == str(tmp_path / SHARDS[0])
 
 
@@ -369,7 +369,7 @@ def test_the_plan_tells_positions_and_the_option(zeroinit: Command, spec: Path) 
 
 INTERRUPTED = """
 import os, sys
-from zeroinit_cli.commands import write
+from zeroinit_cli.commands import exchange
 from zeroinit_cli.__main__ import main
 from zeroinit_cli.atomic import move
 
@@ -380,7 +380,7 @@ def interrupting(source, target):
     if source.name.startswith("model-00002") and left:
         os.kill(os.getpid(), left.pop())
 
-write.move = interrupting
+exchange.move = interrupting
 main()
 """
 

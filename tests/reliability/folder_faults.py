@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from tests.reliability.small import answered
 from zeroinit_cli.atomic import move
-from zeroinit_cli.commands import write
+from zeroinit_cli.commands import exchange
 from zeroinit_cli.filenames import INDEX, MODEL, is_of_family
 from zeroinit_cli.lock import LOCK_NAME
 
@@ -72,7 +72,7 @@ class Shards:
             said = DOING.with_suffix(".next")
             said.write_text(str(number))
             said.replace(DOING)
-            with patch.object(write, "move", _slow_move):
+            with patch.object(exchange, "move", _slow_move):
                 _run(options)
 
     def look(self, seen: FolderSeen) -> None:

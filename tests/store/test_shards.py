@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.plans import kept, plan, tensor
+from zeroinit_cli.commands.exchange import write_files
 from zeroinit_cli.commands.location import Location
-from zeroinit_cli.commands.write import write_files
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.models.given import plan_given
 from zeroinit_cli.models.registry import build_module

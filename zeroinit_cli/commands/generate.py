@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeroinit_cli.commands.exchange import made_folder, write_files
 from zeroinit_cli.commands.location import Location, lock_entry
 from zeroinit_cli.commands.preflight import (
     check_lock,
@@ -15,7 +16,6 @@ from zeroinit_cli.commands.preflight import (
     check_recordable,
     check_source,
 )
-from zeroinit_cli.commands.write import made_folder, write_files
 from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.write import check_room, update_lock
 from zeroinit_cli.options import Options
