@@ -7,11 +7,21 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 MODEL = "model.safetensors"
 INDEX = f"{MODEL}.index.json"
 SUMS = f"{MODEL}.sha256"
 _FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.json)?", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileDigest:
+    """One file of a checkpoint: its name, the SHA-256 of its bytes, and their number."""
+
+    name: str
+    sha256: str
+    size: int
 
 
 def shard_name(number: int, count: int) -> str:

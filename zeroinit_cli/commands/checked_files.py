@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroinit_cli.commands.findings import (
-    ExpectedFile,
     Finding,
     Outcome,
     comparison_lines,
@@ -15,7 +14,7 @@ from zeroinit_cli.commands.findings import (
 )
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import InputError, reason_of
-from zeroinit_cli.filenames import INDEX, is_of_family
+from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family
 from zeroinit_cli.files import is_there, sha256_of, size_of
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source
@@ -43,7 +42,7 @@ class Derived:
     source: Source
     plan: Plan
     plans: Mapping[str, Plan]
-    files: tuple[ExpectedFile, ...]
+    files: tuple[FileDigest, ...]
     index: bytes
     comparisons: "Mapping[str, Comparison]"
 
@@ -62,7 +61,7 @@ class CheckedFile:
     """
 
     path: Path
-    expected: ExpectedFile
+    expected: FileDigest
     there: bool = True
     lines: tuple[str, ...] = ()
     differences: "tuple[TensorDifference, ...]" = ()
@@ -70,7 +69,7 @@ class CheckedFile:
 
 
 def checked_files(
-    location: Location, expected: Sequence[ExpectedFile], derived: Derived | None
+    location: Location, expected: Sequence[FileDigest], derived: Derived | None
 ) -> tuple[CheckedFile, ...]:
     """Each file beside what it should be: by its plan, or by its digest where none is known.
 
@@ -82,8 +81,8 @@ def checked_files(
 
 def _checked_file(
     location: Location,
-    file: ExpectedFile,
-    expected: Sequence[ExpectedFile],
+    file: FileDigest,
+    expected: Sequence[FileDigest],
     derived: Derived | None,
 ) -> CheckedFile:
     path = location.folder / file.name
@@ -104,7 +103,7 @@ def _checked_file(
     )
 
 
-def _whose_bytes(path: Path, file: ExpectedFile, expected: Sequence[ExpectedFile]) -> str | None:
+def _whose_bytes(path: Path, file: FileDigest, expected: Sequence[FileDigest]) -> str | None:
     """Another of the files, whose bytes this one has."""
     size = size_of(path)
     others = [other for other in expected if other.name != file.name and other.size == size]
@@ -164,7 +163,7 @@ def _other_files(location: Location, files: Sequence[CheckedFile]) -> tuple[str,
     )
 
 
-def _where_it_is(location: Location, file: ExpectedFile, others: Sequence[str]) -> str:
+def _where_it_is(location: Location, file: FileDigest, others: Sequence[str]) -> str:
     """What to say of a file that is not there: it may only have another name."""
     for name in others:
         path = location.folder / name

@@ -22,12 +22,12 @@ from zeroinit_cli.atomic import (
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.commands.preflight import check_replaced_files
 from zeroinit_cli.errors import InputError, OutputError
-from zeroinit_cli.filenames import INDEX, is_of_family, sums
+from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family, sums
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.progress import Advance, Progress, no_advance, no_progress
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.jobs import in_order
-from zeroinit_cli.store.shards import FileDigest, PlannedFile, Shard, index_bytes, with_index
+from zeroinit_cli.store.shards import PlannedFile, Shard, index_bytes, with_index
 from zeroinit_cli.store.write import write_checkpoint
 
 _MOST_NAMED = 5
@@ -139,7 +139,7 @@ def _stale(
     folder = location.folder
     with reported_as_output(folder):
         found = sorted(path.name for path in folder.iterdir() if is_of_family(path.name))
-    others = [name for name in found if name not in names]
+    others = [name for name in found if name not in set(names)]
     strangers = [name for name in others if name not in ours]
     if strangers:
         raise OutputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeroinit_cli.errors import CheckpointError, ZeroinitError, shown
+from zeroinit_cli.filenames import FileDigest
 from zeroinit_cli.files import opened, read_exactly, sha256_of, size_of
 from zeroinit_cli.lock import LockEntry
 from zeroinit_cli.source import Source
@@ -88,15 +89,6 @@ class Unanswered:
     line: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExpectedFile:
-    """One file of a checkpoint, as the lock or the plan says that it should be."""
-
-    name: str
-    sha256: str
-    size: int
-
-
 def spec_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
     """What to say of a spec that is not the one that was locked."""
     found = source.spec.digest() if source.spec is not None else None
@@ -106,8 +98,8 @@ def spec_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
 
 
 def unreproduced_lines(
-    locked: Sequence[ExpectedFile],
-    derived: Sequence[ExpectedFile],
+    locked: Sequence[FileDigest],
+    derived: Sequence[FileDigest],
     tensors: tuple[int, int],
     *,
     named: bool,
@@ -178,7 +170,7 @@ def drift_lines(
     return tuple(lines)
 
 
-def digest_lines(path: Path, expected: ExpectedFile) -> tuple[str, ...]:
+def digest_lines(path: Path, expected: FileDigest) -> tuple[str, ...]:
     """The locked facts that a file does not have.
 
     Raises:

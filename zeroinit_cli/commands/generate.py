@@ -16,13 +16,14 @@ from zeroinit_cli.commands.preflight import (
     check_recordable,
     check_source,
 )
+from zeroinit_cli.filenames import FileDigest
 from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.write import check_room, update_lock
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
-from zeroinit_cli.store.shards import FileDigest, overall, with_index
+from zeroinit_cli.store.shards import overall, with_index
 
 _UNKNOWN = "0" * 64  # a digest that takes as much room as any
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from zeroinit_cli.errors import UsageError
-from zeroinit_cli.filenames import MODEL
+from zeroinit_cli.filenames import MODEL, FileDigest
 from zeroinit_cli.lock import LOCK_NAME, OWN_FOLDER, LockedShard, LockEntry, make_entry
 from zeroinit_cli.lock.schema import plain_path
 from zeroinit_cli.options import Options
@@ -14,7 +14,7 @@ from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source
 
 if TYPE_CHECKING:
-    from zeroinit_cli.store.shards import FileDigest, Shard
+    from zeroinit_cli.store.shards import Shard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +100,7 @@ def lock_entry(
     source: Source,
     options: Options,
     plan: Plan,
-    files: "Sequence[FileDigest]",
+    files: Sequence[FileDigest],
     built_with: Mapping[str, str],
 ) -> LockEntry:
     """What a lock says of a checkpoint: one file's entry, or one of shards."""

@@ -19,7 +19,6 @@ from zeroinit_cli.commands.checked_files import (
     whole_words,
 )
 from zeroinit_cli.commands.findings import (
-    ExpectedFile,
     Finding,
     Outcome,
     Unanswered,
@@ -30,6 +29,7 @@ from zeroinit_cli.commands.findings import (
 )
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import UsageError, ZeroinitError
+from zeroinit_cli.filenames import FileDigest
 from zeroinit_cli.files import is_there, size_of
 from zeroinit_cli.lock import Locked, LockEntry, locked_checkpoints
 from zeroinit_cli.options import Options
@@ -202,12 +202,12 @@ def _held(
     return whole_words(files, f"has {given}", f"have {given}")
 
 
-def _locked_files(location: Location, entry: LockEntry) -> tuple[ExpectedFile, ...]:
+def _locked_files(location: Location, entry: LockEntry) -> tuple[FileDigest, ...]:
     if not entry.shard:
         name = location.file.name
-        return (ExpectedFile(name=name, sha256=entry.sha256, size=entry.size),)
+        return (FileDigest(name=name, sha256=entry.sha256, size=entry.size),)
     return tuple(
-        ExpectedFile(name=shard.path, sha256=shard.sha256, size=shard.size)
+        FileDigest(name=shard.path, sha256=shard.sha256, size=shard.size)
         for shard in entry.named_shards()
     )
 
@@ -226,14 +226,11 @@ def _derive(
     advance = progress(f"{verb} {location.path.absolute().name}", plan.nbytes)
     found = in_order(_compare, tasks, jobs=jobs, advance=advance)
     by_name = dict(zip((shard.name for shard in shards), found, strict=True))
-    digests = with_index(shards, {name: sha256 for name, (sha256, _) in by_name.items()})
     return Derived(
         source=source,
         plan=plan,
         plans={shard.name: shard.plan for shard in shards},
-        files=tuple(
-            ExpectedFile(name=file.name, sha256=file.sha256, size=file.size) for file in digests
-        ),
+        files=with_index(shards, {name: sha256 for name, (sha256, _) in by_name.items()}),
         index=index_bytes(shards) if len(shards) > 1 else b"",
         comparisons={
             name: comparison for name, (_, comparison) in by_name.items() if comparison is not None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zeroinit_cli.filenames import INDEX, file_names, sums_sha256
+from zeroinit_cli.filenames import INDEX, FileDigest, file_names, sums_sha256
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.progress import Advance
 from zeroinit_cli.store.jobs import in_order
@@ -29,15 +29,6 @@ class Shard:
 
     name: str
     plan: Plan
-    size: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileDigest:
-    """One file of a checkpoint: its name, the SHA-256 of its bytes, and their number."""
-
-    name: str
-    sha256: str
     size: int
 
 
