@@ -34,7 +34,7 @@ def probable_causes(
     derived: "Derived | None",
     entry: LockEntry | None,
 ) -> tuple[Cause, ...]:
-    """What has probably happened to the lock, and to the files.
+    """Guess what has happened to the lock, and to the files.
 
     Args:
         location: of the checkpoint.
@@ -55,7 +55,7 @@ def probable_causes(
 def _cause_of_lock(
     outcomes: Collection[Outcome], derived: "Derived | None", entry: LockEntry | None
 ) -> Cause | None:
-    """Why the lock says something else than its source gives."""
+    """Guess why the lock says something else than its source gives."""
     if entry is None or derived is None:
         return None
     if Outcome.DRIFTED in outcomes:
@@ -101,7 +101,7 @@ def _cause_of_files(
     files: "Sequence[CheckedFile]",
     derived: "Derived | None",
 ) -> Cause | None:
-    """Of the bytes of a file, or else of the tensors of all."""
+    """Guess from the bytes of each file, or else from the tensors of all."""
     changed = [file for file in files if file.lines]
     guesses = [(file.expected.name, _cause_of_file(file, derived)) for file in changed]
     cause = _first(guesses, named=location.own_folder)
@@ -123,7 +123,7 @@ def _cause_of_file(file: "CheckedFile", derived: "Derived | None") -> Cause | No
 
 
 def _first(guesses: Iterable[tuple[str, Cause | None]], *, named: bool) -> Cause | None:
-    """The first guess; if it is to be named, with the files that the same has happened to."""
+    """Take the first guess; if named, with the files that the same has happened to."""
     told = [(name, cause) for name, cause in guesses if cause is not None]
     if not told:
         return None
@@ -136,7 +136,7 @@ def _first(guesses: Iterable[tuple[str, Cause | None]], *, named: bool) -> Cause
 
 
 def _cause_of_folder(folder: Path, derived: "Derived") -> Cause | None:
-    """What has happened to the tensors of a folder, whatever files they lie in."""
+    """Guess from the tensors of a folder, whatever files they lie in."""
     from zeroinit_cli.store.diff import diff, planned_contents, stored_contents
     from zeroinit_cli.store.read import read_checkpoint
 
@@ -153,7 +153,7 @@ def _cause_of_folder(folder: Path, derived: "Derived") -> Cause | None:
 def _split_otherwise(
     stored: "StoredCheckpoint", difference: "Difference", derived: "Derived"
 ) -> Cause | None:
-    """All tensors are right, but they lie in other files than planned."""
+    """See whether all tensors are right, but lie in other files than planned."""
     if not difference.same_form or difference.differing:
         return None
     planned = {
@@ -184,7 +184,7 @@ def _cause_of_tensors(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _wrapped(plan: Plan, difference: "Difference") -> Cause | None:
-    """Every name begins with the name of a wrapper's attribute."""
+    """See whether every name begins with the name of a wrapper's attribute."""
     planned, found = difference.only_a, difference.only_b
     if not found or not len(found) == len(planned) == len(plan.tensors):
         return None
@@ -199,7 +199,7 @@ def _wrapped(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _ties_left_out(plan: Plan, difference: "Difference") -> Cause | None:
-    """Only tensors are missing that are there under their other name."""
+    """See whether only tensors are missing that are there under their other name."""
     tied = {tensor.info.name: tensor.tied_to for tensor in plan.tensors if tensor.tied_to}
     missing = [info.name for info in difference.only_a]
     if not missing or difference.only_b or len(missing) == len(plan.tensors):
@@ -214,7 +214,7 @@ def _ties_left_out(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _run_in_training_mode(plan: Plan, difference: "Difference") -> Cause | None:
-    """Only the statistics of batch norms differ: no optimizer has stepped."""
+    """See whether only the statistics of batch norms differ: no optimizer has stepped."""
     names = [tensor.info.name for tensor in difference.differing]
     if not difference.same_form or not names or not all(map(_is_statistic, names)):
         return None
@@ -226,7 +226,7 @@ def _run_in_training_mode(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _trained(plan: Plan, difference: "Difference") -> Cause | None:
-    """Most floating tensors differ, all over the model."""
+    """See whether most floating tensors differ, all over the model."""
     infos = (tensor.info for tensor in plan.tensors)
     weights = {info.name for info in infos if info.dtype in FLOATS and not _is_statistic(info.name)}
     changed = {tensor.info.name for tensor in difference.differing} & weights
@@ -240,7 +240,7 @@ def _trained(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _another_model(plan: Plan, difference: "Difference") -> Cause | None:
-    """Other tensors, or other shapes: the last guess."""
+    """See whether there are other tensors, shapes or types: the last guess."""
     reshaped = difference.reshaped
     names = [planned.name for planned, _ in reshaped]
     if difference.same_form:
@@ -267,7 +267,7 @@ def _is_statistic(name: str) -> bool:
 
 
 def _batches(difference: "Difference") -> str:
-    """What a batch norm has counted, which is the number of batches that it has seen."""
+    """Say what a batch norm has counted: the number of batches that it has seen."""
     counters = (tensor for tensor in difference.differing if tensor.info.name.endswith(_COUNTER))
     first = next(counters, None)
     return f"; its batch norms have counted {first.found}" if first is not None else ""

@@ -71,7 +71,7 @@ class CheckedFile:
 def checked_files(
     location: Location, expected: Sequence[FileDigest], derived: Derived | None
 ) -> tuple[CheckedFile, ...]:
-    """Each file beside what it should be: by its plan, or by its digest where none is known.
+    """Compare each file with its plan, or with its digest where no plan is known.
 
     Raises:
         InputError: one is there but cannot be read.
@@ -104,7 +104,7 @@ def _checked_file(
 
 
 def _whose_bytes(path: Path, file: FileDigest, expected: Sequence[FileDigest]) -> str | None:
-    """Another of the files, whose bytes this one has."""
+    """Find another of the files, whose bytes this one has."""
     size = size_of(path)
     others = [other for other in expected if other.name != file.name and other.size == size]
     if not others:
@@ -116,7 +116,7 @@ def _whose_bytes(path: Path, file: FileDigest, expected: Sequence[FileDigest]) -
 def file_findings(
     location: Location, files: Sequence[CheckedFile], *, ignore_missing: bool = False
 ) -> tuple[Finding, ...]:
-    """What does not hold, file by file.
+    """Collect what does not hold, file by file.
 
     Raises:
         InputError: the folder or a file in it cannot be read.
@@ -146,7 +146,7 @@ def file_findings(
 
 
 def _other_files(location: Location, files: Sequence[CheckedFile]) -> tuple[str, ...]:
-    """Names of other checkpoint files in the checkpoint's own folder."""
+    """List other checkpoint files in the checkpoint's own folder."""
     if not location.own_folder or not is_there(location.folder):
         return ()
     known = {file.expected.name for file in files}
@@ -164,7 +164,7 @@ def _other_files(location: Location, files: Sequence[CheckedFile]) -> tuple[str,
 
 
 def _where_it_is(location: Location, file: FileDigest, others: Sequence[str]) -> str:
-    """What to say of a file that is not there: it may only have another name."""
+    """Say that a file is not there, and under which other name its bytes are."""
     for name in others:
         path = location.folder / name
         if path.is_file() and size_of(path) == file.size and sha256_of(path)[0] == file.sha256:
@@ -173,7 +173,7 @@ def _where_it_is(location: Location, file: FileDigest, others: Sequence[str]) ->
 
 
 def whole_words(files: Sequence[CheckedFile], of_one: str, of_several: str) -> tuple[str, ...]:
-    """How many files were checked, in words, if all that are there hold."""
+    """Count the files that were checked, in words, if all that are there hold."""
     there = [file for file in files if file.there]
     if not there or any(file.lines for file in there):
         return ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroinit_cli.commands.diagnose import truncated
+from zeroinit_cli.commands.diagnose import read_part, truncated
 from zeroinit_cli.commands.findings import Cause
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.plans.plan import Plan
@@ -40,17 +40,17 @@ class _FileBytes:
 
     @property
     def missing(self) -> int:
-        """Bytes that the file should have more."""
+        """Bytes that the file lacks; below 0 if it has too many."""
         return self.comparison.expected_size - self.comparison.size
 
     @property
     def header_is_right(self) -> bool:
-        """As far as the file goes."""
+        """The planned header is there, as far as the file goes."""
         return self.header.startswith(self.start)
 
 
 def damage(path: Path, plan: Plan, comparison: "Comparison") -> Cause | None:
-    """What has happened to a file that has not its plan's bytes, the surest guess first.
+    """Guess what has happened to a file that has not its plan's bytes, the surest first.
 
     Args:
         path: the file.
@@ -63,7 +63,7 @@ def damage(path: Path, plan: Plan, comparison: "Comparison") -> Cause | None:
     from zeroinit_cli.store.stream import plan_header
 
     header = plan_header(plan)
-    start = _start(path, len(header))
+    start = read_part(path, 0, len(header))
     file = _FileBytes(path=path, plan=plan, comparison=comparison, header=header, start=start)
     guesses: tuple[Callable[[_FileBytes], Cause | None], ...] = (
         _cut_short,
@@ -77,14 +77,14 @@ def damage(path: Path, plan: Plan, comparison: "Comparison") -> Cause | None:
 
 
 def _cut_short(file: _FileBytes) -> Cause | None:
-    """All bytes that are there are right, and the last are not there."""
+    """See whether all bytes that are there are right, and the last are missing."""
     if file.missing > 0 and not file.comparison.differences and file.header_is_right:
         return truncated(file.comparison.size, file.comparison.expected_size)
     return None
 
 
 def _appended(file: _FileBytes) -> Cause | None:
-    """All bytes are right, and others follow."""
+    """See whether all bytes are right, and others follow."""
     if file.missing < 0 and not file.comparison.differences and file.header_is_right:
         more = counted(-file.missing, "byte")
         text = f"{more} appended by something; all before them are right"
@@ -93,8 +93,8 @@ def _appended(file: _FileBytes) -> Cause | None:
 
 
 def _converted_line_ends(file: _FileBytes) -> Cause | None:
-    """The bytes after a conversion of line ends, which Git makes where it is told `text`."""
-    found, expected = _start(file.path, _WINDOW_BYTES), _planned_start(file.plan, file.header)
+    """See a conversion of line ends, which Git makes of what it is told is `text`."""
+    found, expected = read_part(file.path, 0, _WINDOW_BYTES), _planned_start(file.plan, file.header)
     for old, new in ((b"\n", b"\r\n"), (b"\r\n", b"\n")):
         converted = expected.replace(old, new)
         window = min(len(converted), len(found), _WINDOW_BYTES // 2)
@@ -108,7 +108,7 @@ def _converted_line_ends(file: _FileBytes) -> Cause | None:
 
 
 def _flipped(file: _FileBytes) -> Cause | None:
-    """A few bits, each in an element or byte of its own, of one tensor or of the header."""
+    """See whether a few bits differ, each in an element of one tensor or a byte of the header."""
     if file.missing:
         return None
     flips = [one ^ other for one, other in zip(file.header, file.start, strict=False)]
@@ -128,7 +128,7 @@ def _flipped(file: _FileBytes) -> Cause | None:
 
 
 def _never_written(file: _FileBytes) -> Cause | None:
-    """From somewhere on all is 0, although it should not be."""
+    """See whether all is 0 from some byte on, although it should not be."""
     differences, size = file.comparison.differences, file.comparison.size
     if not file.header_is_right or not differences or file.missing:
         return None
@@ -145,7 +145,7 @@ def _never_written(file: _FileBytes) -> Cause | None:
 
 
 def _written_again(file: _FileBytes) -> Cause | None:
-    """The same tensors with the same values, under another header."""
+    """See whether the same tensors with the same values have another header."""
     difference = file.comparison.difference
     if difference is None or not file.comparison.sound:
         return None
@@ -165,19 +165,12 @@ def _written_again(file: _FileBytes) -> Cause | None:
 
 
 def _metadata_words(difference: "Difference") -> str:
-    """All that the file's header says of itself."""
+    """Write all metadata of the file's header as words."""
     from zeroinit_cli.store.safetensors import METADATA
 
     kept = {key: value for key, value in METADATA.items() if key not in difference.metadata}
     found = {key: value for key, (_, value) in difference.metadata.items() if value is not None}
     return ", ".join(f"{key}={value}" for key, value in sorted((kept | found).items())) or "none"
-
-
-def _start(path: Path, nbytes: int) -> bytes:
-    data = bytearray(nbytes)
-    with opened(path) as (file, _):
-        del data[read_exactly(file, memoryview(data)) :]
-    return bytes(data)
 
 
 def _planned_start(plan: Plan, header: bytes) -> bytes:
@@ -197,7 +190,7 @@ def _planned_start(plan: Plan, header: bytes) -> bytes:
 
 
 def _position(plan: Plan, header_bytes: int, difference: "TensorDifference") -> int:
-    """Where in the planned file the first differing element lies."""
+    """Find the byte of the planned file where the first differing element begins."""
     start = header_bytes
     for tensor in plan.tensors:
         if tensor.info.name == difference.info.name:
@@ -210,7 +203,7 @@ def _position(plan: Plan, header_bytes: int, difference: "TensorDifference") -> 
 
 
 def _last_nonzero(path: Path) -> int:
-    """Where the last byte that is not 0 lies, found from the end; -1 if there is none."""
+    """Find the last byte that is not 0, from the end; -1 if there is none."""
     buffer = bytearray(1 << 20)
     with opened(path) as (file, size):
         for end in range(size, 0, -len(buffer)):

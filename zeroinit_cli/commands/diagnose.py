@@ -36,7 +36,7 @@ FOREIGN = (
 
 
 def foreign(path: Path, sha256: str | None = None) -> Cause | None:
-    """What a file is that is no checkpoint.
+    """Tell from a file's first bytes what it is, if it is no checkpoint.
 
     Args:
         path: the file; one that is called .json may well begin like JSON.
@@ -45,7 +45,7 @@ def foreign(path: Path, sha256: str | None = None) -> Cause | None:
     Raises:
         InputError: it cannot be read.
     """
-    opening = _read(path, 0, _OPENING_BYTES)
+    opening = read_part(path, 0, _OPENING_BYTES)
     if not opening:
         return Cause(kind="empty", text="a copy or download that never began: the file is empty")
     if opening[4:9] == b"\0\0\0\0{":  # a header's length, which may look like a pickle, and JSON
@@ -61,7 +61,7 @@ def foreign(path: Path, sha256: str | None = None) -> Cause | None:
 
 
 def opening_cause(path: Path, sha256: str, size: int) -> Cause | None:
-    """What can be told of a file that has not the right digest, without its plan.
+    """Tell, without a plan, what happened to a file that has not the right digest.
 
     Args:
         path: the file.
@@ -93,7 +93,7 @@ def diagnosed() -> Iterator[None]:
 
 
 def truncated(size: int, expected: int) -> Cause:
-    """What has happened to a file that ends too early."""
+    """Say that a file ends too early."""
     return Cause(
         kind="truncated",
         text=f"a copy or download that stopped after {size:,} of {expected:,} bytes",
@@ -105,14 +105,14 @@ def _begins_like(kind: str, what: str) -> Cause:
 
 
 def _is_text(opening: bytes) -> bool:
-    """Whether all is printable, which the first eight bytes of no checkpoint are."""
+    """See whether all is printable, which the first eight bytes of no checkpoint are."""
     text = opening.decode(errors="replace").removesuffix("\ufffd")  # cut within a character
     printable = all(letter.isprintable() or letter in "\t\r\n" for letter in text)
     return len(opening) >= _LEAST_TEXT and printable and "\ufffd" not in text
 
 
 def _pointer(opening: bytes, sha256: str | None) -> Cause:
-    """A pointer names its object by SHA-256, so it can be told which it is."""
+    """Say which file a pointer stands for: it names its object by SHA-256."""
     text = "a Git LFS pointer in place of the file"
     if sha256 is None:
         return Cause(kind="lfs-pointer", text=text, hint="git lfs pull")
@@ -126,7 +126,7 @@ def _pointer(opening: bytes, sha256: str | None) -> Cause:
 
 
 def _shortened(path: Path, size: int, expected: int) -> Cause | None:
-    """A file whose own header announces exactly the bytes that were expected, but that has fewer.
+    """See whether the file's own header announces the expected size, but the file has fewer bytes.
 
     Raises:
         InputError: it cannot be read.
@@ -134,14 +134,19 @@ def _shortened(path: Path, size: int, expected: int) -> Cause | None:
     if size >= expected:
         return None
     try:
-        length = header_length(_read(path, 0, PREFIX_BYTES), size, str(path))
-        decode_header(_read(path, PREFIX_BYTES, length), expected, str(path))
+        length = header_length(read_part(path, 0, PREFIX_BYTES), size, str(path))
+        decode_header(read_part(path, PREFIX_BYTES, length), expected, str(path))
     except CheckpointError:
         return None
     return truncated(size, expected)
 
 
-def _read(path: Path, start: int, count: int) -> bytes:
+def read_part(path: Path, start: int, count: int) -> bytes:
+    """Read bytes from a place on, as many as are there.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     data = bytearray(count)
     with opened(path) as (file, _):
         file.seek(start)

@@ -35,7 +35,7 @@ _MOST_NAMED = 5
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """A folder that is there, and is gone again if it was not before and nothing was put into it.
+    """Make a folder if it is missing; remove it again if the block fails and left it empty.
 
     Raises:
         OutputError: it cannot be made.
@@ -105,7 +105,7 @@ def _replace(
     jobs: int,
     progress: Progress,
 ) -> dict[str, str]:
-    """Write the new files into a stage, then exchange; their digests by their names."""
+    """Write the new files into a stage, then exchange; give their digests by name."""
     todo = [shard for shard in shards if shard.name in new]
     with staging(location.file) as stage:
         tasks = [PlannedFile(path=stage / shard.name, plan=shard.plan) for shard in todo]
@@ -133,7 +133,7 @@ def _write(task: PlannedFile, advance: Advance) -> str:
 def _stale(
     location: Location, names: Sequence[str], ours: frozenset[str], *, force: bool
 ) -> tuple[str, ...]:
-    """Files of an earlier checkpoint that a loader would take for parts of this one."""
+    """Find files of an earlier checkpoint that a loader would take for parts of this one."""
     if not location.own_folder:
         return ()
     folder = location.folder
@@ -162,7 +162,7 @@ def _stale(
 def _standing(
     shards: Sequence[Shard], location: Location, *, force: bool, jobs: int, progress: Progress
 ) -> dict[str, str]:
-    """The digests of files that have the right bytes already, the index's being of no use."""
+    """Find the files that have the right bytes already: digests by name, of the index none."""
     with reported_as_output(location.file):
         tasks = [
             PlannedFile(path=location.folder / shard.name, plan=shard.plan)
@@ -184,7 +184,7 @@ def _standing(
 
 
 def _same(task: PlannedFile, advance: Advance) -> str | InputError | None:
-    """The digest of a file that has its plan's bytes, or why it cannot be read."""
+    """Give the digest of a file that has its plan's bytes, or why it cannot be read."""
     try:
         comparison = compare_with_plan(task.plan, task.path, advance)
     except InputError as error:

@@ -90,7 +90,7 @@ class Unanswered:
 
 
 def spec_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
-    """What to say of a spec that is not the one that was locked."""
+    """Say that a spec is not the one that was locked."""
     found = source.spec.digest() if source.spec is not None else None
     if found == entry.spec_sha256:
         return ()
@@ -104,7 +104,7 @@ def unreproduced_lines(
     *,
     named: bool,
 ) -> tuple[str, ...]:
-    """The locked facts that the plan does not give, file by file.
+    """List the locked facts that the plan does not give, file by file.
 
     Args:
         locked: the files of the lock.
@@ -142,7 +142,7 @@ def drift_lines(
     reproduced: bool,
     changed: bool,
 ) -> tuple[str, ...]:
-    """What can be told of how the plan changed: the lock holds its digest, the file its tensors.
+    """Say how the plan has changed: the lock holds its digest, the file its tensors.
 
     Args:
         plan: as it is derived now.
@@ -171,7 +171,7 @@ def drift_lines(
 
 
 def digest_lines(path: Path, expected: FileDigest) -> tuple[str, ...]:
-    """The locked facts that a file does not have.
+    """List the locked facts that a file does not have.
 
     Raises:
         InputError: it cannot be read.
@@ -189,7 +189,7 @@ def digest_lines(path: Path, expected: FileDigest) -> tuple[str, ...]:
 
 
 def comparison_lines(comparison: "Comparison") -> tuple[str, ...]:
-    """Where a file differs from its plan, tensor by tensor."""
+    """Say where a file differs from its plan, tensor by tensor."""
     lines = list(comparison.problems)
     for difference in comparison.differences:
         count = f"{difference.count} of {difference.info.numel} elements differ"
@@ -200,7 +200,7 @@ def comparison_lines(comparison: "Comparison") -> tuple[str, ...]:
 
 
 def index_lines(path: Path, expected: bytes) -> tuple[str, ...]:
-    """What happened to an index that has other bytes than it should.
+    """Say how an index differs from the one that it should be.
 
     Raises:
         InputError: it cannot be read.

@@ -143,7 +143,7 @@ def write_plan(
 
 
 def _recorded_files(location: Location, lock: Path) -> frozenset[str]:
-    """Names of files of the checkpoint's folder that the lock has of an earlier run."""
+    """List the files of the checkpoint's folder that the lock has of an earlier run."""
     paths = location.paths_in(lock)
     prefix = paths[0].removesuffix(location.file.name)
     entries = read_lock(lock).checkpoint if lock.exists() else ()

@@ -31,7 +31,7 @@ class Location:
 
     @property
     def folder(self) -> Path:
-        """That holds all of its files."""
+        """The folder that holds all of its files."""
         return self.path if self.own_folder else self.path.parent
 
     @property
@@ -50,7 +50,7 @@ class Location:
         return self.folder / LOCK_NAME
 
     def split(self, plan: Plan, most_bytes: int | None) -> "tuple[Shard, ...]":
-        """The files that a plan becomes here, one at least; only a folder's may be several."""
+        """Cut a plan into the files that it becomes here; only a folder of its own has several."""
         from zeroinit_cli.store.shards import split
 
         if self.own_folder:
@@ -59,7 +59,7 @@ class Location:
         return (replace(whole, name=self.path.name),)
 
     def path_in(self, lock: Path) -> str:
-        """The path of `file` as a lock records it: relative to its folder, forward slashes.
+        """Write the path of `file` as a lock records it: relative to its folder, forward slashes.
 
         Raises:
             UsageError: the lock cannot name it.
@@ -89,7 +89,7 @@ class Location:
             ) from error
 
     def paths_in(self, lock: Path) -> tuple[str, ...]:
-        """The paths that an entry of this checkpoint can have: of its file, and of its shards."""
+        """List the paths that an entry of this checkpoint can have: its file's, its shards'."""
         path = self.path_in(lock)
         return (path, path.removesuffix(MODEL) or OWN_FOLDER) if self.own_folder else (path,)
 
@@ -103,7 +103,7 @@ def lock_entry(
     files: Sequence[FileDigest],
     built_with: Mapping[str, str],
 ) -> LockEntry:
-    """What a lock says of a checkpoint: one file's entry, or one of shards."""
+    """Make the entry of a checkpoint for a lock: one file's, or one of shards."""
     from zeroinit_cli.store.shards import overall
 
     sha256, size = overall(files)

@@ -206,7 +206,7 @@ def _check_reserved(path: Path, where: str) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether a folder is there already, where nothing else may be.
+    """Tell whether a folder is there already, where nothing else may be.
 
     Raises:
         OutputError: something else is there.

@@ -50,7 +50,7 @@ def verify_locked(
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> list[Verified | Unanswered]:
-    """Every checkpoint that is asked for, in the order of the locks; none stops the others.
+    """Verify every checkpoint that is asked for, in the order of the locks; none stops the others.
 
     Args:
         paths: folders with a lock, locks, or locked files; the current folder if there are none.
@@ -92,7 +92,7 @@ def verify_entry(
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> Verified:
-    """One checkpoint of a lock: all three steps, or with `hash_only` its files' digests alone.
+    """Verify one checkpoint of a lock: all three steps, or with `hash_only` the digests alone.
 
     Raises:
         SourceError: the source is not known here or cannot be built.
@@ -115,7 +115,7 @@ def verify_source(
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> Verified:
-    """A file, or a folder with shards, against a source that the caller names, without a lock.
+    """Verify a file, or a folder with shards, against a source that the caller names.
 
     Raises:
         SourceError: the source is not known here or cannot be built.
@@ -185,7 +185,7 @@ def _held(
     files: Sequence[CheckedFile],
     wrong: Collection[Outcome],
 ) -> tuple[str, ...]:
-    """The steps that were taken and held, in words."""
+    """List the steps that were taken and held, in words."""
     if derived is not None and entry is not None:
         held = [] if Outcome.DRIFTED in wrong else ["the source gives the locked plan"]
         if Outcome.UNREPRODUCED not in wrong:
@@ -239,7 +239,7 @@ def _derive(
 
 
 def _compare(task: "PlannedFile", advance: Advance) -> "tuple[str, Comparison | None]":
-    """A file's digest as its plan gives it, and the file beside the plan, if it is there."""
+    """Derive a file's digest from its plan, and compare the file with it, if it is there."""
     from zeroinit_cli.store.compare import compare_with_plan
     from zeroinit_cli.store.stream import plan_sha256
 
@@ -257,7 +257,7 @@ def _drift(
     *,
     reproduced: bool,
 ) -> tuple[str, ...]:
-    """What to say where the source gives another plan than the locked one."""
+    """Say how the plan that the source gives differs from the locked one."""
     if derived is None or entry is None:
         return ()
     spec = spec_lines(derived.source, entry)

@@ -69,7 +69,7 @@ class Comparison:
 
 
 def compare_with_plan(plan: Plan, path: Path, advance: Advance = no_advance) -> Comparison:
-    """Every difference between a file and a plan, in memory that does not grow with them.
+    """Compare a file with a plan, in memory that does not grow with them.
 
     Raises:
         InputError: the file cannot be read, or changed while it was read.
@@ -101,7 +101,7 @@ def _starts_with(file: IO[bytes], expected: bytes) -> bool:
 
 
 def _compare_block(file: IO[bytes], block: Block, buffer: Buffer) -> bool:
-    """Whether the file goes on with these bytes."""
+    """See whether the file goes on with these bytes."""
     if not isinstance(block, int):
         found = buffer[: read_exactly(file, buffer[: block.nbytes].data)]
         return np.array_equal(block, found)
@@ -112,7 +112,7 @@ def _compare_block(file: IO[bytes], block: Block, buffer: Buffer) -> bool:
 def _explained(
     comparison: Comparison, plan: Plan, expected: bytes, file: IO[bytes], where: str
 ) -> Comparison:
-    """The same with what is wrong with the size, the header and each tensor."""
+    """Add what is wrong with the size, the header and each tensor."""
     problems = []
     if comparison.size != comparison.expected_size:
         sizes = f"expected {comparison.expected_size} bytes, found {comparison.size}"
@@ -137,7 +137,7 @@ def _explained(
 
 
 def _first_wrong(file: IO[bytes], expected: bytes) -> int | None:
-    """The first byte in which the file's start is not the expected one."""
+    """Find the first byte in which the file's start is not the expected one."""
     file.seek(0)
     found = bytearray(len(expected))
     count = read_exactly(file, memoryview(found))
@@ -155,7 +155,7 @@ def _form_problems(difference: Difference) -> Iterator[str]:
 
 
 def _contents(file: IO[bytes], header: Header, before: bytes) -> Contents:
-    """The tensors of an open file, each as far as the file goes.
+    """Give the tensors of an open file, each as far as the file goes.
 
     Args:
         file: open.

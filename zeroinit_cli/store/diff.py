@@ -106,7 +106,7 @@ class Difference:
 
 
 def stored_contents(checkpoint: StoredCheckpoint) -> Contents:
-    """The contents of files, file after file."""
+    """Give the contents of files, file after file."""
     places = {tensor.info.name: tensor for tensor in checkpoint.tensors}
 
     @contextmanager
@@ -133,7 +133,7 @@ def stored_contents(checkpoint: StoredCheckpoint) -> Contents:
 
 
 def planned_contents(label: str, plan: Plan) -> Contents:
-    """The contents of the one file that a plan gives, computed block by block."""
+    """Give the contents of the one file that a plan gives, computed block by block."""
     planned = {tensor.info.name: tensor for tensor in plan.tensors}
 
     def blocks(name: str) -> Iterator[Buffer]:
@@ -195,7 +195,7 @@ def _metadata(
 def compare_tensor(
     info: TensorInfo, a: Iterator[Buffer], b: Iterator[Buffer], advance: Advance = no_advance
 ) -> TensorDifference | None:
-    """Where a tensor that both have in the same form differs, as far as both of them go.
+    """Count the differing elements of a tensor that both have in the same form.
 
     Args:
         info: of the tensor.
@@ -233,7 +233,7 @@ def compare_tensor(
 
 
 def _differing(one: Buffer, other: Buffer, unit: int) -> NDArray[np.bool_] | None:
-    """Which whole elements of two buffers differ; None if none does."""
+    """Mark the whole elements of two buffers that differ; None if none does."""
     if np.array_equal(one, other):
         return None
     whole = one.nbytes // unit * unit
@@ -242,7 +242,7 @@ def _differing(one: Buffer, other: Buffer, unit: int) -> NDArray[np.bool_] | Non
 
 
 def aligned(first: Iterator[Buffer], second: Iterator[Buffer]) -> Iterator[tuple[Buffer, Buffer]]:
-    """Pairs of blocks of equal length from two runs of blocks, up to the end of the shorter run."""
+    """Cut two runs of blocks into pairs of equal length, up to the end of the shorter run."""
     left = right = np.empty(0, np.uint8)
     while True:
         left = left if left.size else next(first, left)
@@ -255,17 +255,17 @@ def aligned(first: Iterator[Buffer], second: Iterator[Buffer]) -> Iterator[tuple
 
 
 def nbytes(info: TensorInfo) -> int:
-    """Bytes of a tensor, of packed types too."""
+    """Count the bytes of a tensor, of packed types too."""
     return info.numel * info.dtype.bits // 8
 
 
 def unit_bytes(dtype: DType) -> int:
-    """Bytes that are compared together: an element, or one byte of types narrower than that."""
+    """Count the bytes that are compared together: an element, or a byte of narrower types."""
     return max(dtype.bits // 8, 1) if dtype.bits % 8 == 0 else 1
 
 
 def element_text(data: bytes, dtype: DType) -> str:
-    """One element as a person reads it: the shortest decimal that gives it back.
+    """Write one element as a person reads it: the shortest decimal that gives it back.
 
     Of types that numpy lacks, and of packed ones, the bits.
     """
