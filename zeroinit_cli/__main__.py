@@ -71,7 +71,7 @@ def _ending(error: BaseException) -> tuple[int, str]:
     if _arrived:
         name = signal.Signals(_arrived[0]).name
         return _SIGNALLED + _arrived[0], f"interrupted by {name}; no file is left half written"
-    from zeroinit_cli.cli.endings import ending_of
+    from zeroinit_cli.cli.exits import ending_of
 
     return ending_of(error)
 
@@ -80,7 +80,7 @@ def _run_app() -> int:
     from typer.exceptions import TyperException
 
     from zeroinit_cli.cli.app import app
-    from zeroinit_cli.cli.endings import USAGE
+    from zeroinit_cli.cli.exits import USAGE
 
     try:
         # Not standalone: Typer would exit 1 for our exceptions and print its own boxes.

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from zeroinit_cli.cli import completion
+from zeroinit_cli.cli import complete
 from zeroinit_cli.models import model_names
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_names_are_torchvisions() -> None:
-    assert completion.known_models() == model_names()
+    assert complete.known_models() == model_names()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ CASES: list[tuple[tuple[str, ...], list[str]]] = [
     (("plan", "vgg11"), ["vgg11", "vgg11_bn"]),
     (("generate", "-o", "x", "regnet_x_8"), ["regnet_x_800mf", "regnet_x_8gf"]),
     (("digest", "nets/"), ["nets/resnet.yml"]),
-    (("plan", "res"), [*completion.model("res"), "res.yaml"]),
+    (("plan", "res"), [*complete.model("res"), "res.yaml"]),
     (("plan", "ne"), ["nets/resnet.yml"]),
     (("plan", "resnet18", "--dtype", ""), ["float64", "float32", "float16", "bfloat16"]),
     (("plan", "resnet18", "--expansion", "p"), ["paley"]),
@@ -159,15 +159,15 @@ def test_a_key_press_imports_neither_torch_nor_numpy(line: str) -> None:
 
 
 def test_a_folder_that_is_closed_or_gone_offers_nothing(tmp_path: Path) -> None:
-    assert completion.spec(f"{tmp_path}/none/x") == []
+    assert complete.spec(f"{tmp_path}/none/x") == []
     (tmp_path / "loop").symlink_to("loop")
-    assert completion.spec(f"{tmp_path}/lo") == []
+    assert complete.spec(f"{tmp_path}/lo") == []
 
 
 def test_hidden_folders_are_completed_where_the_dot_is_typed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder / "work")
-    assert completion.spec("") == ["nets/resnet.yml", "res.yaml"]
-    assert completion.spec(".h") == [".hidden/x.yaml"]
-    assert completion.side("res.") == ["res.yaml", "res.safetensors"]
+    assert complete.spec("") == ["nets/resnet.yml", "res.yaml"]
+    assert complete.spec(".h") == [".hidden/x.yaml"]
+    assert complete.side("res.") == ["res.yaml", "res.safetensors"]

@@ -1,12 +1,64 @@
-"""The command line, put together."""
+"""The command line, put together: each command is imported when it is wanted.
 
-from typing import Annotated
+`zeroinit --version` needs none of them.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from zeroinit_cli import __version__
-from zeroinit_cli.cli.commands import CommandGroup
 from zeroinit_cli.cli.console import out
+
+_NAMES = ("generate", "verify", "digest", "plan", "inspect", "diff", "probe", "models", "spec")
+"""Modules of this folder, in the order in which help lists them."""
+
+
+class CommandGroup(TyperGroup):
+    """A group of the commands of this folder."""
+
+    commands: Any  # the base class would have a dict, all of it made at once
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": None})
+        self.commands = _Commands()
+
+
+class _Commands(Mapping[str, Any]):
+    """What Typer makes of each module's `command` function, or of its `app` of subcommands."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _NAMES:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = _make(name)
+        return self._made[name]
+
+
+def _make(name: str) -> Any:
+    from zeroinit_cli.cli.options import with_asked
+
+    module = import_module(f"zeroinit_cli.cli.{name}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False)
+        app.command(name)(with_asked(module.command))
+    made = typer.main.get_command(app)
+    made.name = name
+    return made
+
 
 app = typer.Typer(
     name="zeroinit",

@@ -5,24 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroinit_cli.cli import completion
-from zeroinit_cli.cli.arguments import (
-    DTypeName,
-    ExpansionName,
-    Format,
-    FormatName,
-    Json,
-    Overrides,
-    PresetName,
-    Quiet,
-    ResidualName,
-    ScaleName,
-    Settings,
-    chosen_format,
-    read_request,
-)
+from zeroinit_cli.cli import complete
 from zeroinit_cli.cli.console import out_json, shown_progress
-from zeroinit_cli.cli.reports.github import annotated
+from zeroinit_cli.cli.github import annotated
+from zeroinit_cli.cli.options import Asked, Format, FormatName, Json, Quiet, chosen_format
 from zeroinit_cli.errors import InputError, UsageError
 from zeroinit_cli.files import is_there
 
@@ -34,39 +20,29 @@ _SIDE_HELP = "A safetensors file, a folder or index of shards, or a SOURCE such 
 
 
 def command(
+    *,
     a: Annotated[
         str,
         typer.Argument(
-            metavar="A", show_default=False, help=_SIDE_HELP, autocompletion=completion.side
+            metavar="A", show_default=False, help=_SIDE_HELP, autocompletion=complete.side
         ),
     ],
     b: Annotated[
         str,
         typer.Argument(
-            metavar="B", show_default=False, help="Likewise.", autocompletion=completion.side
+            metavar="B", show_default=False, help="Likewise.", autocompletion=complete.side
         ),
     ],
-    settings: Settings = None,
-    dtype: DTypeName = None,
-    expansion: ExpansionName = None,
-    residual: ResidualName = None,
-    scale: ScaleName = None,
-    preset: PresetName = None,
-    override: Overrides = None,
+    asked: Asked,
     format_: FormatName = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Print what differs between two checkpoints: tensors, shapes, the first differing element."""
     form = chosen_format(format_, json)
-    words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
     with annotated("zeroinit diff", form is Format.GITHUB):
-        sources = {
-            text: read_request(text, settings, words, preset, override)
-            for text in (a, b)
-            if not is_path(text)
-        }
-        if not sources and (settings or preset or override or any(words.values())):
+        sources = {text: asked.read(text) for text in (a, b) if not is_path(text)}
+        if not sources and (asked.settings or asked.changes):
             raise UsageError(
                 "neither A nor B is a SOURCE",
                 where="the options",

@@ -2,48 +2,22 @@
 
 from typing import Any
 
-from zeroinit_cli.cli.arguments import (
-    DTypeName,
-    ExpansionName,
-    Jobs,
-    Json,
-    Overrides,
-    PresetName,
-    ResidualName,
-    ScaleName,
-    Settings,
-    ShardSize,
-    SourceText,
-    check_jobs,
-    read_request,
-)
 from zeroinit_cli.cli.console import out, out_json, shown_progress
+from zeroinit_cli.cli.options import Asked, Jobs, Json, ShardSize, SourceText, check_jobs
 from zeroinit_cli.filenames import sums
 
 
 def command(
+    *,
     source: SourceText,
-    settings: Settings = None,
-    dtype: DTypeName = None,
-    expansion: ExpansionName = None,
-    residual: ResidualName = None,
-    scale: ScaleName = None,
-    preset: PresetName = None,
-    override: Overrides = None,
+    asked: Asked,
     max_shard_size: ShardSize = None,
     jobs: Jobs = 1,
     json: Json = False,
 ) -> None:
     """Print the SHA-256 that generate would give, of each file; write nothing."""
     check_jobs(jobs)
-    words = {
-        "dtype": dtype,
-        "expansion": expansion,
-        "max-shard-size": max_shard_size,
-        "residual": residual,
-        "scale": scale,
-    }
-    what, options = read_request(source, settings, words, preset, override)
+    what, options = asked.read(source, max_shard_size=max_shard_size)
 
     from zeroinit_cli.models import plan_source
     from zeroinit_cli.store.shards import digest_shards, overall, split

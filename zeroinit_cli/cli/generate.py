@@ -6,23 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroinit_cli.cli.arguments import (
-    DTypeName,
-    ExpansionName,
-    Jobs,
-    Json,
-    Overrides,
-    PresetName,
-    Quiet,
-    ResidualName,
-    ScaleName,
-    Settings,
-    ShardSize,
-    SourceText,
-    check_jobs,
-    read_request,
-)
 from zeroinit_cli.cli.console import out, out_json, say, shown_progress
+from zeroinit_cli.cli.options import Asked, Jobs, Json, Quiet, ShardSize, SourceText, check_jobs
 from zeroinit_cli.errors import UsageError, pasted, printable
 from zeroinit_cli.text import counted
 
@@ -31,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(
+    *,
     source: SourceText,
     output: Annotated[
         str,
@@ -42,13 +28,7 @@ def command(
             "model.safetensors in it, or with shards and their index.",
         ),
     ],
-    settings: Settings = None,
-    dtype: DTypeName = None,
-    expansion: ExpansionName = None,
-    residual: ResidualName = None,
-    scale: ScaleName = None,
-    preset: PresetName = None,
-    override: Overrides = None,
+    asked: Asked,
     max_shard_size: ShardSize = None,
     jobs: Jobs = 1,
     lock: Annotated[
@@ -69,14 +49,7 @@ def command(
     if lock is not None and no_lock:
         raise UsageError("--lock and --no-lock exclude each other", where="the options")
     check_jobs(jobs)
-    words = {
-        "dtype": dtype,
-        "expansion": expansion,
-        "max-shard-size": max_shard_size,
-        "residual": residual,
-        "scale": scale,
-    }
-    what, options = read_request(source, settings, words, preset, override)
+    what, options = asked.read(source, max_shard_size=max_shard_size)
     path, is_folder = Path(output), _is_folder(output)
     if options.max_shard_size is not None and not is_folder:
         raise UsageError(

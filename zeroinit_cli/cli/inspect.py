@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroinit_cli.cli.arguments import Format, FormatName, Json, chosen_format
 from zeroinit_cli.cli.console import out, out_json, say, shown_progress
-from zeroinit_cli.cli.reports.github import annotated
+from zeroinit_cli.cli.github import annotated
+from zeroinit_cli.cli.options import Format, FormatName, Json, chosen_format
 from zeroinit_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from zeroinit_cli.cli import completion
-from zeroinit_cli.cli.arguments import Json
+from zeroinit_cli.cli import complete
 from zeroinit_cli.cli.console import out, out_json
+from zeroinit_cli.cli.options import Json
 from zeroinit_cli.errors import UnknownModelError, near
 
 
@@ -18,7 +18,7 @@ def command(
             metavar="[PATTERN]",
             show_default=False,
             help="Part of a name, or a glob such as 'resnet*'.",
-            autocompletion=completion.model,
+            autocompletion=complete.model,
         ),
     ] = None,
     json: Json = False,
@@ -28,7 +28,7 @@ def command(
     They are the names of the torchvision that zeroinit is tested with. A name that only the
     installed torchvision has is accepted too.
     """
-    known = completion.known_models()
+    known = complete.known_models()
     glob = pattern or "*"
     if not any(character in glob for character in "*?["):
         glob = f"*{glob}*"

@@ -4,37 +4,25 @@ from typing import Annotated
 
 import typer
 
-from zeroinit_cli.cli.arguments import (
-    DTypeName,
-    ExpansionName,
+from zeroinit_cli.cli.console import out_json
+from zeroinit_cli.cli.github import annotated
+from zeroinit_cli.cli.options import (
+    Asked,
     Format,
     FormatName,
     Json,
-    Overrides,
-    PresetName,
-    ResidualName,
-    ScaleName,
-    Settings,
     ShardSize,
     SourceText,
     chosen_format,
-    read_request,
 )
-from zeroinit_cli.cli.console import out_json
-from zeroinit_cli.cli.reports.github import annotated
 
 _STRICT = 1
 
 
 def command(
+    *,
     source: SourceText,
-    settings: Settings = None,
-    dtype: DTypeName = None,
-    expansion: ExpansionName = None,
-    residual: ResidualName = None,
-    scale: ScaleName = None,
-    preset: PresetName = None,
-    override: Overrides = None,
+    asked: Asked,
     max_shard_size: ShardSize = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if there is anything to warn about.")
@@ -44,16 +32,9 @@ def command(
     json: Json = False,
 ) -> None:
     """Print every tensor, its rule, and why; make no weights."""
-    words = {
-        "dtype": dtype,
-        "expansion": expansion,
-        "max-shard-size": max_shard_size,
-        "residual": residual,
-        "scale": scale,
-    }
     form = chosen_format(format_, json)
     with annotated("zeroinit plan", form is Format.GITHUB):
-        what, options = read_request(source, settings, words, preset, override)
+        what, options = asked.read(source, max_shard_size=max_shard_size)
 
         from zeroinit_cli.cli.reports import plans
         from zeroinit_cli.models import plan_source

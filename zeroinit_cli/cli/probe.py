@@ -5,24 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroinit_cli.cli.arguments import (
+from zeroinit_cli.cli.console import out_json, say, shown_progress
+from zeroinit_cli.cli.github import annotated
+from zeroinit_cli.cli.options import (
     SOURCE_HELP,
-    DTypeName,
-    ExpansionName,
+    Asked,
     Format,
     FormatName,
     Json,
-    Overrides,
-    PresetName,
     Quiet,
-    ResidualName,
-    ScaleName,
-    Settings,
     chosen_format,
-    read_request,
 )
-from zeroinit_cli.cli.console import out_json, say, shown_progress
-from zeroinit_cli.cli.reports.github import annotated
 from zeroinit_cli.errors import UsageError, printable
 from zeroinit_cli.probing.judge import LEARNING_RATE, STEPS, Setting, check_setting
 
@@ -34,6 +27,7 @@ _STRICT = 1
 
 
 def command(
+    *,
     subject: Annotated[
         str,
         typer.Argument(
@@ -46,13 +40,7 @@ def command(
         str | None,
         typer.Option("--source", metavar="SOURCE", help="What the checkpoint FILE is one of."),
     ] = None,
-    settings: Settings = None,
-    dtype: DTypeName = None,
-    expansion: ExpansionName = None,
-    residual: ResidualName = None,
-    scale: ScaleName = None,
-    preset: PresetName = None,
-    override: Overrides = None,
+    asked: Asked,
     steps: Annotated[int, typer.Option("--steps", metavar="K", help="Steps of SGD.")] = STEPS,
     learning_rate: Annotated[
         float, typer.Option("--lr", metavar="RATE", help="Their learning rate.")
@@ -102,9 +90,8 @@ def command(
     """Run a few steps and tell, layer by layer, whether a start will train."""
     form = chosen_format(format_, json)
     with annotated("zeroinit probe", form is Format.GITHUB):
-        words = {"dtype": dtype, "expansion": expansion, "residual": residual, "scale": scale}
         file = _file(subject, source)
-        if file is not None and (preset or override or any(words.values())):
+        if file is not None and asked.changes:
             raise UsageError(
                 "a file is as it is",
                 where="the options",
@@ -125,7 +112,7 @@ def command(
 
             read = [*setting.inputs.values(), Path(subject), Path(source or subject)]
             check_document(html, "--html", read, force=force)
-        what, options = read_request(source or subject, settings, words, preset, override)
+        what, options = asked.read(source or subject)
 
         from zeroinit_cli.commands.diagnose import diagnosed
         from zeroinit_cli.probing.judge import judge

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroinit_cli.cli import completion
-from zeroinit_cli.cli.arguments import Json, Quiet
+from zeroinit_cli.cli import complete
 from zeroinit_cli.cli.console import out, out_json, say
+from zeroinit_cli.cli.options import Json, Quiet
 from zeroinit_cli.errors import SpecError, ZeroinitError, printable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check(
         typer.Argument(
             metavar="FILE...",
             help="YAML specs, such as nets/small.yaml.",
-            autocompletion=completion.spec,
+            autocompletion=complete.spec,
         ),
     ],
     json: Json = False,
@@ -67,7 +67,7 @@ def schema() -> None:
 def show(
     path: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A YAML spec.", autocompletion=completion.spec),
+        typer.Argument(metavar="FILE", help="A YAML spec.", autocompletion=complete.spec),
     ],
     json: Json = False,
 ) -> None:

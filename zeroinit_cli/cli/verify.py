@@ -7,27 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroinit_cli.cli import completion
-from zeroinit_cli.cli.arguments import (
+from zeroinit_cli.cli import complete
+from zeroinit_cli.cli.console import append, out_json, shown_progress
+from zeroinit_cli.cli.options import (
     SOURCE_HELP,
-    DTypeName,
-    ExpansionName,
+    Asked,
     Format,
     FormatName,
     Jobs,
     Json,
-    Overrides,
-    PresetName,
     Quiet,
-    ResidualName,
-    ScaleName,
-    Settings,
     ShardSize,
     check_jobs,
     chosen_format,
-    read_request,
 )
-from zeroinit_cli.cli.console import append, out_json, shown_progress
 from zeroinit_cli.errors import UsageError, ZeroinitError
 
 if TYPE_CHECKING:
@@ -37,6 +30,7 @@ _FAILED, _UNANSWERED = 1, 2
 
 
 def command(
+    *,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -52,16 +46,10 @@ def command(
             "--source",
             metavar="SOURCE",
             help=f"Hold one file, or a folder with shards, against it. {SOURCE_HELP}",
-            autocompletion=completion.source,
+            autocompletion=complete.source,
         ),
     ] = None,
-    settings: Settings = None,
-    dtype: DTypeName = None,
-    expansion: ExpansionName = None,
-    residual: ResidualName = None,
-    scale: ScaleName = None,
-    preset: PresetName = None,
-    override: Overrides = None,
+    asked: Asked,
     max_shard_size: ShardSize = None,
     jobs: Jobs = 1,
     ignore_missing: Annotated[
@@ -86,13 +74,6 @@ def command(
 ) -> None:
     """Re-derive every locked checkpoint and compare, byte for byte."""
     check_jobs(jobs)
-    words = {
-        "dtype": dtype,
-        "expansion": expansion,
-        "max-shard-size": max_shard_size,
-        "residual": residual,
-        "scale": scale,
-    }
     form = chosen_format(format_, json)
     if summary is not None:
         append(summary, "")  # what cannot be written is said before anything is computed
@@ -100,7 +81,7 @@ def command(
         results: Sequence[Verified | Unanswered]
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
             if source is None:
-                _check_bare(settings or preset or override or any(words.values()))
+                _check_bare(asked.settings or asked.changes or max_shard_size)
                 from zeroinit_cli.commands.verify import verify_locked
 
                 results = verify_locked(
@@ -112,7 +93,7 @@ def command(
                 )
             else:
                 path = _one_file(paths, ignore_missing or hash_only)
-                what, options = read_request(source, settings, words, preset, override)
+                what, options = asked.read(source, max_shard_size=max_shard_size)
 
                 from zeroinit_cli.commands.verify import verify_source
 
@@ -146,14 +127,14 @@ def _one_file(paths: list[Path] | None, modes: bool) -> Path:
 @contextmanager
 def _told(form: Format, summary: Path | None) -> Iterator[None]:
     """Whatever ends the command is told in its format, and in the summary, too."""
-    from zeroinit_cli.cli.reports import github
+    from zeroinit_cli.cli import github
 
     try:
         with github.annotated("zeroinit verify", form is Format.GITHUB):
             yield
     except ZeroinitError as error:
         if summary is not None:
-            from zeroinit_cli.cli.reports import markdown
+            from zeroinit_cli.cli import markdown
 
             append(summary, markdown.no_answer(error))
         raise
@@ -171,7 +152,7 @@ def _print(results: "Sequence[Verified | Unanswered]", form: Format, *, quiet: b
 
 
 def _append_results(summary: Path, results: "Sequence[Verified | Unanswered]") -> None:
-    from zeroinit_cli.cli.reports import markdown
+    from zeroinit_cli.cli import markdown
 
     append(summary, markdown.summary(results))
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from zeroinit_cli.cli import github
 from zeroinit_cli.cli.console import out
-from zeroinit_cli.cli.reports import github
 from zeroinit_cli.errors import printable
 from zeroinit_cli.text import counted
 

@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from zeroinit_cli.cli.console import out
-from zeroinit_cli.cli.reports import github
-from zeroinit_cli.cli.tables import print_table
+from zeroinit_cli.cli import github
+from zeroinit_cli.cli.console import out, print_table
 from zeroinit_cli.errors import printable
 from zeroinit_cli.text import counted
 

@@ -4,9 +4,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from zeroinit_cli.cli.console import out, say
-from zeroinit_cli.cli.reports import github
-from zeroinit_cli.cli.tables import print_table
+from zeroinit_cli.cli import github
+from zeroinit_cli.cli.console import out, print_table, say
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.grouping import group_tensors

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from zeroinit_cli.cli.console import out
-from zeroinit_cli.cli.reports.github import Level, annotate
-from zeroinit_cli.cli.tables import print_table
+from zeroinit_cli.cli.console import out, print_table
+from zeroinit_cli.cli.github import Level, annotate
 from zeroinit_cli.errors import printable
 from zeroinit_cli.probing.judge import THRESHOLDS, Verdict, oddity
 from zeroinit_cli.probing.report import (

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from zeroinit_cli.cli import github
 from zeroinit_cli.cli.console import out, say
-from zeroinit_cli.cli.reports import github
 from zeroinit_cli.commands.findings import Cause, Finding, Unanswered, Verified
 from zeroinit_cli.errors import printable
 

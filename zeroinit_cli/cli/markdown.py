@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from zeroinit_cli.cli.reports.github import cut
+from zeroinit_cli.cli.github import cut
 from zeroinit_cli.cli.reports.verification import Results, cause_lines, status
 from zeroinit_cli.commands.findings import Unanswered, Verified
 from zeroinit_cli.errors import ZeroinitError, printable

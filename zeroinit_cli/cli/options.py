@@ -1,14 +1,16 @@
 """Arguments and options that several commands share, and what they mean together."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from zeroinit_cli.cli import completion
+from zeroinit_cli.cli import complete
 from zeroinit_cli.errors import UsageError, near
-from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS, Options
+from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS, SHARD_SIZE, Options
 from zeroinit_cli.source import Source, parse_source, requested_options
 
 SOURCE_HELP = (
@@ -31,7 +33,7 @@ def _choices(option: str) -> str:
 
 
 SourceText = Annotated[
-    str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, autocompletion=completion.source)
+    str, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, autocompletion=complete.source)
 ]
 Settings = Annotated[
     list[str] | None,
@@ -47,7 +49,7 @@ DTypeName = Annotated[
         "--dtype",
         metavar="TYPE",
         help=f"Type of the floating tensors: {_choices('dtype')}",
-        autocompletion=completion.among(CHOICES["dtype"]),
+        autocompletion=complete.among(CHOICES["dtype"]),
     ),
 ]
 ExpansionName = Annotated[
@@ -56,7 +58,7 @@ ExpansionName = Annotated[
         "--expansion",
         metavar="MATRIX",
         help=f"Matrix wherever fan_out > fan_in: {_choices('expansion')}",
-        autocompletion=completion.among(CHOICES["expansion"]),
+        autocompletion=complete.among(CHOICES["expansion"]),
     ),
 ]
 ResidualName = Annotated[
@@ -65,7 +67,7 @@ ResidualName = Annotated[
         "--residual",
         metavar="ENDING",
         help=f"What closes residual branches: {_choices('residual')}",
-        autocompletion=completion.among(CHOICES["residual"]),
+        autocompletion=complete.among(CHOICES["residual"]),
     ),
 ]
 ScaleName = Annotated[
@@ -74,7 +76,7 @@ ScaleName = Annotated[
         "--scale",
         metavar="SCALE",
         help=f"Constant of the expansions: {_choices('scale')}",
-        autocompletion=completion.among(CHOICES["scale"]),
+        autocompletion=complete.among(CHOICES["scale"]),
     ),
 ]
 PresetName = Annotated[
@@ -83,7 +85,7 @@ PresetName = Annotated[
         "--preset",
         metavar="NAME",
         help=f"Several options at once: {', '.join(PRESETS)}. An option given beside it wins.",
-        autocompletion=completion.among(PRESETS),
+        autocompletion=complete.among(PRESETS),
     ),
 ]
 Overrides = Annotated[
@@ -120,7 +122,7 @@ FormatName = Annotated[
         "--format",
         metavar="FORMAT",
         help=f"How to print: {', '.join(Format)}. [default: {Format.HUMAN}]",
-        autocompletion=completion.among(Format),
+        autocompletion=complete.among(Format),
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
@@ -162,19 +164,72 @@ def check_jobs(jobs: int) -> None:
         )
 
 
-def read_request(
-    source: str,
-    settings: list[str] | None,
-    words: Mapping[str, str | None],
-    preset: str | None,
-    overrides: list[str] | None,
-) -> tuple[Source, Options]:
-    """What to build and how, from the words of the command line.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What decides the bytes besides SOURCE, in the words of the command line.
 
-    Raises:
-        SourceError: SOURCE or a setting is malformed, or a spec has mistakes.
-        InputError: a spec cannot be read.
-        UsageError: an option's value is none of its choices.
+    A command with a parameter `asked: Asked` has all of these options; see `with_asked`.
     """
-    what = parse_source(source, settings or ())
-    return what, requested_options(what, words, preset=preset, overrides=overrides or ())
+
+    settings: Settings = None
+    dtype: DTypeName = None
+    expansion: ExpansionName = None
+    residual: ResidualName = None
+    scale: ScaleName = None
+    preset: PresetName = None
+    override: Overrides = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether an option that changes bytes is given; `--set` is part of the source."""
+        return any((self.preset, self.override, *self._words().values()))
+
+    def read(self, source: str, *, max_shard_size: str | None = None) -> tuple[Source, Options]:
+        """Read what to build and how.
+
+        Args:
+            source: SOURCE.
+            max_shard_size: of the commands that know shards.
+
+        Raises:
+            SourceError: SOURCE or a setting is malformed, or a spec has mistakes.
+            InputError: a spec cannot be read.
+            UsageError: an option's value is none of its choices.
+        """
+        what = parse_source(source, self.settings or ())
+        words = {**self._words(), SHARD_SIZE: max_shard_size}
+        overrides = self.override or ()
+        return what, requested_options(what, words, preset=self.preset, overrides=overrides)
+
+    def _words(self) -> dict[str, str | None]:
+        return {
+            "dtype": self.dtype,
+            "expansion": self.expansion,
+            "residual": self.residual,
+            "scale": self.scale,
+        }
+
+
+def with_asked(command: Callable[..., None]) -> Callable[..., None]:
+    """Give Typer the options of `Asked` in the place of a parameter of this type.
+
+    Typer reads options from a function's signature, and has no other way to share them.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    if all(known.annotation is not Asked for known in signature.parameters.values()):
+        return command
+
+    def expanded(**values: Any) -> None:
+        asked = Asked(**{field.name: values.pop(field.name) for field in fields(Asked)})
+        command(**values, asked=asked)
+
+    parameters: list[inspect.Parameter] = []
+    for known in signature.parameters.values():
+        names = inspect.signature(Asked, eval_str=True).parameters.values()
+        parameters += names if known.annotation is Asked else [known]
+    # keyword-only: one without a default may then follow one that has it
+    expanded.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by inspect
+        parameters=[each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    )
+    expanded.__doc__, expanded.__name__ = command.__doc__, command.__name__
+    return expanded
