@@ -86,6 +86,7 @@ def test_an_override_reaches_the_start() -> None:
     assert torch.equal(model.get_parameter("layers.1.weight"), torch.eye(4))
 
 
+@pytest.mark.long
 def test_two_runs_of_one_seed_end_bitwise_equal() -> None:
     def run(seed: int) -> nn.Module:
         model = start(image_net("resnet20"), "zero")

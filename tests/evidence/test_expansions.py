@@ -113,6 +113,7 @@ def test_twisted_matrices_stretch_as_sylvesters_do(shape: tuple[int, int]) -> No
     assert odd.smallest == pytest.approx(one.smallest)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("shape", "sylvester", "others"),
     [((64, 3), 4, 8), ((144, 24), 32, 144), ((3072, 768), 1024, 3072)],

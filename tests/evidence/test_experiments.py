@@ -14,6 +14,7 @@ from evidence.experiment import EFFORTS, Cells, deviation, rounded, spread
 from evidence.figures import styled, write_svg
 from evidence.ranks import near_zero, rank, stable_rank
 from evidence.report import table, update_readme
+from tests.long import some_long
 
 TINY = EFFORTS["tiny"]
 PUBLISHED = run.PUBLISHED  # before a test puts another in its place
@@ -26,6 +27,8 @@ MEASURED = {  # cells that take a second or two; one of each kind
     "reproducibility": ("mlp/kaiming/both", "mlp/bits/2 threads"),
     "ultra_deep": ("6/residual/fixup", "6/residual/zero-layer"),
 }
+
+QUICK = ("degeneracy", "low_rank")  # the others train longer
 
 
 def published(name: str) -> Cells:
@@ -41,7 +44,7 @@ def keys(value: object, depth: int = 2) -> object:
     return type(value).__name__
 
 
-@pytest.mark.parametrize("name", run.NAMES)
+@pytest.mark.parametrize("name", some_long(run.NAMES, lambda name: name not in QUICK))
 def test_a_tiny_run_measures_what_is_published(name: str) -> None:
     cells = run.experiment_of(name).cells(TINY)
     for cell in MEASURED[name]:
