@@ -8,7 +8,10 @@ import pytest
 
 def some_long(values: Iterable[Any], is_long: Callable[[Any], bool]) -> list[Any]:
     """Values for `parametrize`, those that take long under the mark `long`."""
-    return [
-        pytest.param(value, marks=[pytest.mark.long]) if is_long(value) else value
-        for value in values
-    ]
+    return [_marked(value) if is_long(value) else value for value in values]
+
+
+def _marked(value: Any) -> Any:
+    """Mark one value; a tuple stands for several parameters."""
+    values = value if isinstance(value, tuple) else (value,)
+    return pytest.param(*values, marks=[pytest.mark.long])

@@ -71,7 +71,10 @@ def is_worker(number: int) -> bool:
     return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    some_long([signal.SIGINT, signal.SIGTERM], lambda number: number == signal.SIGTERM),
+)
 def test_a_signal_leaves_nothing_behind(
     running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -107,6 +110,7 @@ def test_a_signal_to_the_whole_group_is_told_once(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["large.yaml"]
 
 
+@pytest.mark.long
 def test_killed_outright_its_processes_end_and_the_next_run_clears_what_is_left(
     running: subprocess.Popen[str], tmp_path: Path
 ) -> None:

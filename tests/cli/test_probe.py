@@ -48,6 +48,7 @@ def test_the_verdict_and_both_starts_side_by_side(zeroinit: Command, nets: Path)
     ]
 
 
+@pytest.mark.long
 def test_a_chain_that_cancels_is_likely_not_to_train(zeroinit: Command, nets: Path) -> None:
     done = zeroinit("probe", "chain.yaml", "--json")
     verdict = done.json["verdict"]

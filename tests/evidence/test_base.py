@@ -14,6 +14,8 @@ from evidence.starts import STARTS, start, zero_with
 from evidence.training import Recipe, evaluate, train
 from evidence.tuning import above, below, tune
 
+pytestmark = pytest.mark.long  # nets and data of the evidence, not the product
+
 
 def same(one: nn.Module, other: nn.Module) -> bool:
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)

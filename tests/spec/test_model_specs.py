@@ -55,7 +55,7 @@ LARGE = {
     "llama3-8b": Known(8_030_261_248, (8192, 128256), "Llama 3 8B"),
 }
 
-SLOW = ("gpt2-124m", "residual-500")
+SLOW = ("bert-base", "gpt2-124m", "residual-500", "vit-b-16")
 
 
 def test_every_spec_is_in_the_table() -> None:
