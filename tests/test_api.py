@@ -15,6 +15,7 @@ from torch import nn
 
 import zeroinit_cli
 from tests.cli.command import child
+from tests.long import some_long
 from tests.models.models import planned
 from zeroinit_cli.errors import NoRuleError, PlanError, UsageError
 from zeroinit_cli.nets.torchvision import import_torchvision
@@ -34,6 +35,7 @@ MODELS = (
     "raft_small",
 )
 """One of each kind of constructor's value: tables of indices, priors, scales, auxiliary heads."""
+QUICK = ("resnet18", "swin_t", "retinanet_resnet50_fpn")
 
 
 def builder(name: str) -> Callable[[], nn.Module]:
@@ -83,7 +85,7 @@ def test_the_public_names_are_these() -> None:
     assert list(inspect.signature(zeroinit_cli.init_).parameters) == ["module", "build", *options]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", some_long(MODELS, lambda name: name not in QUICK))
 def test_a_module_as_it_was_built_gets_the_commands_bytes(name: str) -> None:
     module = builder(name)()
     modes = [each.training for each in module.modules()]

@@ -121,6 +121,7 @@ def test_check_derives_the_digest_of_a_real_plan_and_holds_a_file_against_it(
     assert (done.returncode, done.stderr) == (1, f"differs: the digest of {path}\n")
 
 
+@pytest.mark.long
 def test_check_derives_shards_and_holds_a_folder_and_its_lock_against_them(tmp_path: Path) -> None:
     arguments = (MODEL, "--max-shard-size", "1.5MB")
     plan = child("plan", *arguments, "--json").stdout

@@ -1,5 +1,6 @@
 """What the project says of itself: README's output, the contracts, and that they can break."""
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -57,6 +58,23 @@ def test_torch_outside_its_room_would_be_seen(tmp_path: Path) -> None:
     done = subprocess.run(linter, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "zeroinit_cli.plans is not allowed to import torch" in done.stdout
+
+
+def test_contributing_follows_a_tensor_through_functions_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    way = text.partition("## One tensor's way")[2]
+    steps = re.findall(r"^\| (\d+) \| `([\w.]+)` \|", way, re.MULTILINE)
+    assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1))
+    assert 10 < len(steps) <= 15
+    for _, path in steps:
+        pkgutil.resolve_name(f"zeroinit_cli.{path}")
+
+
+def test_contributing_shows_every_room() -> None:
+    house = (ROOT / "CONTRIBUTING.md").read_text().partition("## One tensor's way")[0]
+    rooms = {path.stem for path in (ROOT / "zeroinit_cli").iterdir() if path.suffix != ".pyc"}
+    for room in rooms - {"__init__", "__pycache__", "py"}:
+        assert f"`{room}" in house, room
 
 
 def test_the_version_is_printed() -> None:

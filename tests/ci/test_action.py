@@ -149,6 +149,7 @@ def test_by_digest_alone_needs_no_torch(runner: Path) -> None:
     assert recorded(runner)[-1].endswith("--no-deps ACTION")
 
 
+@pytest.mark.long
 def test_what_the_action_installs_is_enough_to_verify_by_digest(ready: Path) -> None:
     """Nothing else of site-packages is imported."""
     names = re.search(r'constraints" (typer .*)', STEPS["Install"]["run"])
@@ -177,6 +178,7 @@ def test_what_the_action_installs_is_enough_to_verify_by_digest(ready: Path) -> 
     assert packages - allowed - brought - {"pyyaml"} == set()
 
 
+@pytest.mark.long
 def test_what_holds_is_said_and_summed_up(ready: Path) -> None:
     done = run(ready, "Verify")
     assert (done.returncode, done.stderr) == (0, "")
@@ -194,12 +196,14 @@ def test_what_does_not_hold_is_annotated(ready: Path) -> None:
     assert not (ready / "summary.md").exists()
 
 
+@pytest.mark.long
 def test_missing_weights_may_be_ignored(ready: Path) -> None:
     (ready / "work" / NAME).unlink()
     assert run(ready, "Verify").returncode == 1
     assert run(ready, "Verify", ignore_missing="true").returncode == 0
 
 
+@pytest.mark.long
 def test_paths_are_words_whatever_is_in_them(ready: Path) -> None:
     work = ready / "work"
     for name in ("a b", "-x; touch gotcha; $(touch gotcha)", "c"):

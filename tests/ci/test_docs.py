@@ -68,6 +68,7 @@ def test_hooks_run_on_locks_and_checkpoints(path: str, meant: bool) -> None:
     assert {bool(re.search(hook["files"], path)) for hook in HOOKS} == {meant}
 
 
+@pytest.mark.long
 def test_a_file_and_its_lock_are_checked_once(tmp_path: Path) -> None:
     """What a hook passes: every changed file."""
     (tmp_path / "net.yaml").write_text(NET)
@@ -94,6 +95,7 @@ def bash(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_the_commands_without_torch_run(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(NET)
     (tmp_path / "docs").mkdir()
@@ -105,6 +107,7 @@ def test_the_commands_without_torch_run(tmp_path: Path) -> None:
     assert done.stdout == f"{sha256}\n{NAME}: OK\n"
 
 
+@pytest.mark.long
 def test_a_pointer_is_held_against_the_lock(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(NET)
     assert child("generate", "net.yaml", "-o", NAME, cwd=tmp_path).returncode == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import MODEL, Command, child
+from tests.long import some_long
 from zeroinit_cli.cli import models
 
 UNKNOWN = (
@@ -132,7 +133,10 @@ def test_a_wrong_command_is_answered_in_words(
     assert (result.code, result.out, result.err) == (2, "", message)
 
 
-@pytest.mark.parametrize("model", ["fasterrcnn_resnet50_fpn", "deeplabv3_resnet50"])
+@pytest.mark.parametrize(
+    "model",
+    some_long(["fasterrcnn_resnet50_fpn", "deeplabv3_resnet50"], lambda model: "rcnn" in model),
+)
 def test_builders_that_swallow_any_key_are_not_asked(zeroinit: Command, model: str) -> None:
     result = zeroinit("digest", model, "--set", "nonsense=1")
     assert result.code == 2
@@ -252,7 +256,10 @@ def test_a_closed_pipe_exits_141_in_silence() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=[pytest.mark.long])],
+)
 def test_a_signal_leaves_the_old_file(tmp_path: Path, number: signal.Signals, code: int) -> None:
     (tmp_path / "a").write_text("old")
     process = subprocess.Popen(

@@ -385,7 +385,10 @@ main()
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=[pytest.mark.long])],
+)
 def test_interrupted_between_two_moves_all_files_are_exchanged_first(
     zeroinit: Command, net: Path, tmp_path: Path, number: int, code: int
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_folder_without_permission_is_refused(
     )
 
 
+@pytest.mark.long
 def test_modes_follow_the_umask_or_the_old_file(tmp_path: Path) -> None:
     arguments = ("generate", "squeezenet1_1", "-o", "a", "--no-lock")
     assert child(*arguments, cwd=tmp_path, umask=0o027).returncode == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Command, child
+from tests.long import some_long
 
 LARGE = """\
 zeroinit: 1
@@ -70,7 +71,10 @@ def is_worker(number: int) -> bool:
     return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    some_long([signal.SIGINT, signal.SIGTERM], lambda number: number == signal.SIGTERM),
+)
 def test_a_signal_leaves_nothing_behind(
     running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -106,6 +110,7 @@ def test_a_signal_to_the_whole_group_is_told_once(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["large.yaml"]
 
 
+@pytest.mark.long
 def test_killed_outright_its_processes_end_and_the_next_run_clears_what_is_left(
     running: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -142,7 +147,7 @@ def test_a_process_that_is_killed_ends_the_command_in_words(
     assert [path.name for path in tmp_path.iterdir()] == ["large.yaml"]
 
 
-@pytest.mark.parametrize("jobs", ["1", "2", "5"])
+@pytest.mark.parametrize("jobs", some_long(["1", "2", "5"], lambda jobs: jobs != "2"))
 def test_the_bytes_are_the_same_for_any_number(net: Path, zeroinit: Command, jobs: str) -> None:
     arguments = ("generate", "net.yaml", "-o", "other/", "--max-shard-size", "600KB", "-j", jobs)
     done = child(*arguments, cwd=net.parent)

@@ -48,6 +48,7 @@ def test_the_verdict_and_both_starts_side_by_side(zeroinit: Command, nets: Path)
     ]
 
 
+@pytest.mark.long
 def test_a_chain_that_cancels_is_likely_not_to_train(zeroinit: Command, nets: Path) -> None:
     done = zeroinit("probe", "chain.yaml", "--json")
     verdict = done.json["verdict"]
@@ -73,6 +74,7 @@ def test_quiet_prints_nothing(zeroinit: Command, nets: Path) -> None:
     assert (nets / "page.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.long
 def test_two_runs_say_the_same_and_leave_the_process_as_it_was(
     zeroinit: Command, nets: Path
 ) -> None:
@@ -94,6 +96,7 @@ def test_two_runs_say_the_same_and_leave_the_process_as_it_was(
         torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.long
 def test_another_process_with_more_threads_says_the_same(zeroinit: Command, nets: Path) -> None:
     found = zeroinit("probe", "mlp.yaml", "--json").out
     environment = {"OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "3"}
@@ -113,6 +116,7 @@ def test_a_file_of_the_source_is_probed_as_the_source_itself(zeroinit: Command, 
     assert (of_file["conditions"]["plan"], of_file["cautions"]) == (None, [])
 
 
+@pytest.mark.long
 def test_a_narrower_type_is_rounded_and_then_run_in_float32(zeroinit: Command, nets: Path) -> None:
     """8 rows by 5 columns: c = 2^(-3/2) is no number of bfloat16, so the values tell the types."""
     short = ("--json", "--seeds", "1", "--steps", "1")
@@ -130,6 +134,7 @@ def test_a_given_batch_is_fed(zeroinit: Command, nets: Path) -> None:
     assert "on float32 5 x 6 (given)" in done.out
 
 
+@pytest.mark.long
 def test_options_say_how_many_and_how_fast(zeroinit: Command, nets: Path) -> None:
     done = zeroinit(
         "probe", "chain.yaml", "--steps", "1", "--lr", "0.5", "--batch", "3", "--image-size", "12",
@@ -143,6 +148,7 @@ def test_options_say_how_many_and_how_fast(zeroinit: Command, nets: Path) -> Non
     assert "expansion paley" in done.json["start"]["is"]
 
 
+@pytest.mark.long
 def test_a_smaller_learning_rate_is_found_and_named(zeroinit: Command, nets: Path) -> None:
     done = zeroinit("probe", "mlp.yaml", "--lr", "50")
     first, *reasons = done.out.splitlines()[:3]

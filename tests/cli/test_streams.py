@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import MODEL, Command, child
+from tests.long import some_long
 from zeroinit_cli.cli import models
 
 COMMAND = (sys.executable, "-m", "zeroinit_cli")
@@ -80,7 +81,9 @@ def test_output_that_cannot_be_written_is_said_and_exits_2(
     )
 
 
-@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize(
+    "redirection", some_long(["2>/dev/full", "2>&-"], lambda redirection: redirection == "2>&-")
+)
 def test_messages_that_nobody_can_be_told_do_not_change_the_exit_code(
     tmp_path: Path, redirection: str
 ) -> None:

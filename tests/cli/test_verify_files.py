@@ -138,7 +138,14 @@ def test_a_file_that_claims_terabytes_is_not_read_to_its_end(
     assert "changed: sha256" not in result.out
 
 
-@pytest.mark.parametrize("mode", [(), ("--hash-only",), ("--source", MODEL)])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param((), marks=[pytest.mark.long]),
+        ("--hash-only",),
+        pytest.param(("--source", MODEL), marks=[pytest.mark.long]),
+    ],
+)
 def test_a_pipe_or_folder_for_a_checkpoint_is_unreadable_not_changed(
     made: Path, mode: tuple[str, ...]
 ) -> None:

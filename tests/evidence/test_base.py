@@ -14,6 +14,8 @@ from evidence.starts import STARTS, start, zero_with
 from evidence.training import Recipe, evaluate, train
 from evidence.tuning import above, below, tune
 
+pytestmark = pytest.mark.long  # nets and data of the evidence, not the product
+
 
 def same(one: nn.Module, other: nn.Module) -> bool:
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
@@ -86,6 +88,7 @@ def test_an_override_reaches_the_start() -> None:
     assert torch.equal(model.get_parameter("layers.1.weight"), torch.eye(4))
 
 
+@pytest.mark.long
 def test_two_runs_of_one_seed_end_bitwise_equal() -> None:
     def run(seed: int) -> nn.Module:
         model = start(image_net("resnet20"), "zero")

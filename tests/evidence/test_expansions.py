@@ -27,8 +27,11 @@ from evidence.expansions.substitution import put, with_family
 from evidence.expansions.summary import pair, ranks
 from evidence.expansions.tables import sections
 from evidence.nets import image_net
+from tests.long import some_long
 from zeroinit_cli.plans.layouts import Groups, Taps
 from zeroinit_cli.plans.rules import Hadamard, Identity
+
+pytestmark = pytest.mark.long  # a study that is published, not the product
 
 FOLDER = Path(command.__file__).parent
 SHAPES = [(2, 1), (32, 1), (24, 3), (64, 3), (144, 24), (58, 24), (65, 64), (100, 99)]
@@ -113,6 +116,7 @@ def test_twisted_matrices_stretch_as_sylvesters_do(shape: tuple[int, int]) -> No
     assert odd.smallest == pytest.approx(one.smallest)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("shape", "sylvester", "others"),
     [((64, 3), 4, 8), ((144, 24), 32, 144), ((3072, 768), 1024, 3072)],
@@ -141,7 +145,7 @@ def test_a_sylvester_expansion_behind_another_cancels_this_share(widths: tuple[i
     assert link.exact == link.flat == cancelled(widths[0], widths[1])
 
 
-@pytest.mark.parametrize("width", [4, 16, 24, 32, 64, 96])
+@pytest.mark.parametrize("width", some_long([4, 16, 24, 32, 64, 96], lambda width: width > 32))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_odd_count_of_units_never_cancels(width: int, channels: int) -> None:
     """If a pattern of signs occurs an odd number of times, no sum of all units by signs is 0."""

@@ -41,6 +41,7 @@ def keys(value: object, depth: int = 2) -> object:
     return type(value).__name__
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", run.NAMES)
 def test_a_tiny_run_measures_what_is_published(name: str) -> None:
     cells = run.experiment_of(name).cells(TINY)
@@ -62,6 +63,7 @@ def test_the_readme_has_the_rows_that_the_numbers_give(name: str) -> None:
     assert f"(published/{name}.svg)" in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", run.NAMES)
 def test_a_figure_has_the_same_bytes_each_time(name: str, tmp_path: Path) -> None:
     experiment, results = run.experiment_of(name), published(name)
@@ -91,6 +93,7 @@ def leave_cells(scratch: Path, cells: Iterable[str]) -> None:
         (folder / f"{cell.replace('/', '--')}.json").write_text(text, encoding="utf-8")
 
 
+@pytest.mark.long
 def test_a_run_goes_on_where_it_stopped(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The cell of other code is measured, in a process of its own, the others taken as they lie."""
     cells = sorted(run.experiment_of("degeneracy").cells(EFFORTS["quick"]))

@@ -48,6 +48,16 @@ FAMILIES: list[tuple[str, str, tuple[int, ...], tuple[bool, ...], int, int, dict
     ("lraspp_mobilenet_v3_large", "", _IMAGE, _BOTH, 10, 0, {}),
     ("raft_small", "feature_encoder", _IMAGE, _BOTH, 0, 0, _RAFT),
 ]
+SLOW = (
+    "efficientnet_v2_s",
+    "fasterrcnn_resnet50_fpn",
+    "maxvit_t",
+    "mvit_v1_b",
+    "mvit_v2_s",
+    "r3d_18",
+    "swin3d_t",
+    "swin_v2_t",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -76,8 +86,10 @@ def picture(shape: tuple[int, ...]) -> Tensor:
 
 @pytest.mark.parametrize(
     ("model", "part", "shape", "modes", "closed", "scaled", "opened"),
-    FAMILIES,
-    ids=[each[0] for each in FAMILIES],
+    [
+        pytest.param(*family, id=family[0], marks=[pytest.mark.long] if family[0] in SLOW else [])
+        for family in FAMILIES
+    ],
 )
 def test_closed_branches_add_exactly_zero(
     model: str,

@@ -59,6 +59,7 @@ def test_a_lock_that_does_not_fit_keeps_its_old_entries(small_disk: Path) -> Non
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "zeroinit.lock"]
 
 
+@pytest.mark.long
 def test_a_lock_that_does_not_fit_behind_its_checkpoint_is_recorded_by_the_next_run(
     small_disk: Path,
 ) -> None:

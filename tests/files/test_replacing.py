@@ -113,6 +113,7 @@ def test_a_link_in_the_way_of_the_part_is_not_followed(tmp_path: Path) -> None:
     assert victim.read_bytes() == b"precious"
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_the_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     """SIGKILL at random moments: what is there is whole, and the next run clears the rest."""
     path = tmp_path / "a"

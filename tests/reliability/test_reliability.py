@@ -34,6 +34,7 @@ def check_rows(rows: list[Row]) -> set[str]:
     return {judge for row in rows for judge in row.accepted}
 
 
+@pytest.mark.long
 def test_no_change_is_accepted(tmp_path: Path) -> None:
     with small_checkpoint(tmp_path) as data:
         rows = list(all_rows(data, quick=True))
@@ -41,6 +42,7 @@ def test_no_change_is_accepted(tmp_path: Path) -> None:
     assert check_rows(rows) == JUDGES
 
 
+@pytest.mark.long
 def test_no_change_of_shards_is_accepted(tmp_path: Path) -> None:
     with small_shards(tmp_path) as files:
         rows = list(all_folder_rows(files, quick=True))
@@ -145,6 +147,7 @@ def test_a_list_of_sums_that_was_cut_is_seen_by_the_lock_alone(tmp_path: Path) -
             assert by_sha256sum(sums)() == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(sys, "getsid") and sys.platform == "win32", reason="needs fork")
 def test_killed_at_random_moments_nothing_is_lost_or_left(tmp_path: Path) -> None:
     """A child of its own, which forks the writers; `python -m tests.reliability --faults 200`."""

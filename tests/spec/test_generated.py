@@ -35,6 +35,7 @@ _VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 _EVEN = "ignore:Using padding='same' with even kernel lengths:UserWarning"
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings(_EVEN)
 @_CALM
 @given(made=documents(), flow=st.sampled_from([True, False, None]))

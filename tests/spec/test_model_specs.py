@@ -13,6 +13,7 @@ from scipy.linalg import hadamard
 from torch import nn
 
 from tests.cli.command import Command
+from tests.long import some_long
 from zeroinit_cli import build
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.nets.torchvision import import_torchvision
@@ -54,6 +55,8 @@ LARGE = {
     "llama3-8b": Known(8_030_261_248, (8192, 128256), "Llama 3 8B"),
 }
 
+SLOW = ("bert-base", "gpt2-124m", "residual-500", "vit-b-16")
+
 
 def test_every_spec_is_in_the_table() -> None:
     assert sorted({*KNOWN, *LARGE}) == sorted(path.stem for path in ROOT.glob("*.yaml"))
@@ -68,7 +71,7 @@ def inputs_of(name: str) -> list[torch.Tensor]:
     return [torch.linspace(0, 1, int(np.prod(s))).reshape(1, *s) for _, s in spec.inputs]
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
+@pytest.mark.parametrize("name", some_long(sorted(KNOWN), lambda name: name in SLOW))
 def test_from_the_file_to_a_forward(zeroinit: Command, tmp_path: Path, name: str) -> None:
     known = KNOWN[name]
     shutil.copy(ROOT / f"{name}.yaml", tmp_path)

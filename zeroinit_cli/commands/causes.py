@@ -17,6 +17,7 @@ from zeroinit_cli.dtypes import FLOATS
 from zeroinit_cli.errors import CheckpointError, ZeroinitError
 from zeroinit_cli.lock import LockEntry
 from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.text import listed
 
 if TYPE_CHECKING:
     from zeroinit_cli.commands.checked_files import CheckedFile, Derived
@@ -252,14 +253,10 @@ def _another_model(plan: Plan, difference: "Difference") -> Cause | None:
             f"{shared} of {len(plan.tensors)} tensors are there under their names"
         )
     elif all(planned.shape == found.shape for planned, found in reshaped):
-        text = f"converted to other types: {_some(names)}"
+        text = f"converted to other types: {listed(names, 3)}"
     else:
-        text = f"the same architecture with other sizes: {_some(names)}"
+        text = f"the same architecture with other sizes: {listed(names, 3)}"
     return Cause(kind="other-architecture", text=text)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _is_statistic(name: str) -> bool:

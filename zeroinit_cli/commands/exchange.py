@@ -29,6 +29,7 @@ from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.jobs import in_order
 from zeroinit_cli.store.shards import PlannedFile, Shard, index_bytes, with_index
 from zeroinit_cli.store.write import write_checkpoint
+from zeroinit_cli.text import listed
 
 _MOST_NAMED = 5
 
@@ -145,7 +146,7 @@ def _stale(
         raise OutputError(
             "a loader would take files of another checkpoint for parts of this one",
             where=str(folder),
-            found=_named(strangers),
+            found=listed(strangers, _MOST_NAMED),
             hint="remove them; no lock says that they are ours to remove",
         )
     if others and not force:
@@ -153,7 +154,7 @@ def _stale(
             "an earlier checkpoint is there",
             where=str(folder),
             expected="no files, or those of this source and these options",
-            found=_named(others),
+            found=listed(others, _MOST_NAMED),
             hint="--force removes what the lock says of it",
         )
     return tuple(others)
@@ -221,7 +222,7 @@ def _check_not_there(location: Location, names: Sequence[str]) -> None:
             "other files are there",
             where=str(location.path),
             expected="no files, or those of this source and these options",
-            found=_named(differing),
+            found=listed(differing, _MOST_NAMED),
             hint="--force replaces them",
         )
 
@@ -244,8 +245,3 @@ def _exchange(
     for name in new:  # the index is the last
         move(stage / name, folder / name)
     flush_folder(folder)
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -66,13 +66,15 @@ def in_order(
 @contextmanager
 def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
     """Start processes, by our ends of their pipes; none outlives the block."""
+    from zeroinit_cli.atomic import undisturbed  # by way of filelock, which takes time to import
+
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, Any] = {}
     try:
         for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-            with _signals_blocked():
+            with undisturbed(), _signals_blocked():  # a process half started would complain
                 workers[ours] = process
                 process.start()
             theirs.close()
