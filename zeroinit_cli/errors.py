@@ -140,9 +140,9 @@ class SpecError(SourceError):
     def __init__(self, faults: Iterable[MistakeError]) -> None:
         ordered = sorted(faults, key=lambda fault: (fault.line, fault.column, fault.problem))
         by_facts: dict[tuple[object, ...], MistakeError] = {}
-        for each in ordered:
-            facts = (each.line, each.column, each.problem, each.expected, each.found, each.hint)
-            by_facts.setdefault(facts, each)
+        for mistake in ordered:
+            facts = (mistake.line, mistake.column, mistake.problem, mistake.expected, mistake.found, mistake.hint)
+            by_facts.setdefault(facts, mistake)
         distinct = tuple(by_facts.values())
         self.faults: tuple[MistakeError, ...] = distinct[: self.most_kept]
         self.complete = len(distinct) <= self.most_kept

@@ -229,7 +229,7 @@ def with_asked(command: Callable[..., None]) -> Callable[..., None]:
         parameters += names if known.annotation is Asked else [known]
     # keyword-only: one without a default may then follow one that has it
     expanded.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by inspect
-        parameters=[each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        parameters=[known.replace(kind=inspect.Parameter.KEYWORD_ONLY) for known in parameters]
     )
     expanded.__doc__, expanded.__name__ = command.__doc__, command.__name__
     return expanded
