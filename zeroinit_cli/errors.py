@@ -141,7 +141,14 @@ class SpecError(SourceError):
         ordered = sorted(faults, key=lambda fault: (fault.line, fault.column, fault.problem))
         by_facts: dict[tuple[object, ...], MistakeError] = {}
         for mistake in ordered:
-            facts = (mistake.line, mistake.column, mistake.problem, mistake.expected, mistake.found, mistake.hint)
+            facts = (
+                mistake.line,
+                mistake.column,
+                mistake.problem,
+                mistake.expected,
+                mistake.found,
+                mistake.hint,
+            )
             by_facts.setdefault(facts, mistake)
         distinct = tuple(by_facts.values())
         self.faults: tuple[MistakeError, ...] = distinct[: self.most_kept]
