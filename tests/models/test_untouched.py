@@ -103,7 +103,7 @@ def test_nor_does_a_forward_that_fails() -> None:
 
 
 class Counting(nn.Module):
-    """Writes into tensors of its own, and asks for one's value, so that it is no graph's."""
+    """Writes into tensors of its own, and asks for one's value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,10 +114,10 @@ class Counting(nn.Module):
     def forward(self, x: Any) -> Any:
         self.plain.add_(1)
         self.calls.add_(1)
-        return x + self.f(x) if self.calls.item() > 1 else x
+        return x + self.f(x) if self.calls.item() == 1 else x
 
 
 def test_a_forward_that_writes_into_its_tensors_changes_none_of_them() -> None:
     module = Counting()
-    assert untraced(module) == [""]
+    assert ends(module) == {"f.weight"}
     assert (module.calls.item(), module.plain.tolist()) == (0.0, [0.0] * 3)

@@ -17,9 +17,9 @@ from zeroinit_cli.models.operations import (
     NORM_FUNCTIONS,
     PRODUCTS,
     QUOTIENTS,
-    Node,
     function_name,
 )
+from zeroinit_cli.models.record import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import Place, Step, StepKind
 from zeroinit_cli.models.zeros import vanishes
@@ -129,7 +129,7 @@ def _function_step(flow: DataFlow, node: Node, name: str) -> Step | None:
     parameter = flow.parameter(weight) if weight is not None else None
     if parameter is not None:
         return Step(kind=StepKind.WEIGHT, node=node, name=name, parameter=parameter)
-    if node.op in ("placeholder", "get_attr"):
+    if node.op in ("input", "read"):
         name = f"the {'input' if node.op == 'placeholder' else 'parameter'} {node.target}"
     return Step(kind=StepKind.UNKNOWN, node=node, name=name)
 

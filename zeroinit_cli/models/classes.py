@@ -15,7 +15,6 @@ _CONVOLUTIONS = (
     nn.ConvTranspose3d,
 )
 _TRANSPOSED_LINEAR = "transformers.pytorch_utils.Conv1D"
-_RESHAPERS = ("einops.layers.torch.Rearrange", "einops.layers.torch.Reduce")
 _DEFORMABLE = "torchvision.ops.deform_conv.DeformConv2d"
 
 
@@ -70,19 +69,6 @@ def has_own_forward(module: nn.Module) -> bool:
 def is_recurrent(module: nn.Module) -> bool:
     """A layer of torch that applies several weights step by step."""
     return isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.Bilinear)
-
-
-def is_reshaper(module: nn.Module) -> bool:
-    """A layer of einops that moves or averages values and has none of its own."""
-    return any(is_named(module, path) for path in _RESHAPERS)
-
-
-def is_stack(module: nn.Module) -> bool:
-    """Whether the module only calls its layers one after the other, as torch's own stacks do.
-
-    Their forwards look at masks, and cannot be traced.
-    """
-    return type(module) in (nn.TransformerEncoder, nn.TransformerDecoder, nn.Transformer)
 
 
 def type_name(module: nn.Module) -> str:

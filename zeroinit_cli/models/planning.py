@@ -1,8 +1,7 @@
 """A built module -> its plan."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -21,6 +20,7 @@ from zeroinit_cli.models.constants import (
     unproven,
 )
 from zeroinit_cli.models.entries import Entry, state_entries
+from zeroinit_cli.models.inputs import Inputs, examples_of, inputs_of
 from zeroinit_cli.models.kinds import Constructed, Ruled, kind_of
 from zeroinit_cli.models.overrides import overridden, override_kind
 from zeroinit_cli.models.registry import source_factory
@@ -49,12 +49,16 @@ def plan_source(source: Source, options: Options) -> Plan:
         PlanError: the state dict holds what a checkpoint cannot.
         UsageError: an override matches nothing or does not fit.
     """
-    _, plan = plan_factory(source_factory(source), options, str(source))
-    return plan
+    factory = source_factory(source)
+    return plan_factory(factory, options, str(source), inputs=inputs_of(source))[1]
 
 
 def plan_factory(
-    factory: Factory, options: Options, where: str, types: Types | None = None
+    factory: Factory,
+    options: Options,
+    where: str,
+    types: Types | None = None,
+    inputs: Inputs | None = None,
 ) -> tuple[nn.Module, Plan]:
     """A module, without its large weights, and every tensor of its state dict with its rule.
 
@@ -63,6 +67,7 @@ def plan_factory(
         options: what the rules depend on.
         where: what messages call the module.
         types: of some tensors, where the options do not decide.
+        inputs: what the module is fed; guessed from its first layers if not given.
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
@@ -75,7 +80,7 @@ def plan_factory(
     first, second = (build(factory, seed, real_weights=real) for seed in _SEEDS)
     entries = state_entries(first, where)
     witness = two_builds(entries, state_entries(second, where), factory, _SEEDS[0], where)
-    return first, _plan_entries(first, entries, witness, options, where, types or {})
+    return first, _plan_entries(first, entries, witness, options, where, types or {}, inputs)
 
 
 def plan_module(
@@ -106,10 +111,12 @@ def _plan_entries(
     options: Options,
     where: str,
     types: Types,
+    inputs: Inputs | None = None,
 ) -> Plan:
-    # a device that a caller has made the default must not reach what the graph computes
-    with _in_training(module), torch.device("cpu"):
-        structure = find_structure(module, options.residual)
+    # a device that a caller has made the default must not reach what a forward computes
+    with torch.device("cpu"):
+        examples = None if inputs is None else list(examples_of(inputs, module))
+        structure = find_structure(module, options.residual, examples)
     kinds = _kinds(entries, structure, options)
     if isinstance(witness, OneModule):
         asked = (entry for entry, kind in kinds if isinstance(kind, Constructed))
@@ -132,19 +139,6 @@ def _plan_entries(
     if isinstance(witness, OneModule):
         warnings += unproven(plan, kinds)
     return replace(plan, warnings=warnings)
-
-
-@contextmanager
-def _in_training(module: nn.Module) -> Iterator[None]:
-    """Trace what training runs, auxiliary heads included, whatever mode the module is in."""
-    modes = [(each, each.training) for each in module.modules()]
-    for each, _ in modes:
-        each.training = True
-    try:
-        yield
-    finally:
-        for each, training in modes:
-            each.training = training
 
 
 def _kinds(

@@ -15,9 +15,9 @@ from zeroinit_cli.models.operations import (
     PRODUCTS,
     QUOTIENTS,
     WEIGHT_FUNCTIONS,
-    Node,
     function_name,
 )
+from zeroinit_cli.models.record import Node
 
 _KEEPING = (*ALIVE_AT_ZERO, *DEAD_AT_ZERO, *NORM_FUNCTIONS, *WEIGHT_FUNCTIONS, *QUOTIENTS)
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from zeroinit_cli.models.classes import CONVOLUTION, TRANSPOSED_CONVOLUTION, is_batch_norm
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.operations import Node
+from zeroinit_cli.models.record import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.sums import terms_of
 from zeroinit_cli.models.warnings.seen import Seen, gain, listed
