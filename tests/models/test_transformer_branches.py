@@ -203,8 +203,7 @@ class Masked(PreNorm):
 
     @property
     def self_attn(self) -> nn.Module:
-        attention: nn.Module = self.attn.mha
-        return attention
+        return self.attn.get_submodule("mha")
 
     def forward(self, x: Any, **masks: Any) -> Any:
         return super().forward(x)

@@ -130,7 +130,7 @@ def _function_step(flow: DataFlow, node: Node, name: str) -> Step | None:
     if parameter is not None:
         return Step(kind=StepKind.WEIGHT, node=node, name=name, parameter=parameter)
     if node.op in ("input", "read"):
-        name = f"the {'input' if node.op == 'placeholder' else 'parameter'} {node.target}"
+        name = f"the {'input' if node.op == 'input' else 'parameter'} {node.target}"
     return Step(kind=StepKind.UNKNOWN, node=node, name=name)
 
 

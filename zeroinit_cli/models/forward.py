@@ -15,6 +15,7 @@ from zeroinit_cli.models.record import Node, Record, record, tensors_in
 from zeroinit_cli.models.untouched import Named, in_mode, stand_ins
 
 _TRIALS = 60  # of examples, for a module of which nothing is known
+_MOST_STEPS = 10_000  # in trials that failed, for one that is large
 _MOST_RETRIES = 8  # of a run, each passing over one more type of module
 
 Tensors = Mapping[int, tuple[str, torch.Tensor]]
@@ -65,7 +66,7 @@ def run(module: nn.Module, examples: Iterable[Example] | None = None) -> Forward
         module: nothing in it is changed.
         examples: of its arguments, tried in order; guessed from its first layers if not given.
     """
-    known = None if examples is None else [_without_values(each) for each in examples]
+    known = None if examples is None else [_copied(each) for each in examples]
     for training in (True, False):
         with stand_ins(module) as held, in_mode(module, training=training):
             forward = _run_all(module, known, held.named)
@@ -83,11 +84,11 @@ def is_leaf(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torch.nn.") and not list(module.children())
 
 
-def _without_values(example: Example) -> Example:
-    """An example of which the fractions have a shape only; the forward gets a copy of the rest."""
+def _copied(example: Example) -> Example:
+    """An example that a forward may write into, on the CPU if it has values."""
 
     def copy(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to("meta" if tensor.is_floating_point() else "cpu", copy=True)
+        return tensor.detach().to("meta" if tensor.is_meta else "cpu", copy=True)
 
     args, kwargs = tree_map_only(torch.Tensor, copy, (example.args, dict(example.kwargs)))
     return Example(args=args, kwargs=kwargs)
@@ -106,7 +107,7 @@ def _run_all(module: nn.Module, examples: list[Example] | None, named: Named) ->
         else:
             of_part = guesses(each) if examples is None or path else examples
             found, unknown = _best(each, of_part, named.under(path))
-            parts.append(_part(path, found, unknown))
+            parts.append(part_of(path, found, unknown))
             untraced += _untraced(path, each, found)
             further = list(_not_looked_into(each, found, unknown))
         fresh = [(_joined(path, name), inner) for name, inner in further if inner not in seen]
@@ -125,12 +126,16 @@ def _best(
     """
     best = Record(failed=(module,), error=ValueError("it cannot be guessed what it takes"))
     of_best: Example | None = None
+    steps = 0
     for _, example in zip(range(_TRIALS), examples, strict=False):
         found = _record(module, example, tensors, frozenset())
         if found.error is None:
             return found, frozenset()
         if len(found.nodes) > len(best.nodes):
             best, of_best = found, example
+        steps += len(found.nodes)
+        if steps > _MOST_STEPS:
+            break
     if of_best is not None:
         return _around(module, of_best, tensors, best)
     return best, frozenset()
@@ -184,7 +189,8 @@ def _same(*args: Any, **kwargs: Any) -> torch.Tensor:
     return given.clone()
 
 
-def _part(path: str, found: Record, unknown: frozenset[nn.Module]) -> Part:
+def part_of(path: str, found: Record, unknown: frozenset[nn.Module] = frozenset()) -> Part:
+    """What was recorded of the module at a path."""
     return Part(
         path=path,
         nodes=tuple(found.nodes),

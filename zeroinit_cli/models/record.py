@@ -6,6 +6,7 @@ by its identity, so every one that was seen is kept until the run is over: else 
 get its `id`.
 """
 
+import inspect
 import operator
 import threading
 from collections import Counter
@@ -93,6 +94,7 @@ class Record:
         failed: the modules in whose forward the run ended, the innermost first; none if it ran
             through.
         error: why it ended.
+        result: what the forward returned.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -101,6 +103,7 @@ class Record:
     called: set[nn.Module] = field(default_factory=set)
     failed: tuple[nn.Module, ...] = ()
     error: Exception | None = None
+    result: Any = None
 
 
 Watch = Callable[[Node, torch.Tensor], None]
@@ -126,7 +129,7 @@ def record(
         watch: is told of each tensor as it is computed.
     """
     recorder = _Recorder(module, tensors, is_leaf, watch)
-    recorder.take_inputs((args, dict(kwargs)))
+    recorder.take_inputs(module, args, kwargs)
     try:
         with recorder.calls_of_modules(), recorder:
             result = module(*args, **kwargs)
@@ -185,13 +188,21 @@ class _Recorder(TorchFunctionMode):
             before.remove()
             after.remove()
 
-    def take_inputs(self, values: Any) -> None:
-        """Make every tensor an input."""
-        for tensor in tensors_in(values):
-            self._bind(tensor, self._add("input", "", label="input"))
+    def take_inputs(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Make every tensor an input, by the name of the argument that it lies in."""
+        try:
+            arguments = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+        except TypeError:  # the call fails too, which is told where it is made
+            arguments = {}
+        for name, value in arguments.items():
+            for tensor in tensors_in(value):
+                self._bind(tensor, self._add("input", name, label=name))
 
     def give_results(self, values: Any) -> None:
         """Note what the forward returns."""
+        self.found.result = values
         results = tuple(self._node(tensor) for tensor in tensors_in(values))
         self._add("output", "", (results,), label="output")
 
@@ -260,7 +271,7 @@ class _Recorder(TorchFunctionMode):
 
     def _path(self, module: nn.Module) -> str:
         """The name of a module; one that is no submodule gets one."""
-        path = self._paths.setdefault(module, f"{_UNREGISTERED}{len(self._paths)}")
+        path: str = self._paths.setdefault(module, f"{_UNREGISTERED}{len(self._paths)}")
         self.found.modules[path] = module
         return path
 
@@ -295,7 +306,9 @@ class _Recorder(TorchFunctionMode):
     def _bind(self, tensor: torch.Tensor, node: Node) -> None:
         self._known[id(tensor)] = (tensor, node)
         if self._watch is not None:
+            self._depth_of_leaf += 1  # what it computes is no part of the run
             self._watch(node, tensor)
+            self._depth_of_leaf -= 1
 
     def _bind_all(self, result: Any, node: Node) -> None:
         """A function's result, and the parts of one of several tensors."""

@@ -111,7 +111,8 @@ def _replace(
             named.tensors[id(standing)] = (f"{prefix}{name}", known)
         return made[id(tensor)][1]
 
-    for table in (module._parameters, module._buffers, vars(module)):
+    tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers, vars(module))
+    for table in tables:
         for name, value in table.items():
             if isinstance(value, torch.Tensor) and not is_lazy(value):
                 table[name] = stand_in(name, value)
