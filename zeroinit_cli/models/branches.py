@@ -7,7 +7,7 @@ from torch import nn
 
 from zeroinit_cli.models.arithmetic import difference, product, quotient, shift
 from zeroinit_cli.models.attention import opaque_attention_of
-from zeroinit_cli.models.classes import is_norm, is_weight_layer, type_name
+from zeroinit_cli.models.classes import is_norm, is_weight_layer, own_parameter, type_name
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.operations import (
     ADDS,
@@ -92,8 +92,7 @@ def _module_step(flow: DataFlow, node: Node, module: nn.Module) -> Step | None:
     if kind is None:
         return None
     path = flow.path(node)
-    weight = getattr(module, "weight", None)
-    learned = weight if isinstance(weight, nn.Parameter) else None
+    learned = own_parameter(module, "weight")
     name = f"{path} ({type_name(module)})"
     return Step(
         kind=kind,
@@ -102,7 +101,7 @@ def _module_step(flow: DataFlow, node: Node, module: nn.Module) -> Step | None:
         module=module,
         path=path,
         parameter=learned if kind in (StepKind.NORM, StepKind.WEIGHT) else None,
-        lack="" if weight is None else f"the scale of {name} is a buffer",
+        lack=f"the scale of {name} is a buffer" if "weight" in module._buffers else "",
     )
 
 

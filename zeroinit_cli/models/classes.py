@@ -71,6 +71,14 @@ def is_recurrent(module: nn.Module) -> bool:
     return isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.Bilinear)
 
 
+def own_parameter(module: nn.Module | None, name: str) -> nn.Parameter | None:
+    """A parameter of a module by its name; None if it is none, or computed from others.
+
+    To read the attribute would compute it, and spectral norm moves its vectors when it does.
+    """
+    return None if module is None else module._parameters.get(name)
+
+
 def type_name(module: nn.Module) -> str:
     """The name of the module's class, as users know it."""
     # torch's own name for the Linear layer in its attention, which differs from Linear in no value

@@ -34,7 +34,7 @@ from zeroinit_cli.models.record import Node
 
 
 class DataFlow:
-    """The data edges of one traced part.
+    """The data edges of one part that was run.
 
     Args:
         part: the part; module paths below are those of the whole module.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from zeroinit_cli.errors import UsageError
 from zeroinit_cli.models.classes import is_convolution, is_transposed_linear
 from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.source import Source
@@ -104,6 +105,28 @@ def _kind_of_package(package: str) -> Kind:
     """What the models of a package of torchvision take."""
     known = {kind.value: kind for kind in Kind}
     return next((known[part] for part in package.split(".") if part in known), Kind.IMAGES)
+
+
+def example_given(inputs: Any) -> Example | None:
+    """What a caller gave: one tensor, a tuple of arguments or a dict of keywords; None if nothing.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if inputs is None:
+        return None
+    if isinstance(inputs, Tensor):
+        return Example(args=(inputs,))
+    if isinstance(inputs, Mapping):
+        return Example(args=(), kwargs=dict(inputs))
+    if isinstance(inputs, tuple | list):
+        return Example(args=tuple(inputs))
+    raise UsageError(
+        "no inputs of a forward",
+        where="example_inputs",
+        expected="a tensor, a tuple of arguments, or a dict of keywords",
+        found=type(inputs).__name__,
+    )
 
 
 def examples_of(inputs: Inputs, module: nn.Module) -> Iterator[Example]:

@@ -1,7 +1,7 @@
 """A built module -> its plan."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
@@ -20,7 +20,7 @@ from zeroinit_cli.models.constants import (
     unproven,
 )
 from zeroinit_cli.models.entries import Entry, state_entries
-from zeroinit_cli.models.inputs import Inputs, examples_of, inputs_of
+from zeroinit_cli.models.inputs import Example, Inputs, examples_of, inputs_of
 from zeroinit_cli.models.kinds import Constructed, Ruled, kind_of
 from zeroinit_cli.models.overrides import overridden, override_kind
 from zeroinit_cli.models.registry import source_factory
@@ -58,7 +58,7 @@ def plan_factory(
     options: Options,
     where: str,
     types: Types | None = None,
-    inputs: Inputs | None = None,
+    inputs: Inputs | Example | None = None,
 ) -> tuple[nn.Module, Plan]:
     """A module, without its large weights, and every tensor of its state dict with its rule.
 
@@ -84,7 +84,11 @@ def plan_factory(
 
 
 def plan_module(
-    module: nn.Module, options: Options, where: str, types: Types | None = None
+    module: nn.Module,
+    options: Options,
+    where: str,
+    types: Types | None = None,
+    inputs: Example | None = None,
 ) -> Plan:
     """Every tensor of a module's state dict and its rule, the module as it is being the witness.
 
@@ -93,6 +97,7 @@ def plan_module(
         options: what the rules depend on.
         where: what messages call the module.
         types: of some tensors, where the options do not decide.
+        inputs: what the module is fed; guessed from its first layers if not given.
 
     Raises:
         NoRuleError: some tensors may be random and no rule covers them.
@@ -101,7 +106,7 @@ def plan_module(
         UsageError: an override matches nothing or does not fit.
     """
     entries = state_entries(module, where)
-    return _plan_entries(module, entries, OneModule(), options, where, types or {})
+    return _plan_entries(module, entries, OneModule(), options, where, types or {}, inputs)
 
 
 def _plan_entries(
@@ -111,12 +116,11 @@ def _plan_entries(
     options: Options,
     where: str,
     types: Types,
-    inputs: Inputs | None = None,
+    inputs: Inputs | Example | None = None,
 ) -> Plan:
     # a device that a caller has made the default must not reach what a forward computes
     with torch.device("cpu"):
-        examples = None if inputs is None else list(examples_of(inputs, module))
-        structure = find_structure(module, options.residual, examples)
+        structure = find_structure(module, options.residual, _examples(inputs, module))
     kinds = _kinds(entries, structure, options)
     if isinstance(witness, OneModule):
         asked = (entry for entry, kind in kinds if isinstance(kind, Constructed))
@@ -139,6 +143,12 @@ def _plan_entries(
     if isinstance(witness, OneModule):
         warnings += unproven(plan, kinds)
     return replace(plan, warnings=warnings)
+
+
+def _examples(inputs: Inputs | Example | None, module: nn.Module) -> Iterable[Example] | None:
+    if isinstance(inputs, Inputs):
+        return examples_of(inputs, module)
+    return None if inputs is None else [inputs]
 
 
 def _kinds(
