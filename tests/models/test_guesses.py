@@ -55,9 +55,6 @@ def test_the_structure_does_not_depend_on_the_size_of_the_example(size: tuple[in
     assert ends(module, inputs=(torch.zeros(size, dtype=torch.long),)) == {"1.branch.0.weight"}
 
 
-around = [Around(nn.Linear(8, 8))]
-
-
 @pytest.mark.parametrize(
     "module",
     [

@@ -100,9 +100,9 @@ def _run_all(module: nn.Module, examples: list[Example] | None, named: Named) ->
     waiting, seen = [("", module)], {module}
     while waiting:
         path, each = waiting.pop()
-        if is_leaf(each):
+        if is_leaf(each) or (path and next(each.parameters(), None) is None):
             continue
-        if type(each).forward is nn.Module.forward:  # it only holds others
+        if getattr(type(each), "forward", None) is nn.Module.forward:  # it only holds others
             further = list(each.named_children())
         else:
             of_part = guesses(each) if examples is None or path else examples
@@ -204,7 +204,9 @@ def _untraced(path: str, module: nn.Module, found: Record) -> Iterator[Untraced]
     """The modules whose forward ended early, the outermost first."""
     names = {inner: name for name, inner in module.named_modules()}
     for inner in reversed(found.failed):
-        adds_nothing = is_leaf(inner) or type(inner).forward is nn.Sequential.forward
+        adds_nothing = (
+            is_leaf(inner) or getattr(type(inner), "forward", None) is nn.Sequential.forward
+        )
         if inner in names and not adds_nothing:
             yield Untraced(path=_joined(path, names[inner]), module_type=type_name(inner))
 

@@ -224,7 +224,12 @@ def _arguments(module: nn.Module) -> Iterator[list[str]]:
     """Names of the arguments to give, empty for those by position: what has no default, or all."""
     given: list[str] = []
     optional: list[str] = []
-    for index, each in enumerate(inspect.signature(module.forward).parameters.values()):
+    try:
+        parameters = inspect.signature(module.forward).parameters
+    except ValueError:  # of a forward that is not written in Python
+        yield [""]
+        return
+    for index, each in enumerate(parameters.values()):
         if each.kind is each.VAR_KEYWORD or (each.kind is each.VAR_POSITIONAL and index):
             continue
         name = each.name if each.kind is each.KEYWORD_ONLY else ""

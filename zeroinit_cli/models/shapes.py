@@ -64,6 +64,8 @@ class ShapesSpread(TorchDispatchMode):
         if not any(map(self._is_unknown, tensors)):
             return func(*args, **kwargs)
         written = list(_written(func, args, kwargs)) if func._schema.is_mutable else []
+        if func is torch.ops.aten.native_batch_norm.default:
+            return _batch_norm_shapes(args[0])
         if kwargs.get("device") is not None:
             kwargs = {**kwargs, "device": torch.device("meta")}
         if not all(tensor.is_meta for tensor in tensors):
@@ -81,6 +83,12 @@ class ShapesSpread(TorchDispatchMode):
         if tensor.is_meta:
             return True
         return bool(self._unknown) and tensor.untyped_storage()._cdata in self._unknown
+
+
+def _batch_norm_shapes(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What a batch norm gives: by torch's own way it would be most of the time of a run."""
+    statistics = (x.new_empty(x.shape[1:2], device="meta") for _ in range(2))
+    return torch.empty_like(x, device="meta"), *statistics
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
