@@ -211,6 +211,11 @@ def _untraced(path: str, module: nn.Module, found: Record) -> Iterator[Untraced]
             yield Untraced(path=_joined(path, names[inner]), module_type=type_name(inner))
 
 
+def _is_chain(module: nn.Module) -> bool:
+    """Whether a module only calls others one after the other, and so adds nothing itself."""
+    return getattr(type(module), "forward", None) is nn.Sequential.forward
+
+
 def _not_looked_into(
     module: nn.Module, found: Record, unknown: frozenset[nn.Module]
 ) -> Iterator[tuple[str, nn.Module]]:
