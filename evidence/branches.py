@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from evidence.following import follow
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.record import Node
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import StepKind
 from zeroinit_cli.models.structure import Branch, Structure

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from evidence.following import follow
 from zeroinit_cli.models.classes import CONVOLUTION, is_norm, is_weight_layer, type_name
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import function_name
-from zeroinit_cli.models.record import Node
 
 _FLAT_BELOW = frozenset({"relu", "relu6", "hardswish", "hardsigmoid", "hardtanh"})
 

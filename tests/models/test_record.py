@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from tests.models.closings import Written
-from zeroinit_cli.models.record import Record, record
+from zeroinit_cli.models.nodes import Record
+from zeroinit_cli.models.record import record
 
 
 def recorded(forward: Callable[..., Any], *args: Any, **modules: Any) -> Record:

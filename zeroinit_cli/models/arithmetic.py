@@ -8,6 +8,7 @@ from torch import nn
 
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     GATES,
     ON_THE_WAY_TO_A_ROOT,
@@ -17,7 +18,6 @@ from zeroinit_cli.models.operations import (
     STATISTICS,
     function_name,
 )
-from zeroinit_cli.models.record import Node
 from zeroinit_cli.models.steps import Place, Step, StepKind
 
 

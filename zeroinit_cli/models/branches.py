@@ -9,6 +9,7 @@ from zeroinit_cli.models.arithmetic import difference, product, quotient, shift
 from zeroinit_cli.models.attention import opaque_attention_of
 from zeroinit_cli.models.classes import is_norm, is_weight_layer, own_parameter, type_name
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
     ALIVE_AT_ZERO,
@@ -19,7 +20,6 @@ from zeroinit_cli.models.operations import (
     QUOTIENTS,
     function_name,
 )
-from zeroinit_cli.models.record import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import Place, Step, StepKind
 from zeroinit_cli.models.zeros import vanishes

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map_only
 from zeroinit_cli.models.attention import opaque_attention_of
 from zeroinit_cli.models.classes import is_recurrent, is_weight_layer
 from zeroinit_cli.models.forward import Part
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
     FILLING,
@@ -30,7 +31,6 @@ from zeroinit_cli.models.operations import (
     WEIGHT_FUNCTIONS,
     function_name,
 )
-from zeroinit_cli.models.record import Node
 
 
 class DataFlow:

@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_map_only
 from zeroinit_cli.models.attention import composite_of, opaque_attention_of
 from zeroinit_cli.models.classes import has_own_forward, is_norm, is_weight_layer, type_name
 from zeroinit_cli.models.inputs import Example, guesses
-from zeroinit_cli.models.record import Node, Record, record, tensors_in
+from zeroinit_cli.models.nodes import Node, Record, tensors_in
+from zeroinit_cli.models.record import record
 from zeroinit_cli.models.untouched import Named, in_mode, stand_ins
 
 _TRIALS = 60  # of examples, for a module of which nothing is known

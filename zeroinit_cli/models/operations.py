@@ -7,7 +7,7 @@ f(0) = 0 keeps the zero too, but where f'(0) = 0 nothing behind it ever learns.
 
 from torch import nn
 
-from zeroinit_cli.models.record import Node
+from zeroinit_cli.models.nodes import Node
 
 
 def words(text: str) -> frozenset[str]:

@@ -12,16 +12,22 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, is_dataclass
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules import module as torchs_hooks
 from torch.overrides import TorchFunctionMode
 
-Kind = Literal["input", "read", "module", "function", "output"]
+from zeroinit_cli.models.nodes import (
+    Kind,
+    Node,
+    Record,
+    holds_tensor,
+    nodes_in,
+    parts_of,
+    tensors_in,
+)
 
 _UNREGISTERED = "_unregistered_"
 """Begins the name of a module that is no submodule: made in a forward, or kept in a plain list."""
@@ -43,67 +49,6 @@ _NO_STEPS = frozenset({"_base", "requires_grad_"})
 
 _OF_NUMBERS = frozenset({"as_tensor", "from_numpy", "scalar_tensor", "tensor"})
 """Functions that make a tensor of Python's numbers: what they give is a constant."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
-class Node:
-    """One step of a run.
-
-    Attributes:
-        op: an input of the forward, a read of a parameter, buffer or constant, a call of a module
-            that is not looked into, a call of a function, or what the forward returns.
-        target: of a read or module its name, of a function torch's name of it (`add_`).
-        args: its arguments, with nodes in place of tensors.
-        kwargs: likewise.
-        label: a name of its own.
-        place: the name of the module in whose forward it stands; empty for the whole.
-        function: what was called, to call it again.
-        all_input_nodes: the nodes in `args` and `kwargs`, each once.
-    """
-
-    op: Kind
-    target: str = ""
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    label: str = ""
-    place: str = ""
-    function: Callable[..., Any] | None = None
-    all_input_nodes: tuple["Node", ...] = ()
-
-    def __repr__(self) -> str:
-        """Give the label: it tells parts of a value from each other."""
-        return self.label
-
-    @property
-    def writes(self) -> bool:
-        """Whether the function changes its first argument."""
-        name = self.target
-        in_place = name == "setitem" or (name.endswith("_") and not name.endswith("__"))
-        return self.op == "function" and (in_place or self.kwargs.get("inplace") is True)
-
-
-@dataclass(kw_only=True, slots=True)
-class Record:
-    """What was seen of a run.
-
-    Attributes:
-        nodes: its steps, in order.
-        modules: every module that was called, by its name.
-        constants: every tensor that a node reads, by its name.
-        called: every module that was called.
-        failed: the modules in whose forward the run ended, the innermost first; none if it ran
-            through.
-        error: why it ended.
-        result: what the forward returned.
-    """
-
-    nodes: list[Node] = field(default_factory=list)
-    modules: dict[str, nn.Module] = field(default_factory=dict)
-    constants: dict[str, torch.Tensor] = field(default_factory=dict)
-    called: set[nn.Module] = field(default_factory=set)
-    failed: tuple[nn.Module, ...] = ()
-    error: Exception | None = None
-    result: Any = None
 
 
 Watch = Callable[[Node, torch.Tensor], None]
@@ -225,9 +170,9 @@ class _Recorder(TorchFunctionMode):
             return
         if name == "__get__":  # an attribute: `x.T`
             name = getattr(func, "__self__").__name__  # noqa: B009 - no attribute of all callables
-        if name in _NO_STEPS or not _holds_tensor(result):
+        if name in _NO_STEPS or not holds_tensor(result):
             return
-        if name in _OF_NUMBERS and not _holds_tensor((args, kwargs)):
+        if name in _OF_NUMBERS and not holds_tensor((args, kwargs)):
             return  # a constant: named when it is used
         if name in _REVERSED:
             func, args = _REVERSED[name], (args[1], args[0])
@@ -298,7 +243,7 @@ class _Recorder(TorchFunctionMode):
             label=f"{label}_{count}" if count else label,
             place=self._path(self._stack[-1]) if self._stack else "",
             function=function,
-            all_input_nodes=tuple(dict.fromkeys(_nodes_in((args, kwargs)))),
+            all_input_nodes=tuple(dict.fromkeys(nodes_in((args, kwargs)))),
         )
         self.found.nodes.append(node)
         return node
@@ -315,8 +260,8 @@ class _Recorder(TorchFunctionMode):
         if isinstance(result, torch.Tensor):
             self._bind(result, node)
             return
-        for key, part in _parts(result):
-            if _holds_tensor(part):
+        for key, part in parts_of(result):
+            if holds_tensor(part):
                 item = self._add("function", "getitem", (node, key), function=operator.getitem)
                 self._bind_all(part, item)
 
@@ -353,38 +298,3 @@ class _Recorder(TorchFunctionMode):
         if isinstance(value, slice):
             return slice(*map(self._with_nodes, (value.start, value.stop, value.step)))
         return value
-
-
-def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
-    """The items of what holds several values, by their keys."""
-    if isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, tuple | list | set):
-        yield from enumerate(value)
-    elif isinstance(value, SimpleNamespace) or (is_dataclass(value) and hasattr(value, "__dict__")):
-        yield from vars(value).items()
-
-
-def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors that a value holds, itself included."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    else:
-        for _, part in _parts(value):
-            yield from tensors_in(part)
-
-
-def _holds_tensor(value: Any) -> bool:
-    return next(tensors_in(value), None) is not None
-
-
-def _nodes_in(value: Any) -> Iterator[Node]:
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _nodes_in(item)
-    elif isinstance(value, dict):
-        yield from _nodes_in(list(value.values()))
-    elif isinstance(value, slice):
-        yield from _nodes_in((value.start, value.stop, value.step))

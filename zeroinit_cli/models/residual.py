@@ -19,6 +19,7 @@ from torch import nn
 
 from zeroinit_cli.models.classes import is_norm
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     DISGUISED_ADDS,
     ENLARGING,
@@ -29,7 +30,6 @@ from zeroinit_cli.models.operations import (
     SPLITS,
     function_name,
 )
-from zeroinit_cli.models.record import Node
 from zeroinit_cli.models.sums import operands, terms_of
 
 

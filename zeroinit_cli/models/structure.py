@@ -11,7 +11,7 @@ from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.endings import EVERYWHERE, NONE_CLOSED, End, ends_of
 from zeroinit_cli.models.forward import Untraced, run
 from zeroinit_cli.models.inputs import Example
-from zeroinit_cli.models.record import Node
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.residual import Add, AddClass, find_adds
 from zeroinit_cli.models.sharing import Uses
 from zeroinit_cli.models.steps import StepKind

@@ -5,8 +5,8 @@ Adds that only feed the next add are one sum of several terms, in whatever order
 """
 
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import ADDS, function_name
-from zeroinit_cli.models.record import Node
 
 
 def operands(flow: DataFlow, node: Node) -> tuple[Node, ...]:

@@ -9,8 +9,8 @@ from torch import nn
 from zeroinit_cli.models.attention import opaque_attention_of
 from zeroinit_cli.models.classes import is_norm, is_weight_layer
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import MATRIX_PRODUCTS, function_name, words
-from zeroinit_cli.models.record import Node
 from zeroinit_cli.models.residual import Add, AddClass
 from zeroinit_cli.models.sums import terms_of
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from zeroinit_cli.models.attention import opaque_attention_of
 from zeroinit_cli.models.classes import is_norm, is_weight_layer, type_name
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
     ALIVE_AT_ZERO,
@@ -17,7 +18,6 @@ from zeroinit_cli.models.operations import (
     WEIGHT_FUNCTIONS,
     function_name,
 )
-from zeroinit_cli.models.record import Node
 
 _KEEPING = (*ALIVE_AT_ZERO, *DEAD_AT_ZERO, *NORM_FUNCTIONS, *WEIGHT_FUNCTIONS, *QUOTIENTS)
 

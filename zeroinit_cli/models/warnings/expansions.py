@@ -12,7 +12,7 @@ from zeroinit_cli.models.classes import (
     own_parameter,
 )
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.record import Node
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.sums import terms_of
 from zeroinit_cli.models.warnings.seen import Seen, gain, listed

@@ -7,8 +7,8 @@ from torch import nn
 from zeroinit_cli.models.attention import attention_of
 from zeroinit_cli.models.classes import is_norm, is_weight_layer, own_parameter
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import NORM_FUNCTIONS, PRODUCTS, function_name
-from zeroinit_cli.models.record import Node
 from zeroinit_cli.models.warnings.seen import Seen, gain, listed
 from zeroinit_cli.models.zeros import zero_values
 from zeroinit_cli.plans.layouts import Split, Transposed
