@@ -67,7 +67,7 @@ def run(module: nn.Module, examples: Iterable[Example] | None = None) -> Forward
         module: nothing in it is changed.
         examples: of its arguments, tried in order; guessed from its first layers if not given.
     """
-    known = None if examples is None else [_copied(each) for each in examples]
+    known = None if examples is None else list(examples)
     for training in (True, False):
         with stand_ins(module) as held, in_mode(module, training=training):
             forward = _run_all(module, known, held.named)
@@ -166,14 +166,15 @@ def _around(
 def _record(
     module: nn.Module, example: Example, tensors: Tensors, unknown: frozenset[nn.Module]
 ) -> Record:
+    given = _copied(example)
     for each in unknown:
         vars(each)["forward"] = _same
     try:
         with torch.no_grad():
             return record(
                 module,
-                example.args,
-                example.kwargs,
+                given.args,
+                given.kwargs,
                 tensors=tensors,
                 is_leaf=lambda each: each in unknown or is_leaf(each),
             )
