@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from evidence.following import follow
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.operations import Node
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import StepKind
 from zeroinit_cli.models.structure import Branch, Structure
@@ -59,51 +59,34 @@ class BranchValue:
         return float(torch.tensor(self.scale) * torch.tensor(self.inside))
 
 
-def branch_values(
-    module: nn.Module, structure: Structure, image: Tensor, path: str = ""
-) -> list[BranchValue]:
-    """The branches of a module, or of the part at `path` that was traced, in order of the graph.
+def branch_values(module: nn.Module, structure: Structure, image: Tensor) -> list[BranchValue]:
+    """The branches of a module, in the order in which they are added.
 
     Args:
         module: initialised; in the mode that is asked about.
         structure: of this module.
-        image: what the part takes.
-        path: of the part, where the whole cannot be traced.
-
-    Raises:
-        ValueError: no part was traced at `path`.
+        image: what it takes.
     """
-    watched, graph = [], None
-    # The structure lists its branches in this very order, and then those of layers that torch.fx
-    # does not look into, of which torchvision has none.
+    # The structure lists its branches in this very order, and then those of layers that are not
+    # looked into, of which torchvision has none.
     branches = iter(structure.branches)
-    for flow, adds in structure.flows:
-        for add in adds:
-            for operand in (*add.trunks, *add.branches):
-                branch = next(branches)
-                if _path(flow) == path:
-                    watched.append(_watched(flow, add, operand, branch))
-        if _path(flow) == path:
-            graph = flow.nodes[0].graph
-    if graph is None:
-        raise ValueError(f"no part was traced at {path!r}")
-    return _Watch(module.get_submodule(path), graph, path, watched).run_on(image)
-
-
-def _path(flow: DataFlow) -> str | None:
-    """Where the traced part lies in the whole; None if it calls no module, and has no branch."""
-    for node in flow.nodes:
-        if node.op == "call_module":
-            return flow.path(node).removesuffix(str(node.target)).removesuffix(".")
-    return None
+    watched = [
+        _watched(flow, add, operand, next(branches))
+        for flow, adds in structure.flows
+        for add in adds
+        for operand in (*add.trunks, *add.branches)
+    ]
+    watch = _Watch(watched)
+    with torch.no_grad():
+        follow(module, image, watch.see)
+    return [watch.measured(each, module) for each in watched]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Watched:
-    """A branch and the nodes that are looked at, by name: its add, the operand, what is inside."""
+    """A branch and the nodes that are looked at, by label: the operand, what is inside."""
 
     branch: Branch
-    add: str
     operand: str
     inside: str
 
@@ -114,66 +97,51 @@ def _watched(flow: DataFlow, add: Add, operand: Node, branch: Branch) -> _Watche
     inside = operand
     if branch.ending is not None:
         inside = _before(flow, flow.between(add.start, operand), branch.ending.tensor)
-    return _Watched(branch=branch, add=add.node.name, operand=operand.name, inside=inside.name)
+    return _Watched(branch=branch, operand=operand.label, inside=inside.label)
 
 
 def _before(flow: DataFlow, way: Sequence[Node], ending: str) -> Node:
     """What goes into the step that ends a branch: a module, one inside it, or a layer scale."""
     for node in reversed(way):
-        read = [each for each in flow.parents(node) if each.op == "get_attr"]
-        if node.op == "call_module" and f"{ending}.".startswith(f"{flow.path(node)}."):
+        read = [each for each in flow.parents(node) if each.op == "read"]
+        if node.op == "module" and f"{ending}.".startswith(f"{flow.path(node)}."):
             return flow.parents(node)[0]
         if any(flow.path(each) == ending for each in read):
             return next(each for each in flow.parents(node) if each not in read)
     raise ValueError(f"{ending} is not on the way")
 
 
-class _Watch(fx.Interpreter):
-    """Runs a graph and looks at the operand of each add the moment before it is added."""
+class _Watch:
+    """Looks at the operands of adds as they are computed: a later step may write into them."""
 
-    def __init__(self, part: nn.Module, graph: fx.Graph, path: str, watched: Sequence[_Watched]):
-        super().__init__(fx.GraphModule(part, graph))
-        self._prefix = f"{path}." if path else ""
-        # The graph of a GraphModule is a copy: its nodes are found by their names.
-        self._watched = {each.add: each for each in watched}
-        self._inside = {each.inside for each in watched}
-        self._operands = {each.operand for each in watched}
-        self._largest: dict[str, float] = {}
-        self._values: dict[str, Tensor] = {}
-        self._found: list[BranchValue] = []
+    def __init__(self, watched: Sequence[_Watched]):
+        # The run on real values has steps of its own: they are found by their labels.
+        self._labels = {name for each in watched for name in (each.operand, each.inside)}
+        self._seen: dict[str, tuple[float, int]] = {}
 
-    def run_on(self, image: Tensor) -> list[BranchValue]:
-        with torch.no_grad():
-            self.run(image)
-        return self._found
+    def see(self, node: Node, value: Tensor) -> None:
+        """Note what a step gives."""
+        if node.label in self._labels:
+            self._seen[node.label] = _largest(value), int(torch.count_nonzero(value))
 
-    def run_node(self, n: fx.Node) -> Any:
-        if n.name in self._watched:
-            self._found.append(self._measure(self._watched[n.name]))
-        value = super().run_node(n)
-        if n.name in self._inside:  # now, since a later step may write into it
-            self._largest[n.name] = _largest(value)
-        if n.name in self._operands:
-            self._values[n.name] = value
-        return value
-
-    def _measure(self, watched: _Watched) -> BranchValue:
-        branch, operand = watched.branch, self._values.pop(watched.operand)
+    def measured(self, watched: _Watched, module: nn.Module) -> BranchValue:
+        """What was seen of a branch."""
+        branch = watched.branch
         state, scale = State.CLOSED, 0.0
         if branch.ending is None:
             state = State.OPEN
         elif branch.ending.kind is StepKind.SCALE:
             state = State.SCALED
-            path = branch.ending.tensor.removeprefix(self._prefix)
-            scale = _largest(self.module.get_parameter(path))
+            scale = _largest(module.get_parameter(branch.ending.tensor))
+        largest, nonzero = self._seen[watched.operand]
         return BranchValue(
             place=branch.place,
             state=state,
             reason=(branch.ending.tensor if branch.ending else branch.obstacle) or "",
-            largest=_largest(operand),
-            inside=self._largest[watched.inside],
+            largest=largest,
+            inside=self._seen[watched.inside][0],
             scale=scale,
-            nonzero=int(torch.count_nonzero(operand)),
+            nonzero=nonzero,
         )
 
 

@@ -18,6 +18,7 @@ from evidence.photographs import photographs
 from evidence.records import BranchRecord, ModelRecord, Setting, write_record
 from evidence.starts import own_start, plan_of, zero_start
 from evidence.steps import first_steps
+from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlanWarning
@@ -94,7 +95,7 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
 
 
 def _branches(model: nn.Module, images: Tensor) -> BranchRecord:
-    values = branch_values(model, find_structure(model, "end"), images)
+    values = branch_values(model, find_structure(model, "end", [Example(args=(images,))]), images)
     closed = [each for each in values if each.state is State.CLOSED]
     reasons = [
         each.reason.replace(f"{each.place}.", "") for each in values if each.state is State.OPEN

@@ -22,9 +22,9 @@ from typing import Any
 from evidence.probe_cases import Net, calibration, held_out
 from evidence.starts import start
 from evidence.training import Outcome, Recipe, threads, train
+from zeroinit_cli.models.inputs import Inputs, Kind
 from zeroinit_cli.models.registry import versions
 from zeroinit_cli.options import Options
-from zeroinit_cli.probing.inputs import Inputs, Kind
 from zeroinit_cli.probing.judge import Setting, Will, gradient_ratio, judge
 from zeroinit_cli.probing.run import probe_subject, subject_of
 

@@ -1,16 +1,17 @@
-"""Why a unit got no gradient: its value and its gradient are followed through the traced graph."""
+"""Why a unit got no gradient: its value and its gradient are followed through a recorded run."""
 
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from evidence.following import follow
 from zeroinit_cli.models.classes import CONVOLUTION, is_norm, is_weight_layer, type_name
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.operations import Node, function_name
-from zeroinit_cli.models.tracing import trace
+from zeroinit_cli.models.nodes import Node
+from zeroinit_cli.models.operations import function_name
 
 _FLAT_BELOW = frozenset({"relu", "relu6", "hardswish", "hardsigmoid", "hardtanh"})
 
@@ -38,8 +39,8 @@ class _Channels:
         return len(self.positive)
 
 
-class Reasons(fx.Interpreter):
-    """Runs a model once by its graph, and after the backward pass explains what got nothing.
+class Reasons:
+    """Runs a model once, step by step, and after the backward pass explains what got nothing.
 
     It is to be asked before the next update: it reads the weights that the pass was made with.
 
@@ -48,28 +49,30 @@ class Reasons(fx.Interpreter):
     """
 
     def __init__(self, model: nn.Module):
-        [part] = trace(model).parts
-        super().__init__(fx.GraphModule(model, part.graph))
-        self._flow = DataFlow(part)
-        self._seen: dict[str, _Channels] = {}
-        self._calls = {
-            str(node.target): node for node in self._flow.nodes if node.op == "call_module"
-        }
+        self._model = model
+        self._flow: DataFlow
+        self._seen: dict[Node, _Channels] = {}
+        self._apart: set[Node] = set()
+        self._calls: dict[str, Node] = {}
         self._known: dict[tuple[Node, int], str | None] = {}
 
-    def run_node(self, n: fx.Node) -> Any:
-        """Run a node, note what it gives, and ask to be told of its gradient."""
-        value = super().run_node(n)
-        if isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1:
-            self._note(n, value)
-        return value
+    def run(self, image: Tensor) -> Any:
+        """Run the model, and give what it gives."""
+        self._flow, result = follow(self._model, image, self._note)
+        self._calls = {node.target: node for node in self._flow.nodes if node.op == "module"}
+        return result
 
-    def _note(self, node: fx.Node, value: Tensor) -> None:
+    def _note(self, node: Node, value: Tensor) -> None:
+        """Note what a step gives, and ask to be told of its gradient."""
+        if not value.requires_grad:  # what a hook computes beside the run, too
+            self._apart.add(node)
+        if not value.is_floating_point() or value.ndim < 2:
+            return
         axis = self._axis(node, value)
         others = [each for each in range(value.ndim) if each != axis]
         detached = value.detach()
         most, least = detached.amax(others), detached.amin(others)
-        self._seen[node.name] = seen = _Channels(
+        self._seen[node] = seen = _Channels(
             axis=axis,
             positive=most > 0,
             nonzero=(most != 0) | (least != 0),
@@ -79,15 +82,15 @@ class Reasons(fx.Interpreter):
         if value.requires_grad:
             value.register_hook(partial(_arrive, seen, others))
 
-    def _axis(self, node: fx.Node, value: Tensor) -> int:
+    def _axis(self, node: Node, value: Tensor) -> int:
         """Convolutions and batch norms count channels first, linear layers and layer norms last."""
-        if node.op == "call_module":
-            module = self.module.get_submodule(str(node.target))
+        if node.op == "module":
+            module = self._model.get_submodule(node.target)
             if isinstance(module, nn.Linear | nn.LayerNorm | nn.MultiheadAttention):
                 return value.ndim - 1
             if isinstance(module, CONVOLUTION) or is_norm(module):
                 return 1
-        known = [self._seen[each.name] for each in node.all_input_nodes if each.name in self._seen]
+        known = [self._seen[each] for each in node.all_input_nodes if each in self._seen]
         return known[0].axis if known and known[0].axis < value.ndim else 1
 
     def why(self, name: str, row: int) -> str:
@@ -98,13 +101,13 @@ class Reasons(fx.Interpreter):
             row: in its dimension 0, which is the channel of its module's output.
         """
         node = self._calls.get(name.rpartition(".")[0])
-        if node is None or node.name not in self._seen or row >= self._seen[node.name].count:
+        if node is None or node not in self._seen or row >= self._seen[node].count:
             return "inside a block that is not looked into"
         return self._lost_after(node, row) or self._lost_inside(node, row)
 
     def _lost_inside(self, node: Node, row: int) -> str:
         """A gradient reaches the output of the module, but not its weight."""
-        before, module = self._seen.get(self._flow.parents(node)[0].name), self._flow.module(node)
+        before, module = self._seen.get(self._flow.parents(node)[0]), self._flow.module(node)
         columns = slice(None)
         if isinstance(module, CONVOLUTION):
             width, height = module.weight.shape[1], module.weight.shape[0] // module.groups
@@ -117,8 +120,8 @@ class Reasons(fx.Interpreter):
         """Why no gradient comes back to a channel of a value; None if one does."""
         key = node, channel
         if key not in self._known:
-            users = self._flow.users(node)
-            if self._seen[node.name].arrives[channel]:
+            users = [each for each in self._flow.users(node) if each not in self._apart]
+            if self._seen[node].arrives[channel]:
                 self._known[key] = None
             elif self._flow.is_result(node):
                 self._known[key] = "it is an output that the loss gives no gradient"
@@ -129,7 +132,7 @@ class Reasons(fx.Interpreter):
         return self._known[key]
 
     def _lost_at(self, user: Node, node: Node, channel: int) -> str | None:
-        seen, before = self._seen.get(user.name), self._seen[node.name]
+        seen, before = self._seen.get(user), self._seen[node]
         module: Any = self._flow.module(user)
         name = type_name(module) if module is not None else function_name(user)
         if seen is None:
@@ -161,7 +164,7 @@ class Reasons(fx.Interpreter):
 
     def _lost_at_weight(self, user: Node, module: Any, channel: int) -> str | None:
         """The next layer reads a channel by some of its rows, or by none."""
-        seen, before = self._seen[user.name], self._seen[self._flow.parents(user)[0].name]
+        seen, before = self._seen[user], self._seen[self._flow.parents(user)[0]]
         weight = module.weight.detach() != 0
         first, width = 0, weight.shape[1]
         if isinstance(module, CONVOLUTION):
@@ -184,7 +187,7 @@ class Reasons(fx.Interpreter):
         for each in self._flow.parents(user):
             if each is node:
                 break
-            offset += self._seen[each.name].count
+            offset += self._seen[each].count
         return offset
 
 

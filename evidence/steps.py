@@ -72,7 +72,7 @@ class _Run:
         self._losses += [None] * missing
 
     def _forward(self, step: int) -> Tensor:
-        """The loss; at the last step by the graph, where something is to be explained."""
+        """The loss; at the last step by a recorded run, where something is to be explained."""
         run: Callable[[Tensor], object] = self._model
         last = 0 < step == self._setting.steps - 1
         if last and (_idle_rows(self._gradients.reached) or self._gradients.never()):

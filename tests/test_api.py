@@ -79,10 +79,16 @@ def test_the_public_names_are_these() -> None:
     options = ["expansion", "residual", "scale", "preset", "overrides"]
     assert list(inspect.signature(zeroinit_cli.plan).parameters) == [
         "architecture",
+        "example_inputs",
         "dtype",
         *options,
     ]
-    assert list(inspect.signature(zeroinit_cli.init_).parameters) == ["module", "build", *options]
+    assert list(inspect.signature(zeroinit_cli.init_).parameters) == [
+        "module",
+        "build",
+        "example_inputs",
+        *options,
+    ]
 
 
 @pytest.mark.parametrize("name", some_long(MODELS, lambda name: name not in QUICK))

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterable
 from os import PathLike
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from zeroinit_cli.options import Options
     from zeroinit_cli.plans.plan import Plan
 
+    ExampleInputs = torch.Tensor | tuple[Any, ...] | dict[str, Any]
+
 Module = TypeVar("Module", bound="nn.Module")
 
 
 def plan(
     architecture: "str | Callable[[], nn.Module] | nn.Module",
     *,
+    example_inputs: "ExampleInputs | None" = None,
     dtype: "str | torch.dtype | None" = None,
     expansion: str | None = None,
     residual: str | None = None,
@@ -35,6 +38,9 @@ def plan(
             of the command line, a name or a spec's path. Or a module as its constructor left it,
             which is a weaker witness: a parameter that no rule covers is kept if all its entries
             are equal, a buffer always, and the plan's warnings name both.
+        example_inputs: what its forward takes: a tensor, a tuple of arguments or a dict of keys,
+            on any device, meta too. It is run once, to see how each parameter is used.
+            If not given, inputs are guessed from its first layers; a SOURCE knows its own.
         dtype: type of the floating tensors, float32 if not given.
         expansion: `sylvester` or `paley`.
         residual: `end`, `layer` or `none`.
@@ -50,16 +56,23 @@ def plan(
         ZeroinitError: an option is wrong, or the architecture cannot be planned.
         Exception: whatever the function raises.
     """
+    from zeroinit_cli.errors import UsageError
     from zeroinit_cli.models import plan_given, plan_source
     from zeroinit_cli.source import parse_source, requested_options
 
     name = None if dtype is None else str(dtype).removeprefix("torch.")
     words = {"dtype": name, "expansion": expansion, "residual": residual, "scale": scale}
     if isinstance(architecture, str):
+        if example_inputs is not None:
+            raise UsageError(
+                "inputs for a SOURCE, which knows its own",
+                where="example_inputs",
+                hint="leave them out, or give a function that builds the module",
+            )
         source = parse_source(architecture)
         asked = requested_options(source, words, preset=preset, overrides=_listed(overrides))
         return plan_source(source, asked)
-    return plan_given(architecture, _options(words, preset, overrides))
+    return plan_given(architecture, _options(words, preset, overrides), example_inputs)
 
 
 def build(source: "str | PathLike[str]") -> "nn.Module":
@@ -87,6 +100,7 @@ def init_(
     module: Module,
     *,
     build: "Callable[[], nn.Module] | None" = None,
+    example_inputs: "ExampleInputs | None" = None,
     expansion: str | None = None,
     residual: str | None = None,
     scale: str | None = None,
@@ -102,6 +116,9 @@ def init_(
         module: what is initialised. Without `build` it is as its constructor left it.
         build: a function that builds the same module. It is needed after `to_empty()`, when the
             values that only the constructor knows are gone, and it settles what is random.
+        example_inputs: what its forward takes: a tensor, a tuple of arguments or a dict of keys,
+            on any device, meta too. It is run once, to see how each parameter is used.
+            If not given, inputs are guessed from its first layers.
         expansion: `sylvester` or `paley`.
         residual: `end`, `layer` or `none`.
         scale: `orthonormal` or `paper`.
@@ -121,7 +138,7 @@ def init_(
     options = _options(
         {"expansion": expansion, "residual": residual, "scale": scale}, preset, overrides
     )
-    init_given(module, build, options)
+    init_given(module, build, options, example_inputs)
     return module
 
 

@@ -1,8 +1,8 @@
 """What each family's residual branches add before the first step: run, not derived.
 
-The graph runs on concrete values, and the operand of each add is looked at the moment before it is
-added. That it is exactly 0 does not depend on the picture; that something not 0 goes into the
-step that closes the branch, so that the 0 is of that step's making, is asserted with it.
+The model runs on concrete values, and the operand of each add is looked at as it is computed. That
+it is exactly 0 does not depend on the picture; that something not 0 goes into the step that closes
+the branch, so that the 0 is of that step's making, is asserted with it.
 """
 
 import os
@@ -18,13 +18,14 @@ from torch.nn.functional import interpolate
 from evidence.branches import BranchValue, State, branch_values
 from evidence.starts import zero_start
 from tests.models.models import planned
+from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import find_structure
 
 _BOTH = (False, True)  # evaluation, and training, where batch norm needs more than one value
 _EVALUATION = (False,)  # where no batch norm makes a difference, and a forward takes seconds
 _IMAGE = (2, 3, 64, 64)
 _RAFT = {"convnormrelu3.2 (ReLU) stands before the add and is dead at 0": 6}
-# model, the traced part, its input, modes, closed branches, those of a layer scale, open ones
+# model, the part that is run, its input, modes, closed branches, those of a layer scale, open ones
 FAMILIES: list[tuple[str, str, tuple[int, ...], tuple[bool, ...], int, int, dict[str, int]]] = [
     ("resnet18", "", _IMAGE, _BOTH, 8, 0, {}),
     ("resnet50", "", _IMAGE, _BOTH, 16, 0, {}),
@@ -101,10 +102,10 @@ def test_closed_branches_add_exactly_zero(
     opened: dict[str, int],
     tmp_path: Path,
 ) -> None:
-    module = zero_start(model, planned(model), tmp_path)
-    structure = find_structure(module, "end")
+    module = zero_start(model, planned(model), tmp_path).get_submodule(part)
+    structure = find_structure(module, "end", [Example(args=(picture(shape),))])
     for training in modes:
-        values = branch_values(module.train(training), structure, picture(shape), part)
+        values = branch_values(module.train(training), structure, picture(shape))
         assert [each for each in values if each.state is State.CLOSED and each.nonzero] == []
         assert [each for each in values if each.state is State.SCALED and not each.holds] == []
         assert [each for each in values if not 0 < each.inside < float("inf")] == []
@@ -137,11 +138,6 @@ def test_a_branch_that_is_not_closed_would_be_seen(
     """The test above can fail: one closing tensor is set to 1."""
     module = zero_start(model, planned(model), tmp_path)
     torch.nn.init.ones_(module.get_parameter(tensor))
-    values = branch_values(module.train(), find_structure(module, "end"), picture(_IMAGE))
+    structure = find_structure(module, "end", [Example(args=(picture(_IMAGE),))])
+    values = branch_values(module.train(), structure, picture(_IMAGE))
     assert [each.place for each in values if not each.holds] == [place]
-
-
-def test_a_part_that_was_not_traced_is_an_error(tmp_path: Path) -> None:
-    module = zero_start("raft_small", planned("raft_small"), tmp_path)
-    with pytest.raises(ValueError, match="no part was traced at 'corr_block'"):
-        branch_values(module, find_structure(module, "end"), picture(_IMAGE), "corr_block")

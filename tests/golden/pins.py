@@ -61,8 +61,8 @@ def pins_made(of: Callable[[nn.Module], bool] = lambda module: True) -> Iterator
     pins: list[Pin] = []
     find_structure, plan_factory = structure.find_structure, planning.plan_factory
 
-    def finding(module: nn.Module, residual: str) -> Structure:
-        found = find_structure(module, residual)
+    def finding(module: nn.Module, *rest: Any) -> Structure:
+        found = find_structure(module, *rest)
         if of(module):
             pins.append(pin_of(found))
         return found

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from zeroinit_cli.models.attention import attention_of
+from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import Structure, find_structure
 
 
@@ -25,9 +26,9 @@ def left_open(structure: Structure) -> list[str]:
     return sorted({branch.obstacle for branch in structure.branches if branch.obstacle})
 
 
-def ends(module: nn.Module, residual: str = "end") -> set[str]:
+def ends(module: nn.Module, residual: str = "end", inputs: Any = None) -> set[str]:
     """What closes the branches of a module in which none is left open."""
-    structure = find_structure(module, residual)
+    structure = find_structure(module, residual, examples(inputs))
     assert left_open(structure) == []
     assert structure.untraced == ()
     return closed(structure)
@@ -40,9 +41,15 @@ def obstacles(module: nn.Module, residual: str = "end") -> list[str]:
     return left_open(structure)
 
 
-def classes(module: nn.Module) -> list[str]:
+def classes(module: nn.Module, inputs: Any = None) -> list[str]:
     """The class of every add, in order, by its name in the code."""
-    return [add.kind.name for add in find_structure(module, "end").adds]
+    structure = find_structure(module, "end", examples(inputs))
+    return [add.kind.name for add in structure.adds]
+
+
+def examples(inputs: Any) -> list[Example] | None:
+    """A tuple of arguments as the only example; None if they are to be guessed."""
+    return None if inputs is None else [Example(args=inputs)]
 
 
 def begins_as_identity(module: nn.Module, *inputs: torch.Tensor) -> bool:
@@ -50,7 +57,7 @@ def begins_as_identity(module: nn.Module, *inputs: torch.Tensor) -> bool:
 
     The module is run as it is, on real input, with all other weights random: no graph is asked.
     """
-    structure = find_structure(module, "end")
+    structure = find_structure(module, "end", examples(inputs))
     torch.manual_seed(0)
     zeros = structure.zero_scales.keys() | structure.zero_weights.keys()
     with torch.no_grad():

@@ -189,7 +189,7 @@ class Coupling(nn.Module):
 
 
 def test_additive_coupling_is_residual_by_halves() -> None:
-    assert ends(Coupling()) == {"f.weight", "g.weight"}
+    assert ends(Coupling(), inputs=(images(),)) == {"f.weight", "g.weight"}
     assert begins_as_identity(Coupling(), images())
 
 

@@ -156,5 +156,5 @@ class ConvGru(nn.Module):
 
 
 def test_a_convolutional_gru_is_not_residual() -> None:
-    assert ends(ConvGru()) == set()
-    assert classes(ConvGru()) == ["PRODUCTS"]
+    assert ends(ConvGru(), inputs=(images(), images())) == set()
+    assert classes(ConvGru(), (images(), images())) == ["PRODUCTS"]

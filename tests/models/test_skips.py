@@ -1,5 +1,6 @@
 """Skips over more than a block, and adds that are none: forks, towers, steps, concatenations."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.models.closings import (
     classes,
     closed,
     ends,
+    images,
     left_open,
     obstacles,
 )
@@ -212,8 +214,11 @@ class Fields(nn.Module):
 
 @pytest.mark.parametrize("spelling", ["dict", "tuple", "object"])
 def test_two_fields_of_one_input_are_two_forks(spelling: str) -> None:
-    assert classes(Fields(spelling)) == ["FORKS"]
-    assert ends(Fields(spelling)) == set()
+    image, time = images(), torch.randn(2, 4)
+    fields = {"image": image, "time": time}
+    batch = {"dict": fields, "tuple": (image, time), "object": SimpleNamespace(**fields)}[spelling]
+    assert classes(Fields(spelling), (batch,)) == ["FORKS"]
+    assert ends(Fields(spelling), inputs=(batch,)) == set()
 
 
 class Unrolled(nn.Module):

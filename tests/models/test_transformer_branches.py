@@ -198,8 +198,19 @@ def test_torchs_stacks_are_known_to_add_nothing_themselves() -> None:
     assert len(ends(nn.Transformer(8, 2, 1, 1, 16, batch_first=True))) == 5
 
 
+class Masked(PreNorm):
+    """Takes what torch's stack hands to its layers, and has what it asks them for."""
+
+    @property
+    def self_attn(self) -> nn.Module:
+        return self.attn.get_submodule("mha")
+
+    def forward(self, x: Any, **masks: Any) -> Any:
+        return super().forward(x)
+
+
 def test_a_stack_of_other_layers_is_looked_into() -> None:
-    stack = nn.TransformerEncoder(PreNorm(Multihead()), 1, enable_nested_tensor=False)  # type: ignore[arg-type]  # duck-typed by torch
+    stack = nn.TransformerEncoder(Masked(Multihead()), 1, enable_nested_tensor=False)  # type: ignore[arg-type]  # duck-typed by torch
     assert ends(stack) == {"layers.0.attn.mha: v", "layers.0.mlp.fc2.weight"}
 
 

@@ -21,19 +21,13 @@ def _branches_on_data(m: Any, x: Any) -> Any:
     return x + m.g(x)
 
 
-def _loops_over_a_size(m: Any, x: Any) -> Any:
-    for _ in range(x.size(1)):
-        x = x + m.f(x)
-    return x
-
-
 def _loops_while(m: Any, x: Any) -> Any:
     while x.norm() > 1:
         x = x + m.f(x)
     return x
 
 
-@pytest.mark.parametrize("forward", [_branches_on_data, _loops_over_a_size, _loops_while])
+@pytest.mark.parametrize("forward", [_branches_on_data, _loops_while])
 def test_a_forward_that_depends_on_its_data_is_named_and_nothing_in_it_guessed(
     forward: Callable[..., Any],
 ) -> None:

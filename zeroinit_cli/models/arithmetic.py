@@ -8,6 +8,7 @@ from torch import nn
 
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     GATES,
     ON_THE_WAY_TO_A_ROOT,
@@ -15,7 +16,6 @@ from zeroinit_cli.models.operations import (
     QUOTIENTS,
     ROOTS,
     STATISTICS,
-    Node,
     function_name,
 )
 from zeroinit_cli.models.steps import Place, Step, StepKind
@@ -89,7 +89,7 @@ def _read_name(flow: DataFlow, node: Node) -> str:
     """The name of the parameter that a value is computed from."""
     while flow.parents(node):
         node = flow.parents(node)[0]
-    return flow.path(node) if node.op == "get_attr" else "a factor"
+    return flow.path(node) if node.op == "read" else "a factor"
 
 
 def _written_norm(node: Node, parameter: nn.Parameter | None) -> Step:

@@ -82,7 +82,7 @@ def opaque_attention_of(module: nn.Module) -> Attention | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Composite:
-    """A torch layer whose forward cannot be traced, but whose residual branches are known.
+    """A torch layer that is one step of a run, but whose residual branches are known.
 
     Attributes:
         attentions: submodules that each end one branch.

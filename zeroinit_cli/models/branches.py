@@ -7,8 +7,9 @@ from torch import nn
 
 from zeroinit_cli.models.arithmetic import difference, product, quotient, shift
 from zeroinit_cli.models.attention import opaque_attention_of
-from zeroinit_cli.models.classes import is_norm, is_weight_layer, type_name
+from zeroinit_cli.models.classes import is_norm, is_weight_layer, own_parameter, type_name
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
     ALIVE_AT_ZERO,
@@ -17,7 +18,6 @@ from zeroinit_cli.models.operations import (
     NORM_FUNCTIONS,
     PRODUCTS,
     QUOTIENTS,
-    Node,
     function_name,
 )
 from zeroinit_cli.models.residual import Add
@@ -92,8 +92,7 @@ def _module_step(flow: DataFlow, node: Node, module: nn.Module) -> Step | None:
     if kind is None:
         return None
     path = flow.path(node)
-    weight = getattr(module, "weight", None)
-    learned = weight if isinstance(weight, nn.Parameter) else None
+    learned = own_parameter(module, "weight")
     name = f"{path} ({type_name(module)})"
     return Step(
         kind=kind,
@@ -102,7 +101,7 @@ def _module_step(flow: DataFlow, node: Node, module: nn.Module) -> Step | None:
         module=module,
         path=path,
         parameter=learned if kind in (StepKind.NORM, StepKind.WEIGHT) else None,
-        lack="" if weight is None else f"the scale of {name} is a buffer",
+        lack=f"the scale of {name} is a buffer" if "weight" in module._buffers else "",
     )
 
 
@@ -129,8 +128,8 @@ def _function_step(flow: DataFlow, node: Node, name: str) -> Step | None:
     parameter = flow.parameter(weight) if weight is not None else None
     if parameter is not None:
         return Step(kind=StepKind.WEIGHT, node=node, name=name, parameter=parameter)
-    if node.op in ("placeholder", "get_attr"):
-        name = f"the {'input' if node.op == 'placeholder' else 'parameter'} {node.target}"
+    if node.op in ("input", "read"):
+        name = f"the {'input' if node.op == 'input' else 'parameter'} {node.target}"
     return Step(kind=StepKind.UNKNOWN, node=node, name=name)
 
 

@@ -7,15 +7,14 @@ policy ignores what its constructor put there. What is untouched memory until th
 
 import random
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+
+from zeroinit_cli.models.shapes import ShapesOnly
 
 Factory = Callable[[], nn.Module]
 
@@ -102,48 +101,6 @@ def _seeded(seed: int) -> Iterator[None]:
         generator.set_state(states[0])
         random.setstate(states[1])
         np.random.set_state(states[2])
-
-
-class ShapesOnly(TorchDispatchMode):
-    """Where an operation meets meta and real tensors, the real ones lend it their shape only.
-
-    Torch itself lets some such operations read memory that is not there: a linear layer with a
-    weight on meta and a real input gives garbage, not an error. Two constructors of torchvision
-    (SSD) run their backbone to learn its shapes, and this is enough for them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # of torch
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Run the operation, on meta as a whole if a part of it is there."""
-        kwargs = kwargs or {}
-        tensors = list(_tensors_of((*args, *kwargs.values())))
-        real = any(tensor.ndim and not tensor.is_meta for tensor in tensors)
-        if real and any(tensor.is_meta for tensor in tensors):
-            if func._schema.is_mutable:
-                raise RuntimeError(f"{func} would write what it cannot compute")
-            args, kwargs = tree_map_only(torch.Tensor, _shape_of, (args, kwargs))
-        return func(*args, **kwargs)
-
-
-def _tensors_of(arguments: Iterable[Any]) -> Iterator[torch.Tensor]:
-    """An operation's tensors, which lie in it or in a list: a fifth of pytree's time."""
-    for argument in arguments:
-        if isinstance(argument, torch.Tensor):
-            yield argument
-        elif isinstance(argument, list | tuple):
-            yield from _tensors_of(argument)
-
-
-def _shape_of(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.to("meta")
 
 
 @contextmanager

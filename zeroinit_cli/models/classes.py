@@ -15,7 +15,6 @@ _CONVOLUTIONS = (
     nn.ConvTranspose3d,
 )
 _TRANSPOSED_LINEAR = "transformers.pytorch_utils.Conv1D"
-_RESHAPERS = ("einops.layers.torch.Rearrange", "einops.layers.torch.Reduce")
 _DEFORMABLE = "torchvision.ops.deform_conv.DeformConv2d"
 
 
@@ -72,17 +71,12 @@ def is_recurrent(module: nn.Module) -> bool:
     return isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.Bilinear)
 
 
-def is_reshaper(module: nn.Module) -> bool:
-    """A layer of einops that moves or averages values and has none of its own."""
-    return any(is_named(module, path) for path in _RESHAPERS)
+def own_parameter(module: nn.Module | None, name: str) -> nn.Parameter | None:
+    """A parameter of a module by its name; None if it is none, or computed from others.
 
-
-def is_stack(module: nn.Module) -> bool:
-    """Whether the module only calls its layers one after the other, as torch's own stacks do.
-
-    Their forwards look at masks, and cannot be traced.
+    To read the attribute would compute it, and spectral norm moves its vectors when it does.
     """
-    return type(module) in (nn.TransformerEncoder, nn.TransformerDecoder, nn.Transformer)
+    return None if module is None else module._parameters.get(name)
 
 
 def type_name(module: nn.Module) -> str:

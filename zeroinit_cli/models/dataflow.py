@@ -1,4 +1,4 @@
-"""A traced graph as a flow of data: what each value comes from, and through which layers.
+"""A recorded run as a flow of data: what each value comes from, and through which layers.
 
 Only edges that carry tensor data count. Sizes, shapes and what is made from them (`arange`,
 `ones_like`) do not: two values are not related by having the same shape.
@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
-from torch import fx, nn
+from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from zeroinit_cli.models.attention import opaque_attention_of
-from zeroinit_cli.models.classes import (
-    is_recurrent,
-    is_reshaper,
-    is_stack,
-    is_weight_layer,
-)
+from zeroinit_cli.models.classes import is_recurrent, is_weight_layer
+from zeroinit_cli.models.forward import Part
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
     FILLING,
@@ -31,16 +29,12 @@ from zeroinit_cli.models.operations import (
     TRANSPARENT_MODULES,
     UNCHANGING,
     WEIGHT_FUNCTIONS,
-    Node,
     function_name,
 )
-from zeroinit_cli.models.tracing import Part
-
-_IN_PLACE = frozenset({"iadd", "isub", "imul", "itruediv", "setitem", "_add_shortcut"})
 
 
 class DataFlow:
-    """The data edges of one traced part.
+    """The data edges of one part that was run.
 
     Args:
         part: the part; module paths below are those of the whole module.
@@ -55,11 +49,8 @@ class DataFlow:
         self._users: dict[Node, list[Node]] = {}
         self._from_input: set[Node] = set()
         self._results: set[Node] = set()
-        current: dict[Node, Node] = {}  # what a value is now, after writes in place
-        for node in part.graph.nodes:
-            self._add(node, [current.get(each, each) for each in node.all_input_nodes])
-            if self._writes(node) and node.all_input_nodes:
-                current[node.all_input_nodes[0]] = node
+        for node in part.nodes:
+            self._add(node)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -88,28 +79,23 @@ class DataFlow:
 
     def module(self, node: Node) -> nn.Module | None:
         """The module that a node calls."""
-        return self._part.modules[str(node.target)] if node.op == "call_module" else None
+        return self._part.modules[node.target] if node.op == "module" else None
 
     def path(self, node: Node) -> str:
         """The name in the whole of the module, parameter or buffer that a node calls or reads."""
         return f"{self._prefix}{node.target}"
 
     def is_looked_into(self, node: Node) -> bool:
-        """Whether what happens inside a module that a node calls is the matter of other graphs."""
-        module = self.module(node)
-        return module is not None and (str(node.target) in self._part.unknown or is_stack(module))
+        """Whether what happens inside a module that a node calls is the matter of other parts."""
+        return self.module(node) in self._part.unknown
 
     def place(self, node: Node) -> str:
         """The path in the whole of the module in whose forward a node stands."""
-        stack = list(node.meta.get("nn_module_stack", {}).values())
-        if node.op == "call_module":
-            stack = stack[:-1]
-        inner = stack[-1][0] if stack else ""
-        return f"{self._prefix}{inner}".removesuffix(".") or "the model"
+        return f"{self._prefix}{node.place}".removesuffix(".") or "the model"
 
     def tensor(self, node: Node) -> torch.Tensor:
         """What a node that reads a parameter or buffer reads."""
-        return self._part.constants[str(node.target)]
+        return self._part.constants[node.target]
 
     def passed_on(self, node: Node) -> Node | None:
         """The value that a node passes on: moved, pooled, dropped at random, or as it is."""
@@ -117,7 +103,7 @@ class DataFlow:
         if not parents or (parents[0] is not self._first[node] and name not in ADDS):
             return None
         if module is not None:
-            passes = isinstance(module, TRANSPARENT_MODULES) or is_reshaper(module)
+            passes = isinstance(module, TRANSPARENT_MODULES)
         elif name in ADDS:  # Python's sum begins with 0
             numbers = [each for each in node.args if not isinstance(each, Node)]
             passes = len(node.all_input_nodes) == 1 and not any(numbers)
@@ -145,7 +131,7 @@ class DataFlow:
     def parameter(self, node: Node) -> nn.Parameter | None:
         """The parameter that a value is, whatever its shape."""
         origin = self.origin(node)
-        tensor = self.tensor(origin) if origin.op == "get_attr" else None
+        tensor = self.tensor(origin) if origin.op == "read" else None
         return tensor if isinstance(tensor, nn.Parameter) else None
 
     def weight(self, node: Node) -> Node | None:
@@ -164,7 +150,7 @@ class DataFlow:
     def layers(self, node: Node) -> int:
         """Weight layers that a node applies one after the other.
 
-        A block of attention projects in and out. Of what is not looked into, all that it holds.
+        A block of attention projects in and out. Of what else is one step, all that it holds.
         """
         module = self.module(node)
         if module is None:
@@ -174,8 +160,8 @@ class DataFlow:
         if is_weight_layer(module) or is_recurrent(module):
             return 1
         inside = sum(is_weight_layer(each) for each in module.modules())
-        unknown = str(node.target) in self._part.unknown
-        return inside or int(unknown and next(module.parameters(), None) is not None)
+        unknown = self.is_looked_into(node) and next(module.parameters(), None) is not None
+        return inside or int(unknown)
 
     def is_ancestor(self, node: Node, of: Node) -> bool:
         """Whether a value goes into another, through any number of steps."""
@@ -234,28 +220,25 @@ class DataFlow:
 
     def constant(self, node: Node) -> torch.Tensor | None:
         """The value at the start of what depends on parameters alone; None if it is not known."""
-        if node.op == "get_attr":
+        if node.op == "read":
             value = self.tensor(node).detach()
             return None if value.is_meta else value
-        if node.op not in ("call_function", "call_method") or self._writes(node):
+        if node.function is None or node.writes:
             return None
         inputs = {each: self.constant(each) for each in node.all_input_nodes}
         if not inputs or any(value is None for value in inputs.values()):
             return None
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), inputs.__getitem__)
+        args, kwargs = tree_map_only(Node, inputs.__getitem__, (node.args, dict(node.kwargs)))
         try:
-            if node.op == "call_method":
-                result = getattr(args[0], str(node.target))(*args[1:], **kwargs)
-            else:
-                result = node.target(*args, **kwargs)  # type: ignore[operator]  # by its op
+            result = node.function(*args, **kwargs)
         except Exception:  # noqa: BLE001 - any function may stand there, and refuse its arguments
             return None
         return result if isinstance(result, torch.Tensor) else None
 
-    def _add(self, node: Node, arguments: list[Node]) -> None:
-        carried = [each for each in arguments if each in self._index]
+    def _add(self, node: Node) -> None:
+        carried = [each for each in node.all_input_nodes if each in self._index]
         alone = isinstance(node.args[0], Node) if node.args else True
-        first = arguments[0] if arguments and alone else None
+        first = node.all_input_nodes[0] if node.all_input_nodes and alone else None
         if node.op == "output":
             self._results.update(carried)
             return
@@ -269,20 +252,8 @@ class DataFlow:
         self._users[node] = []
         for each in carried:
             self._users[each].append(node)
-        if node.op == "placeholder" or not self._from_input.isdisjoint(carried):
+        if node.op == "input" or not self._from_input.isdisjoint(carried):
             self._from_input.add(node)
-
-    def _writes(self, node: Node) -> bool:
-        """Whether a node changes its first argument, so that later uses of that see the change."""
-        if node.op == "call_module":
-            return bool(getattr(self.module(node), "inplace", False))
-        if node.kwargs.get("inplace") is True:
-            return True
-        if node.op == "call_method":
-            name = str(node.target)
-        else:
-            name = getattr(node.target, "__name__", "") if node.op == "call_function" else ""
-        return name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))
 
     def _above(self, node: Node, first: int) -> Iterator[Node]:
         """The values that go into one, no further up than an index."""
@@ -313,12 +284,12 @@ class DataFlow:
 
 
 def _carries(node: Node, first: Node | None, carried: list[Node]) -> bool:
-    if node.op in ("placeholder", "get_attr"):
+    if node.op in ("input", "read"):
         return True
     name = function_name(node)
     if name in NO_DATA or (name == "type" and len(node.args) + len(node.kwargs) < 2):
         return False
-    if node.op == "call_module":
+    if node.op == "module":
         return True  # a table looked up by position has no data going in, and gives some
     if name in PICKS:  # an index carries no data into what it picks
         return first in carried

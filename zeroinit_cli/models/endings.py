@@ -7,7 +7,7 @@ from torch import nn
 from zeroinit_cli.models.attention import Attention, attention_of
 from zeroinit_cli.models.branches import steps_of
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.operations import Node
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import Step, StepKind
 

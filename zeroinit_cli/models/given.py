@@ -1,6 +1,7 @@
 """What callers of the Python API hand over: a module, or a function that builds one."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from zeroinit_cli.models.building import Factory
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.entries import Entry, state_entries
 from zeroinit_cli.models.filling import copy_hidden, fill
+from zeroinit_cli.models.inputs import example_given
 from zeroinit_cli.models.planning import Types, plan_factory, plan_module
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
@@ -17,8 +19,13 @@ from zeroinit_cli.plans.plan import Plan
 Architecture = nn.Module | Callable[[], nn.Module]
 
 
-def plan_given(architecture: Architecture, options: Options) -> Plan:
+def plan_given(architecture: Architecture, options: Options, example_inputs: Any = None) -> Plan:
     """The plan of whatever a caller has.
+
+    Args:
+        architecture: a module, or what builds one.
+        options: what the rules depend on.
+        example_inputs: a tensor, a tuple of arguments or a dict of keywords for its forward.
 
     Raises:
         UsageError: it is neither, or an override matches nothing or does not fit.
@@ -26,18 +33,22 @@ def plan_given(architecture: Architecture, options: Options) -> Plan:
         PlanError: the state dict holds what a checkpoint cannot.
         Exception: whatever a function raises.
     """
+    inputs = example_given(example_inputs)
     if isinstance(architecture, nn.Module):
-        return plan_module(architecture, options, type_name(architecture))
-    return plan_factory(_checked(architecture), options, _name(architecture))[1]
+        return plan_module(architecture, options, type_name(architecture), inputs=inputs)
+    return plan_factory(_checked(architecture), options, _name(architecture), inputs=inputs)[1]
 
 
-def init_given(module: nn.Module, build: Factory | None, options: Options) -> None:
+def init_given(
+    module: nn.Module, build: Factory | None, options: Options, example_inputs: Any = None
+) -> None:
     """Initialise a module in place; each of its tensors keeps its own type and device.
 
     Args:
         module: what is initialised. Without `build` it holds its constructor's values.
         build: builds the same module, and gives the values that only a constructor knows.
         options: what the rules depend on, but for the type.
+        example_inputs: a tensor, a tuple of arguments or a dict of keywords for its forward.
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
@@ -48,13 +59,13 @@ def init_given(module: nn.Module, build: Factory | None, options: Options) -> No
     """
     if not isinstance(module, nn.Module):
         raise _no_module("module", module)
-    where = type_name(module)
+    where, inputs = type_name(module), example_given(example_inputs)
     entries = {entry.name: entry for entry in state_entries(module, where)}
     types: Types = {name: each.dtype for name, each in entries.items() if each.dtype in FLOATS}
     if build is None:
-        fill(entries, plan_module(module, options, where, types))
+        fill(entries, plan_module(module, options, where, types, inputs))
         return
-    built, plan = plan_factory(_checked(build), options, where, types)
+    built, plan = plan_factory(_checked(build), options, where, types, inputs)
     _check_same(entries, plan, where)
     fill(entries, plan)
     copy_hidden(built, module, entries)

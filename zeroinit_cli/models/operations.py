@@ -5,9 +5,9 @@ has no parameter (reshape, permute, pooling, upsampling, padding with 0). An act
 f(0) = 0 keeps the zero too, but where f'(0) = 0 nothing behind it ever learns.
 """
 
-from torch import fx, nn
+from torch import nn
 
-Node = fx.Node
+from zeroinit_cli.models.nodes import Node
 
 
 def words(text: str) -> frozenset[str]:
@@ -16,10 +16,10 @@ def words(text: str) -> frozenset[str]:
 
 
 NO_DATA = words(
-    "_assert arange device dim dtype element_size empty empty_like eye finfo full full_like "
+    "arange device dim dtype element_size empty empty_like eye finfo full full_like "
     "get_device is_complex is_contiguous is_cuda is_floating_point layout len linspace logspace "
     "ndim ndimension nelement new_empty new_full new_ones new_zeros normal numel ones ones_like "
-    "parse_shape rand rand_like randint randint_like randn randn_like randperm requires_grad shape "
+    "rand rand_like randint randint_like randn randn_like randperm requires_grad shape "
     "size storage_offset stride zeros zeros_like"
 )
 """Functions, methods and attributes whose result has none of their argument's values."""
@@ -27,20 +27,19 @@ NO_DATA = words(
 FIRST_ALONE = words("expand_as reshape_as to type_as view_as")
 """What takes values from its first argument, and from others no more than a shape or a type."""
 
-ADDS = words("add iadd _add_shortcut")
-"""Sums; the last is one of torchvision's own, which fx does not look into."""
+ADDS = words("add")
 
 JOINS = words("cat concat concatenate hstack stack vstack")
 
-DIFFERENCES = words("isub rsub sub subtract")
+DIFFERENCES = words("rsub sub subtract")
 
 DISGUISED_ADDS = DIFFERENCES | words(
     "addbmm addcdiv addcmul addmm addmv addr baddbmm index_add lerp scatter_add"
 )
 """Functions that can hide a residual add."""
 
-PRODUCTS = words("mul imul multiply")
-QUOTIENTS = words("div truediv itruediv divide true_divide")
+PRODUCTS = words("mul multiply")
+QUOTIENTS = words("div truediv divide true_divide")
 SPLITS = words("chunk hsplit dsplit vsplit split split_with_sizes tensor_split")
 PICKS = words("getitem get pop select")
 
@@ -139,13 +138,5 @@ ENLARGING_MODULES = (
 
 
 def function_name(node: Node) -> str:
-    """What a node does: a function's or method's name without the mark of writing in place."""
-    if node.op == "call_function":
-        if node.target is getattr:
-            return str(node.args[1])
-        name = getattr(node.target, "__name__", str(node.target))
-    elif node.op == "call_method":
-        name = str(node.target)
-    else:
-        return node.op
-    return name.rstrip("_") or name
+    """What a node does: a function's name without the mark of writing in place, or its kind."""
+    return node.target.rstrip("_") or node.target if node.op == "function" else node.op

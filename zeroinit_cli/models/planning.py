@@ -1,8 +1,7 @@
 """A built module -> its plan."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
@@ -21,6 +20,7 @@ from zeroinit_cli.models.constants import (
     unproven,
 )
 from zeroinit_cli.models.entries import Entry, state_entries
+from zeroinit_cli.models.inputs import Example, Inputs, examples_of, inputs_of
 from zeroinit_cli.models.kinds import Constructed, Ruled, kind_of
 from zeroinit_cli.models.overrides import overridden, override_kind
 from zeroinit_cli.models.registry import source_factory
@@ -49,12 +49,16 @@ def plan_source(source: Source, options: Options) -> Plan:
         PlanError: the state dict holds what a checkpoint cannot.
         UsageError: an override matches nothing or does not fit.
     """
-    _, plan = plan_factory(source_factory(source), options, str(source))
-    return plan
+    factory = source_factory(source)
+    return plan_factory(factory, options, str(source), inputs=inputs_of(source))[1]
 
 
 def plan_factory(
-    factory: Factory, options: Options, where: str, types: Types | None = None
+    factory: Factory,
+    options: Options,
+    where: str,
+    types: Types | None = None,
+    inputs: Inputs | Example | None = None,
 ) -> tuple[nn.Module, Plan]:
     """A module, without its large weights, and every tensor of its state dict with its rule.
 
@@ -63,6 +67,7 @@ def plan_factory(
         options: what the rules depend on.
         where: what messages call the module.
         types: of some tensors, where the options do not decide.
+        inputs: what the module is fed; guessed from its first layers if not given.
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
@@ -75,11 +80,15 @@ def plan_factory(
     first, second = (build(factory, seed, real_weights=real) for seed in _SEEDS)
     entries = state_entries(first, where)
     witness = two_builds(entries, state_entries(second, where), factory, _SEEDS[0], where)
-    return first, _plan_entries(first, entries, witness, options, where, types or {})
+    return first, _plan_entries(first, entries, witness, options, where, types or {}, inputs)
 
 
 def plan_module(
-    module: nn.Module, options: Options, where: str, types: Types | None = None
+    module: nn.Module,
+    options: Options,
+    where: str,
+    types: Types | None = None,
+    inputs: Example | None = None,
 ) -> Plan:
     """Every tensor of a module's state dict and its rule, the module as it is being the witness.
 
@@ -88,6 +97,7 @@ def plan_module(
         options: what the rules depend on.
         where: what messages call the module.
         types: of some tensors, where the options do not decide.
+        inputs: what the module is fed; guessed from its first layers if not given.
 
     Raises:
         NoRuleError: some tensors may be random and no rule covers them.
@@ -96,7 +106,7 @@ def plan_module(
         UsageError: an override matches nothing or does not fit.
     """
     entries = state_entries(module, where)
-    return _plan_entries(module, entries, OneModule(), options, where, types or {})
+    return _plan_entries(module, entries, OneModule(), options, where, types or {}, inputs)
 
 
 def _plan_entries(
@@ -106,10 +116,11 @@ def _plan_entries(
     options: Options,
     where: str,
     types: Types,
+    inputs: Inputs | Example | None = None,
 ) -> Plan:
-    # a device that a caller has made the default must not reach what the graph computes
-    with _in_training(module), torch.device("cpu"):
-        structure = find_structure(module, options.residual)
+    # a device that a caller has made the default must not reach what a forward computes
+    with torch.device("cpu"):
+        structure = find_structure(module, options.residual, _examples(inputs, module))
     kinds = _kinds(entries, structure, options)
     if isinstance(witness, OneModule):
         asked = (entry for entry, kind in kinds if isinstance(kind, Constructed))
@@ -134,17 +145,10 @@ def _plan_entries(
     return replace(plan, warnings=warnings)
 
 
-@contextmanager
-def _in_training(module: nn.Module) -> Iterator[None]:
-    """Trace what training runs, auxiliary heads included, whatever mode the module is in."""
-    modes = [(each, each.training) for each in module.modules()]
-    for each, _ in modes:
-        each.training = True
-    try:
-        yield
-    finally:
-        for each, training in modes:
-            each.training = training
+def _examples(inputs: Inputs | Example | None, module: nn.Module) -> Iterable[Example] | None:
+    if isinstance(inputs, Inputs):
+        return examples_of(inputs, module)
+    return None if inputs is None else [inputs]
 
 
 def _kinds(

@@ -17,20 +17,20 @@ from typing import Required, TypedDict
 
 from torch import nn
 
+from zeroinit_cli.models.classes import is_norm
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     DISGUISED_ADDS,
     ENLARGING,
     ENLARGING_MODULES,
+    MATRIX_PRODUCTS,
     PICKS,
     PRODUCTS,
     SPLITS,
-    Node,
     function_name,
 )
 from zeroinit_cli.models.sums import operands, terms_of
-
-_KNOWN_LIBRARIES = ("_operator", "builtins", "einops", "math", "torch", "torchvision")
 
 
 class AddClass(StrEnum):
@@ -44,6 +44,7 @@ class AddClass(StrEnum):
     PRODUCTS = "not residual: adds products"
     FORKS = "not residual: the operands come from different forks"
     RESIZED = "not residual: the longer way alone is enlarged before it is added"
+    SCORES = "not residual: adds to the scores of attention"
     EQUAL = "not residual: both ways have as many weight layers"
     TWO_BRANCHES = "not residual: each way has several weight layers"
     DISGUISED = "not known: no plain add, but of a value and what comes from it"
@@ -90,7 +91,10 @@ def find_adds(flow: DataFlow) -> list[Add]:
         place = flow.place(node)
         if len(operands(flow, node)) > 1:
             terms, parts = terms_of(flow, node)
-            found[node] = Add(place=place, node=node, **_classify(flow, terms))
+            of_terms = _classify(flow, terms)
+            if of_terms["kind"].is_residual and _are_scores(flow, node):
+                of_terms = _Found(kind=AddClass.SCORES)
+            found[node] = Add(place=place, node=node, **of_terms)
             for each in parts:
                 found[each] = Add(place=flow.place(each), node=each, kind=AddClass.PART)
         elif _is_disguised(flow, node):
@@ -212,6 +216,32 @@ def _by_fork(flow: DataFlow, terms: Sequence[Node]) -> _Found:
     return _Found(kind=kind, start=fork, branches=tuple(longer))
 
 
+def _are_scores(flow: DataFlow, node: Node) -> bool:
+    """Whether a value becomes, by a softmax, a factor of a product of two values, before any layer.
+
+    So it is with tables of relative positions whose rows depend on the query.
+    """
+    waiting, seen = [(node, False)], {(node, False)}
+    while waiting:
+        value, is_weight = waiting.pop()
+        for user in flow.users(value):
+            if function_name(user) in MATRIX_PRODUCTS and flow.weight(user) is None:
+                if is_weight:
+                    return True
+                continue
+            softened = function_name(user) == "softmax" or isinstance(flow.module(user), nn.Softmax)
+            step = (user, is_weight or softened)
+            if not _is_layer(flow, user) and step not in seen:
+                seen.add(step)
+                waiting.append(step)
+    return False
+
+
+def _is_layer(flow: DataFlow, node: Node) -> bool:
+    module = flow.module(node)
+    return flow.layers(node) > 0 or (module is not None and is_norm(module))
+
+
 def _is_looked_up(flow: DataFlow, fork: Node) -> bool:
     """Whether a value is an index into a table, which no shortcut can carry."""
     lookups = (flow.module(each) for each in flow.users(fork))
@@ -236,7 +266,7 @@ def _are_parts(flow: DataFlow, fork: Node, terms: Sequence[Node]) -> bool:
 
 def _picks_one(node: Node) -> bool:
     """Whether a node takes one item of a value: a field, an element of a tuple, a time step."""
-    if function_name(node) not in PICKS and node.target is not getattr:
+    if function_name(node) not in PICKS:
         return False
     keys = node.args[1] if len(node.args) > 1 else None
     return any(isinstance(key, int | str) for key in (keys if isinstance(keys, tuple) else [keys]))
@@ -263,7 +293,7 @@ def _scaled(flow: DataFlow, term: Node) -> Node | None:
 
 def _is_disguised(flow: DataFlow, node: Node) -> bool:
     """Whether a node may add what comes from a value to that value, but is no plain add."""
-    if not (function_name(node) in DISGUISED_ADDS or _is_foreign(node)):
+    if function_name(node) not in DISGUISED_ADDS:
         return False
     parents = [each for each in flow.parents(node) if flow.depends_on_input(each)]
     return any(
@@ -272,9 +302,3 @@ def _is_disguised(flow: DataFlow, node: Node) -> bool:
         for other in parents
         if flow.is_ancestor(one, other)
     )
-
-
-def _is_foreign(node: Node) -> bool:
-    """Whether a node calls a function that fx was told not to look into."""
-    module = getattr(node.target, "__module__", None) or "torch"
-    return node.op == "call_function" and module.partition(".")[0] not in _KNOWN_LIBRARIES

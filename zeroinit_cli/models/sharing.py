@@ -26,7 +26,7 @@ class Uses:
                     self._counts[id(layer)] += 1
                     self._counts.update(id(each) for each in layer.parameters())
                     called.update(id(each) for each in layer.modules())
-                elif node.op == "get_attr":
+                elif node.op == "read":
                     self._counts[id(flow.tensor(node))] += len(flow.users(node))
         self._count_ties(module, called)
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from torch import nn
 
-from zeroinit_cli.models.operations import Node
+from zeroinit_cli.models.nodes import Node
 
 
 class StepKind(StrEnum):

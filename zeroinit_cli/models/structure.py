@@ -1,4 +1,4 @@
-"""What the graph says of a module: which tensors close a residual branch, and what stays open."""
+"""What a run says of a module: which tensors close a residual branch, and what stays open."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,13 @@ from torch import nn
 from zeroinit_cli.models.attention import composite_of
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.endings import EVERYWHERE, NONE_CLOSED, End, ends_of
-from zeroinit_cli.models.operations import Node
+from zeroinit_cli.models.forward import Untraced, run
+from zeroinit_cli.models.inputs import Example
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.residual import Add, AddClass, find_adds
 from zeroinit_cli.models.sharing import Uses
 from zeroinit_cli.models.steps import StepKind
 from zeroinit_cli.models.tables import find_tables
-from zeroinit_cli.models.tracing import Untraced, trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,7 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Structure:
-    """Everything that the policy asks of the graph.
+    """Everything that the policy asks of the run.
 
     Attributes:
         adds: every add of two values.
@@ -71,7 +72,7 @@ class Structure:
         zero_weights: weights that are 0, likewise.
         closed_attention: blocks of attention with v = 0, by path, likewise.
         tables: embeddings that are looked up by position, by path: what kind of table they are.
-        untraced: modules whose own forward is not known.
+        untraced: modules whose own forward is not known to its end.
         flows: the graphs themselves, each with its adds.
     """
 
@@ -85,15 +86,18 @@ class Structure:
     flows: tuple[tuple[DataFlow, tuple[Add, ...]], ...] = field(default=(), compare=False)
 
 
-def find_structure(module: nn.Module, residual: str) -> Structure:
+def find_structure(
+    module: nn.Module, residual: str, examples: Iterable[Example] | None = None
+) -> Structure:
     """The structure of a module.
 
     Args:
         module: built; of its values only those of layer scales matter.
         residual: how branches are to end: `end`, `layer` or `none`.
+        examples: of its arguments, tried in order; guessed if not given.
     """
-    traced = trace(module)
-    flows = tuple((flow, tuple(find_adds(flow))) for flow in map(DataFlow, traced.parts))
+    forward = run(module, examples)
+    flows = tuple((flow, tuple(find_adds(flow))) for flow in map(DataFlow, forward.parts))
     ends = [end for flow, adds in flows for add in adds for end in ends_of(flow, add, residual)]
     paths = {id(each): path for path, each in module.named_modules()}
     names = paths | {id(each): name for name, each in module.named_parameters()}
@@ -101,7 +105,7 @@ def find_structure(module: nn.Module, residual: str) -> Structure:
     branches += _composite_branches(module, residual)
     return Structure(
         adds=tuple(
-            FoundAdd(place=add.place, name=add.node.name, kind=add.kind)
+            FoundAdd(place=add.place, name=add.node.label, kind=add.kind)
             for _, adds in flows
             for add in adds
         ),
@@ -110,7 +114,7 @@ def find_structure(module: nn.Module, residual: str) -> Structure:
         zero_weights=_places(branches, StepKind.WEIGHT),
         closed_attention=_places(branches, StepKind.ATTENTION),
         tables=find_tables(flows, paths),
-        untraced=traced.untraced,
+        untraced=forward.untraced,
         flows=flows,
     )
 

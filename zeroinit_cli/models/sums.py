@@ -5,29 +5,19 @@ Adds that only feed the next add are one sum of several terms, in whatever order
 """
 
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.operations import ADDS, Node, function_name
+from zeroinit_cli.models.nodes import Node
+from zeroinit_cli.models.operations import ADDS, function_name
 
 
 def operands(flow: DataFlow, node: Node) -> tuple[Node, ...]:
     """The values that a node adds; none if it is no add."""
     parents = flow.parents(node)
     if function_name(node) in ADDS:
-        return () if any(map(_is_tuple, node.args)) else parents
+        return parents
     stacked = parents[0] if function_name(node) == "sum" and len(parents) == 1 else None
     if stacked is None or function_name(stacked) != "stack":
         return ()
     return flow.parents(stacked) if _dimension(stacked) == _dimension(node) else ()
-
-
-def _is_tuple(operand: object) -> bool:
-    """Whether what is added is a tuple, to be put behind another: Python's own or a slice of one.
-
-    What attention and other modules of several results give is no tensor, and sliced stays none.
-    """
-    if not isinstance(operand, Node):
-        return isinstance(operand, tuple | list)
-    picked = function_name(operand) == "getitem" and isinstance(operand.args[1], slice)
-    return picked and isinstance(operand.args[0], Node) and operand.args[0].op == "call_module"
 
 
 def terms_of(flow: DataFlow, add: Node) -> tuple[list[Node], list[Node]]:

@@ -9,7 +9,8 @@ from torch import nn
 from zeroinit_cli.models.attention import opaque_attention_of
 from zeroinit_cli.models.classes import is_norm, is_weight_layer
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.operations import MATRIX_PRODUCTS, Node, function_name, words
+from zeroinit_cli.models.nodes import Node
+from zeroinit_cli.models.operations import MATRIX_PRODUCTS, function_name, words
 from zeroinit_cli.models.residual import Add, AddClass
 from zeroinit_cli.models.sums import terms_of
 
@@ -70,8 +71,8 @@ def _is_constant(flow: DataFlow, lookup: Node) -> bool:
     while waiting:
         node = waiting.pop()
         name = function_name(node)
-        uniform = name in _CONSTANTS or (node.op == "get_attr" and _is_uniform(flow.tensor(node)))
-        if name in _RANGES or (node.op == "get_attr" and not uniform):
+        uniform = name in _CONSTANTS or (node.op == "read" and _is_uniform(flow.tensor(node)))
+        if name in _RANGES or (node.op == "read" and not uniform):
             return False
         if node in seen or uniform:
             constants += uniform

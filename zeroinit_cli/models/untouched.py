@@ -1,38 +1,85 @@
-"""Run a module's forward for its graph alone: nothing that it does to itself or to chance stays."""
+"""Run a module's forward on shapes alone: nothing that it does to itself or to chance stays."""
 
 import random
+import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from zeroinit_cli.models.shapes import ShapesSpread
 
 _CONTAINERS = (dict, OrderedDict, list, set)
+_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """The tensors that stand in for a module's own.
+
+    Attributes:
+        tensors: id of one -> its name in the whole, and the tensor that it stands for. Buffers and
+            plain attributes stand for themselves: their values are real.
+    """
+
+    tensors: dict[int, tuple[str, torch.Tensor]] = field(default_factory=dict)
+
+    def under(self, path: str) -> Mapping[int, tuple[str, torch.Tensor]]:
+        """The same, with the names that they have in the part at a path."""
+        if not path:
+            return self.tensors
+        return {
+            key: (name.removeprefix(f"{path}."), tensor)
+            for key, (name, tensor) in self.tensors.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A module that is held still.
+
+    Attributes:
+        named: what stands in for its tensors.
+        chance: the states of chance before anything was run.
+    """
+
+    named: Named
+    chance: tuple[Any, ...]
+
+    def has_drawn(self) -> bool:
+        """Whether a number has been drawn since."""
+        return chance_state() != self.chance
 
 
 @contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
-    """Put back every attribute of a module and its submodules, and all states of chance.
+def stand_ins(module: nn.Module) -> Iterator[Held]:
+    """Put tensors without values in place of a module's parameters, and copies of its buffers.
 
-    A forward may keep what it computed, fx keeps the constants that it meets: neither may be seen
-    by whoever uses the module next. What a list holds is put back; a tensor cannot be without a
-    copy, so writing into one is an error.
+    Every attribute of a module and its submodules, and all states of chance, are put back: a
+    forward may keep what it computed, and write into what it has. Chance begins at one seed.
     """
     attributes = [(each, _kept(vars(each))) for each in module.modules()]
-    chance = chance_state()
+    before = chance_state()
     try:
-        with _ReadOnly(module):
-            yield
+        _seed()
+        with warnings.catch_warnings(), ShapesSpread():
+            warnings.simplefilter("ignore")  # of a forward that is looked at, not run
+            named = Named()
+            made: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+            for path, each in module.named_modules():
+                _replace(each, f"{path}." if path else "", named, made)
+            yield Held(named=named, chance=chance_state())
     finally:
         for each, kept in attributes:
             vars(each).clear()
             vars(each).update((name, _restored(*pair)) for name, pair in kept.items())
-        restore_chance(chance)
+        restore_chance(before)
 
 
 @contextmanager
@@ -48,38 +95,47 @@ def in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
             vars(each)["training"] = mode
 
 
-class _ReadOnly(TorchDispatchMode):
-    """Refuses operations that would write into a tensor of a module."""
+def _replace(
+    module: nn.Module,
+    prefix: str,
+    named: Named,
+    made: dict[int, tuple[torch.Tensor, torch.Tensor]],
+) -> None:
+    """Put stand-ins into one module; a tensor that several modules share stays shared."""
 
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # of torch
-        self._own = {_address(leaf) for each in module.modules() for leaf in _tensors(each)} - {0}
+    def stand_in(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in made:
+            made[id(tensor)] = tensor, _without_values(tensor)
+            standing = made[id(tensor)][1]
+            known = tensor if isinstance(tensor, nn.Parameter) else standing
+            named.tensors[id(standing)] = (f"{prefix}{name}", known)
+        return made[id(tensor)][1]
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Run the operation unless it writes where it may not."""
-        if func._schema.is_mutable and args and _address(args[0]) in self._own:
-            raise RuntimeError(f"{func} would change the module that is only looked at")
-        return func(*args, **(kwargs or {}))
+    tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers, vars(module))
+    for table in tables:
+        for name, value in table.items():
+            if isinstance(value, torch.Tensor) and not is_lazy(value):
+                table[name] = stand_in(name, value)
+    for name, value in vars(module).items():
+        if type(value) is list:
+            value[:] = [
+                stand_in(f"{name}.{index}", item) if isinstance(item, torch.Tensor) else item
+                for index, item in enumerate(value)
+            ]
 
 
-def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
-    values = (*vars(module).values(), *module._parameters.values(), *module._buffers.values())
-    return (value for value in values if isinstance(value, torch.Tensor))
+def _without_values(tensor: torch.Tensor) -> torch.Tensor:
+    if isinstance(tensor, nn.Parameter):
+        empty = torch.empty_like(tensor, device="meta")
+        return nn.Parameter(empty, requires_grad=tensor.requires_grad)
+    copy = tensor.detach().clone()
+    return copy if copy.is_meta else copy.cpu()
 
 
-def _address(value: object) -> int:
-    """Where a tensor's values lie; 0 for what has none in one place."""
-    if not isinstance(value, torch.Tensor) or is_lazy(value):
-        return 0
-    if value.is_meta or value.layout is not torch.strided:
-        return 0
-    return value.untyped_storage().data_ptr()
+def _seed() -> None:
+    torch.default_generator.manual_seed(_SEED)
+    random.seed(_SEED)
+    np.random.seed(_SEED)
 
 
 def chance_state() -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from zeroinit_cli.models.attention import opaque_attention_of
 from zeroinit_cli.models.classes import is_norm, is_weight_layer, type_name
 from zeroinit_cli.models.dataflow import DataFlow
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
     ALIVE_AT_ZERO,
@@ -15,7 +16,6 @@ from zeroinit_cli.models.operations import (
     PRODUCTS,
     QUOTIENTS,
     WEIGHT_FUNCTIONS,
-    Node,
     function_name,
 )
 

@@ -81,7 +81,7 @@ class Towers(Parallel):
     ) -> Tensor:
         """Inputs in the order of the branches."""
         inputs = (first, second, third, fourth)
-        # as many inputs as branches, not the other way round: a trace hands over all four
+        # as many inputs as branches: the others are None
         return self._joined([branch(x) for branch, x in zip(self.children(), inputs, strict=False)])
 
 

@@ -114,8 +114,7 @@ class Encoder(nn.Module):
             (B, T, C); with a pooler, (B, C) beside it; with classes, (B, classes) instead.
         """
         x = self.token_embedding(tokens)  # (B, T, C)
-        # cut behind the table, not before it: torch.fx cannot cut a buffer
-        x = x + self.position_embedding(self.positions)[: tokens.shape[1]]
+        x = x + self.position_embedding(self.positions[: tokens.shape[1]])
         if self.segment_embedding is not None:
             if segments is None:
                 segments = torch.zeros_like(tokens)

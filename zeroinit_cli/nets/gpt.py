@@ -108,8 +108,8 @@ class GPT(nn.Module):
         cos = sin = None
         if self.position_embedding is None:
             cos, sin = self.cos, self.sin
-        else:  # cut behind the table, not before it: torch.fx cannot cut a buffer
-            x = x + self.position_embedding(self.positions)[: tokens.shape[1]]
+        else:
+            x = x + self.position_embedding(self.positions[: tokens.shape[1]])
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, cos, sin)

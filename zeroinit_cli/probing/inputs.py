@@ -1,9 +1,8 @@
-"""What a model is fed: what its source says of its inputs, and the batches that are tried."""
+"""The batches that a model is trained on, by what its source says of its inputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from itertools import product
 from typing import Any
 
@@ -12,50 +11,15 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from zeroinit_cli.errors import ProbeError, UsageError
-from zeroinit_cli.nets.torchvision import import_torchvision
+from zeroinit_cli.models.inputs import Inputs, Kind, target
 from zeroinit_cli.probing.arrays import pictures, read_array, tokens
 from zeroinit_cli.probing.judge import Setting
-from zeroinit_cli.source import Source
-from zeroinit_cli.spec.blueprint import BuilderBlueprint, FamilyBlueprint
 
 _BATCH, _BATCH_OF_LARGE, _BATCH_OF_HUGE = 8, 4, 2
 _LARGE, _HUGE = 50_000_000, 250_000_000  # parameters
 _LARGE_IMAGE = 200  # pixels
 _BATCH_OF_CLIPS = 2
-_CLIP_FRAMES = 16
-_MOST_TOKENS = 128  # of a family whose sequences may be shorter than the longest
 _ONLY = ""  # the name of an only input
-
-
-class Kind(Enum):
-    """What a forward is called with."""
-
-    ARRAYS = "arrays"
-    IMAGES = "images"
-    CLIP = "video"
-    FLOW = "optical_flow"
-    DETECTION = "detection"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inputs:
-    """What a source says of the inputs of its model.
-
-    Attributes:
-        where: what messages call the model.
-        kind: what the inputs are.
-        shapes: of arrays, without the batch, by name, in the order of forward.
-        tokens: some of them are integers.
-        native: sizes of images that the model was made for, tried after the usual one.
-        frames: of a clip; 0 for an image.
-    """
-
-    where: str
-    kind: Kind
-    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    tokens: bool = False
-    native: tuple[int, ...] = ()
-    frames: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,39 +42,6 @@ class Feed:
         """Copy the batch to a device."""
         moved = tree_map_only(Tensor, lambda tensor: tensor.to(device), self.arguments)
         return replace(self, arguments=moved)
-
-
-def inputs_of(source: Source) -> Inputs:
-    """Find what the source's model is to be fed; the source was looked up before."""
-    where = str(source)
-    if source.spec is None:
-        return _of_builder(source.name, where)
-    blueprint, inferred = source.spec.inferred.blueprint, source.spec.inferred
-    if isinstance(blueprint, BuilderBlueprint):
-        return _of_builder(blueprint.name, where)
-    shapes = source.spec.inputs
-    if isinstance(blueprint, FamilyBlueprint) and inferred.ids:
-        shapes = tuple((name, (min(length, _MOST_TOKENS),)) for name, (length,) in shapes)
-    return Inputs(where=where, kind=Kind.ARRAYS, shapes=shapes, tokens=inferred.ids)
-
-
-def _of_builder(name: str, where: str) -> Inputs:
-    import_torchvision()
-    from torchvision.models import get_model_builder, get_model_weights
-
-    package = get_model_builder(name).__module__.split(".")
-    known = {kind.value: kind for kind in Kind}
-    kind = next((known[part] for part in package if part in known), Kind.IMAGES)
-    native: set[int] = set()
-    for weights in get_model_weights(name):
-        size = getattr(weights.transforms(), "crop_size", None)
-        native.update(size or ())
-    return Inputs(
-        where=where,
-        kind=kind,
-        native=tuple(sorted(native)),
-        frames=_CLIP_FRAMES if kind is Kind.CLIP else 0,
-    )
 
 
 def feeds(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed]:
@@ -262,30 +193,10 @@ def _tokens(zeros: Tensor, known: int) -> Tensor:
 def _detection(batch: int, pixels: int, model: nn.Module) -> Feed:
     """Make images of a detector, two boxes in each, masks and keypoints for those that ask."""
     images = [0.45 + 0.2 * picture for picture in _pictures(batch, (3, pixels, pixels))]
-    keypoints = getattr(getattr(model, "roi_heads", None), "keypoint_predictor", None)
-    count = keypoints.kps_score_lowres.out_channels if keypoints is not None else 17
-    targets = [_target(number, pixels, count) for number in range(batch)]
+    targets = [target(number, pixels, model) for number in range(batch)]
     described = {"images": f"{batch} of float32 3 x {pixels} x {pixels}"}
     described["targets"] = "2 boxes in each"
     return Feed(arguments=(images, targets), described=described, pixels=pixels)
-
-
-def _target(number: int, pixels: int, keypoints: int) -> dict[str, Tensor]:
-    left = pixels * (1 + number % 3) / 10
-    boxes = torch.tensor(
-        [[left, left, pixels * 0.6, pixels * 0.7], [left, 4.0, pixels * 0.9, pixels * 0.5]]
-    )
-    masks = torch.zeros((2, pixels, pixels), dtype=torch.uint8)
-    for mask, (x, y, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
-        mask[y:bottom, x:right] = 1
-    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-    points = torch.cat([middle, torch.ones(2, 1)], 1)[:, None].expand(2, keypoints, 3)
-    return {
-        "boxes": boxes,
-        "labels": torch.ones(2, dtype=torch.int64),
-        "masks": masks,
-        "keypoints": points.contiguous(),
-    }
 
 
 @contextmanager

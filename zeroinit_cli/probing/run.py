@@ -9,6 +9,7 @@ from torch import nn
 
 from zeroinit_cli.errors import ProbeError, UsageError, printable
 from zeroinit_cli.models.building import Factory
+from zeroinit_cli.models.inputs import Inputs, Kind, inputs_of
 from zeroinit_cli.models.planning import plan_factory, plan_source
 from zeroinit_cli.models.registry import source_factory, versions
 from zeroinit_cli.options import Options
@@ -21,7 +22,7 @@ from zeroinit_cli.probing.inits import (
     stored_init,
     torch_init,
 )
-from zeroinit_cli.probing.inputs import Feed, Inputs, Kind, feeds, inputs_of, kept_buffers
+from zeroinit_cli.probing.inputs import Feed, feeds, kept_buffers
 from zeroinit_cli.probing.judge import FACTORS, SEEDS, Setting, check_setting, goes_well
 from zeroinit_cli.probing.report import Conditions, Probe, Run, batch_text, middle
 from zeroinit_cli.probing.training import loss_on, run_steps
@@ -97,7 +98,7 @@ def subject_of(factory: Factory, options: Options, inputs: Inputs) -> Subject:
     Raises:
         ZeroinitError: it cannot be planned.
     """
-    _, plan = plan_factory(factory, options, inputs.where)
+    _, plan = plan_factory(factory, options, inputs.where, inputs=inputs)
     words = [f"{name} {word}" for name, word in options.to_words().items()]
     words += [f"override {override}" for override in options.overrides]
     return Subject(

@@ -14,7 +14,7 @@ _SMALL = 0.1 + 1e-6  # CaiT's largest layer scale, as float32 rounds it
 
 
 def untraced_parts(seen: Seen) -> Iterator[PlanWarning]:
-    """Modules whose forward could not be traced."""
+    """Modules whose forward could not be seen to its end."""
     untraced = seen.structure.untraced
     if untraced:
         names = [f"{each.path or 'the model'} ({each.module_type})" for each in untraced]

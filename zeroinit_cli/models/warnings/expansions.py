@@ -5,9 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
-from zeroinit_cli.models.classes import CONVOLUTION, TRANSPOSED_CONVOLUTION, is_batch_norm
+from zeroinit_cli.models.classes import (
+    CONVOLUTION,
+    TRANSPOSED_CONVOLUTION,
+    is_batch_norm,
+    own_parameter,
+)
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.operations import Node
+from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.sums import terms_of
 from zeroinit_cli.models.warnings.seen import Seen, gain, listed
@@ -108,7 +113,7 @@ def _behind_chains(
     for node in flow.nodes:
         inputs = closed.get(node, flow.parents(node))
         called = flow.module(node)
-        weight = getattr(called, "weight", None)
+        weight = own_parameter(called, "weight")
         before = max((length[each] for each in inputs), default=0)
         length[node] = before + _expands(seen.rule(weight))
         # A norm of scale 0 passes no gradient on that it could multiply.

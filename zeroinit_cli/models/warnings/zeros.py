@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from torch import nn
 
 from zeroinit_cli.models.attention import attention_of
-from zeroinit_cli.models.classes import is_norm, is_weight_layer
+from zeroinit_cli.models.classes import is_norm, is_weight_layer, own_parameter
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.operations import NORM_FUNCTIONS, PRODUCTS, Node, function_name
+from zeroinit_cli.models.nodes import Node
+from zeroinit_cli.models.operations import NORM_FUNCTIONS, PRODUCTS, function_name
 from zeroinit_cli.models.warnings.seen import Seen, gain, listed
 from zeroinit_cli.models.zeros import zero_values
 from zeroinit_cli.plans.layouts import Split, Transposed
@@ -138,7 +139,7 @@ def zero_heads(seen: Seen) -> Iterator[PlanWarning]:
         name
         for flow, _ in seen.structure.flows
         for node in _heads(flow)
-        for name in [seen.names.get(id(getattr(flow.module(node), "weight", None)), "")]
+        for name in [seen.names.get(id(own_parameter(flow.module(node), "weight")), "")]
         if isinstance(seen.rules.get(name), Zeros) and name not in closing
     ]
     if heads:

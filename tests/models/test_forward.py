@@ -18,9 +18,9 @@ from tests.models.closings import (
     ends,
     tokens,
 )
-from tests.models.forwards import block, untraced
+from tests.models.forwards import block
+from zeroinit_cli.models.forward import run
 from zeroinit_cli.models.structure import find_structure
-from zeroinit_cli.models.tracing import trace
 
 
 @pytest.mark.parametrize("forward", CHECKS)
@@ -77,7 +77,8 @@ class TakesADict(nn.Module):
 
 @pytest.mark.parametrize("module", [Optional(), Everything(), KeywordsOnly(), TakesADict()])
 def test_arguments_and_results_of_every_form(module: nn.Module) -> None:
-    assert ends(module) == {"f.weight"}
+    inputs = ({"tokens": tokens()},) if isinstance(module, TakesADict) else None
+    assert ends(module, inputs=inputs) == {"f.weight"}
 
 
 class NeedsBoth(nn.Module):
@@ -188,11 +189,21 @@ def test_a_shape_may_be_taken_apart(forward: Callable[..., Any]) -> None:
     assert begins_as_identity(block(forward), tokens())
 
 
-def test_a_value_that_is_no_shape_may_not() -> None:
+def test_a_loop_over_a_size_applies_its_layer_as_often() -> None:
     def forward(m: Any, x: Any) -> Any:
-        return sum(m.f(each) for each in x)
+        for _ in range(x.size(1)):
+            x = x + m.f(x)
+        return x
 
-    assert untraced(block(forward)) == [""]
+    assert ends(block(forward)) == {"f.weight"}
+
+
+def test_so_may_any_other_value() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        one, other = (m.f(each) for each in x)
+        return one + m.g(one) + other
+
+    assert ends(block(forward)) == {"g.weight"}
 
 
 def test_what_is_known_of_a_parameter_without_a_run_may_be_asked() -> None:
@@ -265,4 +276,4 @@ def test_a_module_without_a_forward_only_holds_others() -> None:
 
 def test_a_layer_alone_is_no_riddle() -> None:
     for module in (nn.Linear(8, 8), nn.MultiheadAttention(8, 2), nn.BatchNorm1d(8)):
-        assert trace(module).untraced == ()
+        assert run(module).untraced == ()

@@ -1,0 +1,318 @@
+"""What models are fed: what a source says of its inputs, and examples to run a forward on.
+
+An example has shapes alone where it has fractions, and values where it has integers: what a forward
+asks of tokens or masks can be answered, what it asks of an image cannot.
+"""
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from zeroinit_cli.errors import UsageError
+from zeroinit_cli.models.classes import is_convolution, is_transposed_linear
+from zeroinit_cli.nets.torchvision import import_torchvision
+from zeroinit_cli.source import Source
+from zeroinit_cli.spec.blueprint import BuilderBlueprint, FamilyBlueprint
+
+BATCH = 2  # more than one, which batch norms refuse
+
+_CLIP_FRAMES = 16
+_MOST_TOKENS = 128  # of a family whose sequences may be shorter than the longest
+_SIZES = (32, 224, 64, 128, 256, 8, 16, 28, 299, 384, 518, 3, 1)  # of images, the usual ones first
+_LENGTHS = (5, 6, 8, 16, 1)
+_FEWEST_PIXELS_OF_FLOW = 128
+_PIXELS_OF_DETECTION = 160
+
+
+class Kind(Enum):
+    """What a forward is called with."""
+
+    ARRAYS = "arrays"
+    IMAGES = "images"
+    CLIP = "video"
+    FLOW = "optical_flow"
+    DETECTION = "detection"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inputs:
+    """What a source says of the inputs of its model.
+
+    Attributes:
+        where: what messages call the model.
+        kind: what the inputs are.
+        shapes: of arrays, without the batch, by name, in the order of forward.
+        tokens: some of them are integers.
+        native: sizes of images that the model was made for, tried after the usual one.
+        frames: of a clip; 0 for an image.
+    """
+
+    where: str
+    kind: Kind
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    tokens: bool = False
+    native: tuple[int, ...] = ()
+    frames: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """The arguments of one call of a forward."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def inputs_of(source: Source) -> Inputs:
+    """Find what the source's model is to be fed; the source was looked up before."""
+    where = str(source)
+    if source.spec is None:
+        return _of_builder(source.name, where)
+    blueprint, inferred = source.spec.inferred.blueprint, source.spec.inferred
+    if isinstance(blueprint, BuilderBlueprint):
+        return _of_builder(blueprint.name, where)
+    shapes = source.spec.inputs
+    if isinstance(blueprint, FamilyBlueprint) and inferred.ids:
+        shapes = tuple((name, (min(length, _MOST_TOKENS),)) for name, (length,) in shapes)
+    return Inputs(where=where, kind=Kind.ARRAYS, shapes=shapes, tokens=inferred.ids)
+
+
+def _of_builder(name: str, where: str) -> Inputs:
+    import_torchvision()
+    from torchvision.models import get_model_builder, get_model_weights
+
+    kind = _kind_of_package(get_model_builder(name).__module__)
+    native: set[int] = set()
+    for weights in get_model_weights(name):
+        size = getattr(weights.transforms(), "crop_size", None)
+        native.update(size or ())
+    return Inputs(
+        where=where,
+        kind=kind,
+        native=tuple(sorted(native)),
+        frames=_CLIP_FRAMES if kind is Kind.CLIP else 0,
+    )
+
+
+def _kind_of_package(package: str) -> Kind:
+    """What the models of a package of torchvision take."""
+    known = {kind.value: kind for kind in Kind}
+    return next((known[part] for part in package.split(".") if part in known), Kind.IMAGES)
+
+
+def example_given(inputs: Any) -> Example | None:
+    """What a caller gave: one tensor, a tuple of arguments or a dict of keywords; None if nothing.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if inputs is None:
+        return None
+    if isinstance(inputs, Tensor):
+        return Example(args=(inputs,))
+    if isinstance(inputs, Mapping):
+        return Example(args=(), kwargs=dict(inputs))
+    if isinstance(inputs, tuple | list):
+        return Example(args=tuple(inputs))
+    raise UsageError(
+        "no inputs of a forward",
+        where="example_inputs",
+        expected="a tensor, a tuple of arguments, or a dict of keywords",
+        found=type(inputs).__name__,
+    )
+
+
+def examples_of(inputs: Inputs, module: nn.Module) -> Iterator[Example]:
+    """Examples of the inputs of a source, the likeliest first.
+
+    Args:
+        inputs: what the source says of them.
+        module: its model.
+    """
+    match inputs.kind:
+        case Kind.ARRAYS:
+            yield from _arrays(inputs)
+        case Kind.FLOW:
+            yield from _flows()
+        case Kind.DETECTION:
+            yield from _detections(module)
+        case _:
+            yield from _pictures(3, (inputs.frames,) if inputs.frames else (), inputs.native)
+
+
+def _arrays(inputs: Inputs) -> Iterator[Example]:
+    """Which of several inputs are tokens is found by trying."""
+    shapes = [(BATCH, *shape) for _, shape in inputs.shapes]
+    for choice in product(*([True, False] if inputs.tokens else [False] for _ in shapes)):
+        if any(choice) or not inputs.tokens:
+            pairs = zip(choice, shapes, strict=True)
+            yield Example(args=tuple(_ids(shape) if ids else _shape(shape) for ids, shape in pairs))
+
+
+def _flows() -> Iterator[Example]:
+    """Two images; one update, since the others apply the same layers again."""
+    image = _shape((BATCH, 3, _FEWEST_PIXELS_OF_FLOW, _FEWEST_PIXELS_OF_FLOW))
+    yield Example(args=(image, image.clone()), kwargs={"num_flow_updates": 1})
+
+
+def _detections(module: nn.Module) -> Iterator[Example]:
+    pixels = _PIXELS_OF_DETECTION
+    images = [_shape((3, pixels, pixels)) for _ in range(BATCH)]
+    yield Example(args=(images, [target(number, pixels, module) for number in range(BATCH)]))
+
+
+def target(number: int, pixels: int, detector: nn.Module) -> dict[str, Tensor]:
+    """Two boxes to find in an image, with masks and keypoints for those that ask.
+
+    Args:
+        number: of the image, so that its boxes lie elsewhere than in others.
+        pixels: its width and height.
+        detector: to be trained on them.
+    """
+    predictor = getattr(getattr(detector, "roi_heads", None), "keypoint_predictor", None)
+    keypoints = predictor.kps_score_lowres.out_channels if predictor is not None else 17
+    left = pixels * (1 + number % 3) / 10
+    boxes = torch.tensor(
+        [[left, left, pixels * 0.6, pixels * 0.7], [left, 4.0, pixels * 0.9, pixels * 0.5]]
+    )
+    masks = torch.zeros((2, pixels, pixels), dtype=torch.uint8)
+    for mask, (x, y, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[y:bottom, x:right] = 1
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    points = torch.cat([middle, torch.ones(2, 1)], 1)[:, None].expand(2, keypoints, 3)
+    return {
+        "boxes": boxes,
+        "labels": torch.ones(2, dtype=torch.int64),
+        "masks": masks,
+        "keypoints": points.contiguous(),
+    }
+
+
+def guesses(module: nn.Module) -> Iterator[Example]:
+    """Examples of what a module of which nothing is known may take, the likeliest first.
+
+    Its first layer says how wide the input is. An argument that has a default is given only if the
+    module cannot do without it.
+    """
+    package = type(module).__module__
+    if package.startswith("torchvision.models."):
+        kind = _kind_of_package(package)
+        frames = _CLIP_FRAMES if kind is Kind.CLIP else 0
+        if kind is not Kind.IMAGES:
+            yield from examples_of(Inputs(where="", kind=kind, frames=frames), module)
+    kind_of_float = _float_of(module)
+    values = [
+        each.to(kind_of_float) if each.is_floating_point() else each for each in _values(module)
+    ]
+    for names in _arguments(module):
+        for value in values:
+            yield _example(names, [value] * len(names))
+        if len(names) > 1:
+            for choice in product(values, repeat=len(names)):
+                if any(each is not choice[0] for each in choice):
+                    yield _example(names, choice)
+
+
+def _arguments(module: nn.Module) -> Iterator[list[str]]:
+    """Names of the arguments to give, empty for those by position: what has no default, or all."""
+    given: list[str] = []
+    optional: list[str] = []
+    try:
+        parameters = inspect.signature(module.forward).parameters
+    except ValueError:  # of a forward that is not written in Python
+        yield [""]
+        return
+    for index, each in enumerate(parameters.values()):
+        if each.kind is each.VAR_KEYWORD or (each.kind is each.VAR_POSITIONAL and index):
+            continue
+        name = each.name if each.kind is each.KEYWORD_ONLY else ""
+        if index == 0 or each.default is each.empty:
+            given.append(name)
+        elif each.default is None:
+            optional.append(each.name)
+    yield given
+    if optional:
+        yield given + optional
+
+
+def _example(names: Iterable[str], values: Iterable[Tensor]) -> Example:
+    """Arguments, each a tensor of its own."""
+    pairs = [(name, value.clone()) for name, value in zip(names, values, strict=True)]
+    return Example(
+        args=tuple(value for name, value in pairs if not name),
+        kwargs={name: value for name, value in pairs if name},
+    )
+
+
+def _values(module: nn.Module) -> list[Tensor]:
+    """Tensors that the layers of a module may take, by the order in which it holds them."""
+    found: dict[tuple[Any, ...], Tensor] = {}
+    for each in module.modules():
+        for value in _values_of_layer(each):
+            found.setdefault((value.dtype, *value.shape), value)
+    return list(found.values()) or [_shape((BATCH, 3, size, size)) for size in _SIZES]
+
+
+def _values_of_layer(layer: nn.Module) -> Iterator[Tensor]:
+    if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+        yield from (_ids((BATCH, length)) for length in _LENGTHS)
+    elif is_convolution(layer):
+        kernel: Any = layer.kernel_size
+        yield from _images(int(getattr(layer, "in_channels")), len(kernel))  # noqa: B009
+    elif isinstance(layer, nn.modules.batchnorm._NormBase):
+        rank = 1 if "1d" in type(layer).__name__ else 3 if "3d" in type(layer).__name__ else 2
+        yield from _images(layer.num_features, rank)
+    elif (width := _width(layer)) is not None:
+        yield from (_shape((BATCH, length, width)) for length in _LENGTHS)
+        yield _shape((BATCH, width))
+
+
+def _width(layer: nn.Module) -> int | None:
+    """The last dimension of what a layer takes."""
+    for kind, name in (
+        (nn.Linear, "in_features"),
+        (nn.MultiheadAttention, "embed_dim"),
+        (nn.RNNBase | nn.RNNCellBase, "input_size"),
+        (nn.Bilinear, "in1_features"),
+    ):
+        if isinstance(layer, kind):
+            return int(getattr(layer, name))
+    if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
+        return layer.normalized_shape[-1]
+    own = [each for each in layer._parameters.values() if each is not None and each.ndim]
+    if is_transposed_linear(layer) or own:
+        return int(own[0].shape[0 if is_transposed_linear(layer) else -1])
+    return None
+
+
+def _pictures(
+    channels: int, frames: tuple[int, ...], first: Iterable[int] = ()
+) -> Iterator[Example]:
+    for size in dict.fromkeys([*first, *_SIZES]):
+        yield Example(args=(_shape((BATCH, channels, *frames, size, size)),))
+
+
+def _images(channels: int, rank: int) -> Iterator[Tensor]:
+    for size in _SIZES:
+        yield _shape((BATCH, channels, *[size] * rank))
+
+
+def _float_of(module: nn.Module) -> torch.dtype:
+    """The type of a module's weights."""
+    known = (each.dtype for each in module.parameters() if not is_lazy(each))
+    return next((each for each in known if each.is_floating_point), torch.float32)
+
+
+def _shape(shape: tuple[int, ...]) -> Tensor:
+    return torch.empty(shape, device="meta")
+
+
+def _ids(shape: tuple[int, ...]) -> Tensor:
+    return torch.zeros(shape, dtype=torch.int64)
