@@ -41,3 +41,7 @@ def modules(task: int, advance: Advance) -> list[str]:
 
     digest_shards(split(plan(tensor("a", (2,))), None), advance=advance)
     return sorted({name.partition(".")[0] for name in sys.modules})
+
+
+def are_signals_blocked(task: int, advance: Advance) -> bool:
+    return {signal.SIGINT, signal.SIGTERM} <= signal.pthread_sigmask(signal.SIG_BLOCK, ())

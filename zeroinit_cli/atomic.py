@@ -111,6 +111,8 @@ def staging(path: Path) -> Iterator[Path]:
     with reported_as_output(path):
         try:
             stage.mkdir()
+            # a umask such as 0177 would close it to its own maker, too
+            stage.chmod(stat.S_IMODE(stage.stat().st_mode) | stat.S_IRWXU)
             yield stage
         finally:
             _clear_stage(stage)

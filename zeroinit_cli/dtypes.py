@@ -28,6 +28,11 @@ class DType:
             raise ValueError(f"{self.code} has no whole number of bytes")
         return self.bits // 8
 
+    @property
+    def unit_bytes(self) -> int:
+        """Bytes that are read together: those of one element, or one of a type that is narrower."""
+        return 1 if self.bits % 8 else self.itemsize
+
 
 def _table(*rows: tuple[str, str, int]) -> dict[str, DType]:
     return {code: DType(code=code, name=name, bits=bits) for code, name, bits in rows}

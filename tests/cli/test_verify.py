@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import MODEL, SIZE, Command
-from zeroinit_cli.files import opened
-from zeroinit_cli.store.safetensors import read_header
+from zeroinit_cli.store.read import read_single
 
 OK = (
     "ok: init.safetensors (the source gives the locked plan, the plan gives the locked bytes, "
@@ -29,10 +28,8 @@ def flip(path: Path, position: int, mask: int = 0x80) -> None:
 
 def position_of(path: Path, name: str, element: int) -> int:
     """Where the last byte of a float32 element lies."""
-    with opened(path) as (file, size):
-        header = read_header(file, size, "x")
-    [found] = [tensor for tensor in header.tensors if tensor.info.name == name]
-    return header.data_start + found.start + 4 * element + 3
+    [found] = [tensor for tensor in read_single(path).tensors if tensor.info.name == name]
+    return found.start + 4 * element + 3
 
 
 @pytest.mark.parametrize("path", [None, ".", "init.safetensors"])

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroinit_cli.atomic import guarded, replacing, write_all
+from zeroinit_cli.atomic import guarded, replacing, staging, write_all
 from zeroinit_cli.errors import InputError, OutputError
 from zeroinit_cli.files import opened, sha256_of
 
@@ -96,6 +97,18 @@ def test_a_folder_that_is_missing_is_not_made(tmp_path: Path) -> None:
     assert caught.value.where == str(tmp_path / "none" / "a")
     assert caught.value.found == "No such file or directory"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_umask_closes_the_stage_to_its_maker(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    before = os.umask(0o777)
+    try:
+        with guarded(path), staging(path) as stage:
+            mode = stat.S_IMODE(stage.stat().st_mode)
+    finally:
+        os.umask(before)
+    assert mode == 0o700
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_living_writers_part_is_not_litter(tmp_path: Path) -> None:

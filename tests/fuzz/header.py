@@ -17,7 +17,7 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.target import Target, check_message
 from zeroinit_cli.dtypes import DTYPES
 from zeroinit_cli.errors import CheckpointError
-from zeroinit_cli.store.safetensors import PREFIX_BYTES, Header, read_header
+from zeroinit_cli.store.safetensors import PREFIX_BYTES, Header, decode_header, header_bytes
 
 STRICTER: dict[str, str] = {
     "a header that does not begin with {": r"malformed header it does not start with \{",
@@ -111,7 +111,8 @@ def examine(data: bytes) -> str:
     """
     theirs = _by_the_library(data)
     try:
-        ours = read_header(io.BytesIO(data), len(data), "x")
+        before = header_bytes(io.BytesIO(data), len(data), "x")
+        ours = decode_header(before[PREFIX_BYTES:], len(data), "x")
     except CheckpointError as error:
         check_message(error)
         return "refused" if theirs is None else _why(error)

@@ -83,7 +83,7 @@ def _check_place(each: LockEntry) -> None:
     path = PurePosixPath(each.path)
     if path.is_absolute() or ".." in path.parts or not each.path.isprintable() or not path.name:
         raise ValueError("a path that leads elsewhere")
-    Locked(lock=Path("/nowhere/zeroinit.lock"), entry=each).check_place()
+    Locked(lock=Path("/nowhere/zeroinit.lock"), entry=each).check_links()
 
 
 LOCK = Target(name="lock", suffix=".lock", seeds=seeds, mutate=mutate, examine=examine)

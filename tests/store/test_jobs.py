@@ -1,5 +1,8 @@
 """Tasks in several processes: answers in order, errors raised here, a killed process noticed."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests import tasks
@@ -22,3 +25,13 @@ def test_a_process_that_dies_is_said() -> None:
 
 def test_answers_come_in_the_tasks_order() -> None:
     assert in_order(tasks.slow_first, list(range(5)), jobs=3) == [0, 1, 4, 9, 16]
+
+
+def test_no_signal_reaches_a_process_the_first_one_of_a_run_included() -> None:
+    """In a new process: there Python starts its resource tracker with the first task's process."""
+    script = (
+        "from tests import tasks; from zeroinit_cli.store.jobs import in_order;"
+        "print(in_order(tasks.are_signals_blocked, [0, 1, 2, 3], jobs=2))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout == b"[True, True, True, True]\n"

@@ -1,5 +1,6 @@
 """Shards and their index are what huggingface_hub makes of the same tensors."""
 
+import errno
 import hashlib
 import json
 from dataclasses import replace
@@ -14,8 +15,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.plans import kept, plan, tensor
+from zeroinit_cli.commands import exchange
 from zeroinit_cli.commands.exchange import write_files
 from zeroinit_cli.commands.location import Location
+from zeroinit_cli.errors import OutputError
+from zeroinit_cli.filenames import INDEX
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.models.given import plan_given
 from zeroinit_cli.models.registry import build_module
@@ -185,3 +189,17 @@ def test_one_shard_is_the_whole_file(tmp_path: Path) -> None:
     files, _ = write_files(split(large(), 10**9), folder_at(tmp_path))
     assert [file.name for file in files] == ["model.safetensors"]
     assert overall(files)[0] == plan_sha256(large())
+
+
+def test_an_index_that_cannot_be_written_is_named_by_the_path_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: object, data: object) -> None:
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(exchange, "write_all", full)
+    shards = split(plan(tensor("a", (4, 4), Zeros()), tensor("b", (4, 4), Zeros())), 64)
+    with pytest.raises(OutputError) as caught:
+        write_files(shards, Location(path=tmp_path, own_folder=True))
+    assert caught.value.where == str(tmp_path / INDEX)
+    assert not list(tmp_path.iterdir())

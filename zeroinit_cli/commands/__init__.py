@@ -1,1 +1,1 @@
-"""One use case a module: everything checked first, then written or reported. No torch."""
+"""What the commands do, whoever asks: check first, then write or report. No torch here."""

@@ -112,7 +112,7 @@ def _replace(
         tasks = [PlannedFile(path=stage / shard.name, plan=shard.plan) for shard in todo]
         digests = in_order(_write, tasks, jobs=jobs, advance=_told("writing", tasks, progress))
         if len(shards) > 1 and INDEX in new:
-            with replacing(stage / INDEX) as file:
+            with _named_as_asked(stage / INDEX), replacing(stage / INDEX) as file:
                 write_all(file, index_bytes(shards))
         with undisturbed():  # by Ctrl-C, which would leave files without an index
             _exchange(stage, location.folder, new, stale, sharded=len(shards) > 1)
@@ -124,10 +124,21 @@ def _told(label: str, tasks: Sequence[PlannedFile], progress: Progress) -> Advan
 
 
 def _write(task: PlannedFile, advance: Advance) -> str:
-    try:
+    with _named_as_asked(task.path):
         return write_checkpoint(task.plan, task.path, advance)
+
+
+@contextmanager
+def _named_as_asked(path: Path) -> Iterator[None]:
+    """Name a file of the stage in errors by its later path: no person asked for the stage.
+
+    Raises:
+        OutputError: what the block raises.
+    """
+    try:
+        yield
     except OutputError as error:
-        error.where = str(task.path.parent.parent / task.path.name)  # no person asked for the stage
+        error.where = str(path.parent.parent / path.name)
         raise
 
 

@@ -13,7 +13,6 @@ from zeroinit_cli.commands.summary import (
     Read,
     Summary,
     is_packed,
-    pattern_bytes,
     pattern_type,
     summarize,
 )
@@ -50,7 +49,7 @@ def inspect_tensors(
     advance = progress(f"reading {checkpoint.path.name}", sum(tensor.nbytes for tensor in chosen))
     with DataReader(checkpoint) as data:
         for tensor in chosen:
-            numel = tensor.nbytes // pattern_bytes(tensor.info.dtype)
+            numel = tensor.nbytes // tensor.info.dtype.unit_bytes
             read = pattern_reader(data, tensor)
             summary = summarize(tensor.info, numel, read, advance)
             recognized = recognize(tensor.info, summary, read)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroinit_cli.commands.summary import BLOCK_BYTES, Read, pattern_bytes, to_numbers
+from zeroinit_cli.commands.summary import BLOCK_BYTES, Read, to_numbers
 from zeroinit_cli.dtypes import DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rules import Range, Rule, Shape
@@ -161,7 +161,7 @@ def _lengths(size: int, cell: int, cells: int) -> NDArray[np.int64]:
 def _add_up(
     sums: NDArray[np.float64], layout: Layout, dtype: DType, read: Read, height: int, width: int
 ) -> None:
-    entry = layout.stride * pattern_bytes(dtype)
+    entry = layout.stride * dtype.unit_bytes
     most = max(BLOCK_BYTES // entry, 1)  # entries of a block
     columns = min(layout.columns, most)
     rows = most // layout.columns if columns == layout.columns else 1

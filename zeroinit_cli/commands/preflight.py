@@ -35,9 +35,9 @@ def check_output(location: Location) -> None:
     about_links, about_sums = _INTO_FOLDER, _INTO_FOLDER
     if not location.own_folder:
         about_links, about_sums = _POINTED_TO, "remove it"
-    check_place(location.file, about_links)
+    _check_place(location.file, about_links)
     _check_parent(location.file)
-    check_place(location.sums, about_sums)
+    _check_place(location.sums, about_sums)
 
 
 def check_replaced_files(location: Location, names: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ def check_replaced_files(location: Location, names: Iterable[str]) -> None:
     """
     if location.own_folder:
         for path in (*(location.folder / name for name in names), location.sums):
-            check_place(path, _INTO_FOLDER)
+            _check_place(path, _INTO_FOLDER)
 
 
 def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool) -> None:
@@ -67,7 +67,7 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
     if path.name in ("", ".", ".."):
         raise UsageError("no file name", where=option, expected="a path such as report.html")
     _check_reserved(path, option)
-    check_place(path, _POINTED_TO)
+    _check_place(path, _POINTED_TO)
     _check_parent(path)
     with reported_as_output(path):
         if not path.exists():
@@ -130,7 +130,7 @@ def check_lock(location: Location, lock: Path) -> None:
             found=str(lock),
         )
     _check_reserved(lock, "--lock")
-    check_place(lock, _POINTED_TO)
+    _check_place(lock, _POINTED_TO)
     location.path_in(lock)
     if lock.exists():
         read_lock(lock)
@@ -160,7 +160,7 @@ def check_recordable(source: Source, options: Options, lock: Path) -> None:
     source.recorded_in(lock.parent)
 
 
-def check_place(path: Path, about_links: str) -> None:
+def _check_place(path: Path, about_links: str) -> None:
     """Refuse what a file may not or cannot replace.
 
     Args:

@@ -95,7 +95,7 @@ def summarize(info: TensorInfo, numel: int, read: Read, advance: Advance = no_ad
         advance: told of each block that is done.
     """
     counts = _Counts(dtype=info.dtype, most_others=few(numel))
-    step = BLOCK_BYTES // pattern_bytes(info.dtype)
+    step = BLOCK_BYTES // info.dtype.unit_bytes
     for start in range(0, numel, step):
         bits = read(start, min(step, numel - start))
         counts.add(bits, start)
@@ -215,14 +215,9 @@ def is_packed(dtype: DType) -> bool:
     return dtype.bits % 8 != 0
 
 
-def pattern_bytes(dtype: DType) -> int:
-    """Bytes that are looked at together: an element, or a byte of packed ones."""
-    return 1 if is_packed(dtype) else dtype.itemsize
-
-
 def pattern_type(dtype: DType) -> np.dtype[np.unsignedinteger]:
     """The little-endian unsigned integer that holds one pattern."""
-    return np.dtype(f"<u{pattern_bytes(dtype)}")
+    return np.dtype(f"<u{dtype.unit_bytes}")
 
 
 def to_numbers(bits: Bits, dtype: DType) -> NDArray[np.float64]:

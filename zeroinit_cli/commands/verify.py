@@ -67,7 +67,7 @@ def verify_locked(
     for locked in locked_checkpoints(paths):
         result: Verified | Unanswered
         try:
-            locked.check_place()
+            locked.check_links()
             result = verify_entry(
                 locked,
                 ignore_missing=ignore_missing,

@@ -35,7 +35,7 @@ class Locked:
         """Where the file is, or should be; of a sharded checkpoint, its folder."""
         return self.lock.parent / self.entry.path
 
-    def check_place(self) -> None:
+    def check_links(self) -> None:
         """Refuse a link that leads out of the lock's folder.
 
         Raises:

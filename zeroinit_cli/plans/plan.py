@@ -35,8 +35,8 @@ class TensorInfo:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its data."""
-        return self.numel * self.dtype.itemsize
+        """Bytes of its data, of types narrower than a byte too."""
+        return self.numel * self.dtype.bits // 8
 
     @property
     def form(self) -> str:

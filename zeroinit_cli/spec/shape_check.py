@@ -28,7 +28,7 @@ from zeroinit_cli.spec.document import ONLY, Document
 from zeroinit_cli.spec.error_locations import KeyPath
 from zeroinit_cli.spec.families.base import Family, LayeredFamily
 from zeroinit_cli.spec.items import Item, Parallel, Repeat, Residual
-from zeroinit_cli.spec.layers.base import ORIGIN, Layer, MismatchError, listed
+from zeroinit_cli.spec.layers.base import ORIGIN, Layer, MismatchError, bracketed
 from zeroinit_cli.spec.layers.dense import Embedding
 
 _DECLARED = ("in_features", "in_channels", "num_features", "num_channels", "d_model")
@@ -99,7 +99,7 @@ class _ShapeCheck:
         if family.input_names is not None and len(shape) != len(family.input_names):
             mismatch = MismatchError(
                 f"{key} gets an input of another rank",
-                expected=listed(family.input_names),
+                expected=bracketed(family.input_names),
                 found=f"{list(shape)} from input",
             )
             self._collector.report(mismatch, ("input",))

@@ -164,10 +164,10 @@ def diff(a: Contents, b: Contents, progress: Progress = no_progress) -> Differen
     of_a, of_b = ({info.name: info for info in side.tensors} for side in (a, b))
     shared = [info for info in a.tensors if info.name in of_b]
     comparable = [info for info in shared if info == of_b[info.name]]
-    advance = progress("comparing", sum(map(nbytes, comparable)))
+    advance = progress("comparing", sum(info.nbytes for info in comparable))
     with a.reading() as blocks_a, b.reading() as blocks_b:
         found = {
-            info.name: compare_tensor(info, blocks_a(info.name), blocks_b(info.name), advance)
+            info.name: _compare_tensor(info, blocks_a(info.name), blocks_b(info.name), advance)
             for info in comparable
         }
     single = len(a.headers) == len(b.headers) == 1
@@ -192,7 +192,7 @@ def _metadata(
     return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
 
 
-def compare_tensor(
+def _compare_tensor(
     info: TensorInfo, a: Iterator[Buffer], b: Iterator[Buffer], advance: Advance = no_advance
 ) -> TensorDifference | None:
     """Count the differing elements of a tensor that both have in the same form.
@@ -203,7 +203,7 @@ def compare_tensor(
         b: its bytes in B; a file that was cut may end early, within an element too.
         advance: told the bytes that were compared.
     """
-    unit = unit_bytes(info.dtype)
+    unit = info.dtype.unit_bytes
     count = bits = position = 0
     first: tuple[int, bytes, bytes] | None = None
     for one, other in aligned(a, b):
@@ -252,16 +252,6 @@ def aligned(first: Iterator[Buffer], second: Iterator[Buffer]) -> Iterator[tuple
             return
         yield left[:size], right[:size]
         left, right = left[size:], right[size:]
-
-
-def nbytes(info: TensorInfo) -> int:
-    """Count the bytes of a tensor, of packed types too."""
-    return info.numel * info.dtype.bits // 8
-
-
-def unit_bytes(dtype: DType) -> int:
-    """Count the bytes that are compared together: an element, or a byte of narrower types."""
-    return max(dtype.bits // 8, 1) if dtype.bits % 8 == 0 else 1
 
 
 def element_text(data: bytes, dtype: DType) -> str:

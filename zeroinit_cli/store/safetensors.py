@@ -80,15 +80,6 @@ def encode_header(tensors: Iterable[StoredTensor]) -> bytes:
     return len(text).to_bytes(PREFIX_BYTES, "little") + text
 
 
-def read_header(file: IO[bytes], size: int, where: str) -> Header:
-    """Read and validate the header of an open file that stands at its start.
-
-    Raises:
-        CheckpointError: it is not a sound checkpoint.
-    """
-    return decode_header(header_bytes(file, size, where)[PREFIX_BYTES:], size, where)
-
-
 def header_bytes(file: IO[bytes], size: int, where: str) -> bytes:
     """Read all bytes before the first tensor, from an open file that stands at its start.
 

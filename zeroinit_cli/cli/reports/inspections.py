@@ -248,10 +248,10 @@ def _nearly_json(found: "InspectedTensor", nearly: "Departure") -> dict[str, Any
 
 
 def _element(found: "InspectedTensor", bits: int) -> str:
-    from zeroinit_cli.store.diff import element_text, unit_bytes
+    from zeroinit_cli.store.diff import element_text
 
     dtype = found.placed.info.dtype
-    return element_text(bits.to_bytes(unit_bytes(dtype), "little"), dtype)
+    return element_text(bits.to_bytes(dtype.unit_bytes, "little"), dtype)
 
 
 def _index(found: "InspectedTensor", flat: int) -> list[int]:

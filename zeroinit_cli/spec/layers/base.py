@@ -146,7 +146,7 @@ class Layer(Strict):
             needs_more = min(len(dimensions) for dimensions in allowed) > len(shape)
             raise MismatchError(
                 f"{self.kind} gets a value of another rank",
-                expected=" or ".join(listed(dimensions) for dimensions in allowed),
+                expected=" or ".join(bracketed(dimensions) for dimensions in allowed),
                 found=f"{list(shape)} from {ORIGIN}",
                 hint="Unflatten makes dimensions of one" if needs_more else None,
             )
@@ -235,14 +235,14 @@ def in_each_rank(
     """
     layers = []
     for rank in ranks:
-        dimensions = listed(("channels", *DIMENSIONS[rank]))
+        dimensions = bracketed(("channels", *DIMENSIONS[rank]))
         layer = variant(base, f"{name}{rank}d", description.format(dimensions))
         layer.rank = rank
         layers.append(layer)
     return tuple(layers)
 
 
-def listed(names: Iterable[str]) -> str:
+def bracketed(names: Iterable[str]) -> str:
     """Write the names of dimensions as a list: `[channels, height, width]`."""
     return f"[{', '.join(names)}]"
 

@@ -13,8 +13,8 @@ from zeroinit_cli.spec.layers.base import (
     MismatchError,
     Resolved,
     SpatialLayer,
+    bracketed,
     in_each_rank,
-    listed,
 )
 
 _MODES = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
@@ -43,7 +43,7 @@ class Upsample(Layer):
             dimensions = DIMENSIONS[_MODES.get(self.mode, 2)]
             raise MismatchError(
                 f"Upsample by {self.mode} gets a value of another rank",
-                expected=listed(("channels", *dimensions)),
+                expected=bracketed(("channels", *dimensions)),
                 found=str(list(shape)),
             )
         if (self.size is None) == (self.scale_factor is None):
