@@ -122,7 +122,7 @@ ADDS = [
     ("retinanet_resnet50_fpn", {"identity": 12, "fork": 4, "resized": 2}),
     ("raft_large", {"identity": 8, "fork": 4, "products": 2}),
     ("mvit_v1_b", {"identity": 26, "fork": 6, "parameter": 2}),
-    ("mvit_v2_s", {"identity": 45, "fork": 3}),
+    ("mvit_v2_s", {"identity": 29, "fork": 19, "scores": 16, "part": 32}),
 ]
 CLASSES = {
     "identity": "residual: one operand goes into the other",
@@ -130,6 +130,8 @@ CLASSES = {
     "resized": "not residual: the longer way alone is enlarged before it is added",
     "products": "not residual: adds products",
     "parameter": "not residual: adds what does not depend on the input",
+    "scores": "not residual: adds to the scores of attention",
+    "part": "part of a sum that goes on: see its last add",
 }
 
 
