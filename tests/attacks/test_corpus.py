@@ -78,6 +78,7 @@ MORE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", CASES)
 def test_none_costs_time_or_memory_or_ends_in_a_fault(kind: str, tmp_path: Path) -> None:
     """All in one process that may hold 1.5 GB of addresses and take 5 seconds for each command."""

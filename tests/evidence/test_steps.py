@@ -15,6 +15,8 @@ from zeroinit_cli.plans.layouts import Split
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
 from zeroinit_cli.plans.rules import Identity, Zeros
 
+pytestmark = pytest.mark.long  # instruments of the evidence, not the product
+
 SETTING = Setting(
     batch=8, pixels=4, learning_rate=0.1, steps=3, auxiliary=0.5, torch="", torchvision=""
 )

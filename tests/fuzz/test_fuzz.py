@@ -15,6 +15,8 @@ from zeroinit_cli.errors import CheckpointError
 from zeroinit_cli.store import index as index_reader
 from zeroinit_cli.store import safetensors as header_reader
 
+pytestmark = pytest.mark.long  # mutants by the hundred
+
 TARGETS = [header.HEADER, index.INDEX, lock.LOCK, spec.SPEC]
 
 
