@@ -206,10 +206,7 @@ def _untraced(path: str, module: nn.Module, found: Record) -> Iterator[Untraced]
     """The modules whose forward ended early, the outermost first."""
     names = {inner: name for name, inner in module.named_modules()}
     for inner in reversed(found.failed):
-        adds_nothing = (
-            is_leaf(inner) or getattr(type(inner), "forward", None) is nn.Sequential.forward
-        )
-        if inner in names and not adds_nothing:
+        if inner in names and not is_leaf(inner) and not _is_chain(inner):
             yield Untraced(path=_joined(path, names[inner]), module_type=type_name(inner))
 
 

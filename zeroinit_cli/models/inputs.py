@@ -264,8 +264,9 @@ def _values_of_layer(layer: nn.Module) -> Iterator[Tensor]:
     if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
         yield from (_ids((BATCH, length)) for length in _LENGTHS)
     elif is_convolution(layer):
+        channels: Any = layer.in_channels
         kernel: Any = layer.kernel_size
-        yield from _images(int(getattr(layer, "in_channels")), len(kernel))  # noqa: B009
+        yield from _images(int(channels), len(kernel))
     elif isinstance(layer, nn.modules.batchnorm._NormBase):
         rank = 1 if "1d" in type(layer).__name__ else 3 if "3d" in type(layer).__name__ else 2
         yield from _images(layer.num_features, rank)
