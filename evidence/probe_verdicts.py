@@ -25,8 +25,9 @@ from evidence.training import Outcome, Recipe, threads, train
 from zeroinit_cli.models.inputs import Inputs, Kind
 from zeroinit_cli.models.registry import versions
 from zeroinit_cli.options import Options
-from zeroinit_cli.probing.judge import Setting, Will, gradient_ratio, judge
+from zeroinit_cli.probing.judge import Will, gradient_ratio, judge
 from zeroinit_cli.probing.run import probe_subject, subject_of
+from zeroinit_cli.probing.setting import Setting
 
 RATES = {"sgd": (0.01, 0.05, 0.2), "adamw": (0.001, 0.003, 0.01)}
 _SMALLER = 5  # times: the rate that is tried, too, where the smallest was the best

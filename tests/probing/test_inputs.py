@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from zeroinit_cli.errors import ProbeError, UsageError, ZeroinitError
 from zeroinit_cli.models.inputs import Inputs, Kind, inputs_of
 from zeroinit_cli.probing.inputs import Feed
-from zeroinit_cli.probing.judge import Setting
 from zeroinit_cli.probing.run import find_feed
+from zeroinit_cli.probing.setting import Setting
 from zeroinit_cli.source import Source, parse_source
 
 

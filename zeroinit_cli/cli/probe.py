@@ -17,7 +17,7 @@ from zeroinit_cli.cli.options import (
     chosen_format,
 )
 from zeroinit_cli.errors import UsageError, printable
-from zeroinit_cli.probing.judge import LEARNING_RATE, STEPS, Setting, check_setting
+from zeroinit_cli.probing.setting import LEARNING_RATE, STEPS, Setting, check_setting
 
 if TYPE_CHECKING:
     from zeroinit_cli.probing.judge import Verdict

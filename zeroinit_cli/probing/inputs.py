@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 from zeroinit_cli.errors import ProbeError, UsageError
 from zeroinit_cli.models.inputs import Inputs, Kind, target
 from zeroinit_cli.probing.arrays import pictures, read_array, tokens
-from zeroinit_cli.probing.judge import Setting
+from zeroinit_cli.probing.setting import Setting
 
 _BATCH, _BATCH_OF_LARGE, _BATCH_OF_HUGE = 8, 4, 2
 _LARGE, _HUGE = 50_000_000, 250_000_000  # parameters

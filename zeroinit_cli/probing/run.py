@@ -23,8 +23,9 @@ from zeroinit_cli.probing.inits import (
     torch_init,
 )
 from zeroinit_cli.probing.inputs import Feed, feeds, kept_buffers
-from zeroinit_cli.probing.judge import FACTORS, SEEDS, Setting, check_setting, goes_well
+from zeroinit_cli.probing.judge import FACTORS, goes_well
 from zeroinit_cli.probing.report import Conditions, Probe, Run, batch_text, middle
+from zeroinit_cli.probing.setting import SEEDS, Setting, check_setting
 from zeroinit_cli.probing.training import loss_on, run_steps
 from zeroinit_cli.progress import Advance, Progress, no_progress
 from zeroinit_cli.source import Source
