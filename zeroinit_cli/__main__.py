@@ -22,7 +22,7 @@ _arrived: list[int] = []
 
 
 class _InterruptedError(BaseException):
-    """A signal asked us to stop. Not an Exception: nothing on the way may swallow it."""
+    """A signal to stop. Not an Exception: nothing on the way may swallow it."""
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def plan(
     preset: str | None = None,
     overrides: Iterable[str] = (),
 ) -> "Plan":
-    """Every tensor of an architecture's state dict, its rule and why; no weights are made.
+    """Plan every tensor of an architecture's state dict, its rule and why; make no weights.
 
     Args:
         architecture: a function that builds a module, the exact way: it is called under two seeds,
@@ -76,7 +76,7 @@ def plan(
 
 
 def build(source: "str | PathLike[str]") -> "nn.Module":
-    """The module of a source, with torch's own random weights, to load a checkpoint into.
+    """Build the module of a source, with torch's own random weights, to load a checkpoint into.
 
     Args:
         source: a path to a YAML spec, or a torchvision model name.
@@ -187,7 +187,7 @@ def _options(
 
 
 def _listed(overrides: Iterable[str]) -> list[str]:
-    """The overrides, if they are more than one text: each of its letters would be one."""
+    """List the overrides; refuse a single text, whose letters would each be an override."""
     from zeroinit_cli.errors import UsageError
 
     if isinstance(overrides, str):

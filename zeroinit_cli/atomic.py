@@ -27,12 +27,12 @@ _PATIENCE = 1.0  # seconds before a person is told what we wait for
 
 
 def is_reserved(path: Path) -> bool:
-    """Tell whether a name is one of unfinished files, which the next writer would clear."""
+    """Tell whether a name is kept for unfinished files, which the next writer would clear."""
     return path.name.endswith((PART, STAGE, GUARD))
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse beforehand what `guarded` and `replacing` would fail on.
+    """Refuse a path at which `guarded`, `staging` or `replacing` would fail.
 
     Raises:
         OutputError: the siblings' names are too long, or something stands in their place.

@@ -66,7 +66,7 @@ def command(
 
 
 def is_path(text: str) -> bool:
-    """Whether A or B means files: something of that name is there, or it looks like a path.
+    """Tell whether A or B means files: such a file exists, or the text looks like a path.
 
     Raises:
         InputError: it can only be a path, and nothing is there, or it cannot be told.
@@ -82,12 +82,12 @@ def is_path(text: str) -> bool:
 
 
 def _contents(text: str, sources: dict[str, Any]) -> "Contents":
-    from zeroinit_cli.commands.diagnose import diagnosed
+    from zeroinit_cli.commands.foreign_files import foreign_file_hint
     from zeroinit_cli.store.diff import planned_contents, stored_contents
     from zeroinit_cli.store.read import read_checkpoint
 
     if text not in sources:
-        with diagnosed():
+        with foreign_file_hint():
             return stored_contents(read_checkpoint(Path(text)))
 
     from zeroinit_cli.models import plan_source

@@ -14,7 +14,7 @@ _ISSUES = "https://github.com/zeroinit/zeroinit/issues"
 
 
 def ending_of(error: BaseException) -> tuple[int, str]:
-    """The exit code, and what to say; nothing where nobody listens or all has been said.
+    """Return the exit code and the message of an exception; the message may be empty.
 
     Raises:
         BaseException: the same, if it is nothing that ends a command.
@@ -31,7 +31,7 @@ def ending_of(error: BaseException) -> tuple[int, str]:
 
 
 def _known(error: Exception) -> ZeroinitError | None:
-    """What a person can mend, in our shape; None for a fault of ours."""
+    """Turn an exception that a person can mend into our error; None for a fault of ours."""
     match error:
         case ZeroinitError():
             return error

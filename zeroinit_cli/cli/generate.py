@@ -88,7 +88,7 @@ def command(
 
 
 def _is_folder(text: str) -> bool:
-    """Whether a folder is meant; a Path forgets the slash that says so."""
+    """Tell whether a folder is meant; a Path would lose the slash that says so."""
     # not Path.is_dir, for which a name too long is an error of its own
     return text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
 

@@ -77,19 +77,19 @@ def show(
         out_json({"canonical": spec.canonical(), "sha256": spec.digest()})
         return
     from zeroinit_cli.spec.canonical import to_yaml
-    from zeroinit_cli.spec.yaml_text import MOST_BYTES
+    from zeroinit_cli.spec.yaml_text import MOST_SPEC_BYTES
 
     text = to_yaml(spec.document)
     out(text.removesuffix("\n"))
-    if (size := len(text.encode())) > MOST_BYTES:
+    if (size := len(text.encode())) > MOST_SPEC_BYTES:
         say(
             f"warning: {size} bytes with its defaults, which is too large for a spec: at most "
-            f"{MOST_BYTES} bytes are read"
+            f"{MOST_SPEC_BYTES} bytes are read"
         )
 
 
 def _read(path: str) -> "Spec":
-    """A spec; a builder of torchvision that it names is looked up, which takes torch."""
+    """Read a spec; look up the builder of torchvision that it names, which takes torch."""
     from zeroinit_cli.spec.blueprint import BuilderBlueprint
     from zeroinit_cli.spec.check import read_spec
 

@@ -77,7 +77,7 @@ def command(
     form = chosen_format(format_, json)
     if summary is not None:
         append(summary, "")  # what cannot be written is said before anything is computed
-    with _told(form, summary):
+    with _reporting_errors(form, summary):
         results: Sequence[Verified | Unanswered]
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
             if source is None:
@@ -125,8 +125,8 @@ def _one_file(paths: list[Path] | None, modes: bool) -> Path:
 
 
 @contextmanager
-def _told(form: Format, summary: Path | None) -> Iterator[None]:
-    """Whatever ends the command is told in its format, and in the summary, too."""
+def _reporting_errors(form: Format, summary: Path | None) -> Iterator[None]:
+    """Report the error that ends the command in its format, and in the summary."""
     from zeroinit_cli.cli import github
 
     try:

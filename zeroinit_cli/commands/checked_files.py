@@ -28,7 +28,7 @@ _SUFFIX = ".safetensors"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Derived:
-    """What a source gives, beside what is on disk.
+    """The plan of a source, its files, and their comparison with the files on disk.
 
     Attributes:
         source: of the plan.
@@ -49,7 +49,7 @@ class Derived:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckedFile:
-    """A file that should be there, and what is there.
+    """An expected file, and what is there instead of it.
 
     Attributes:
         path: of the file.
@@ -104,7 +104,7 @@ def _checked_file(
 
 
 def _whose_bytes(path: Path, file: FileDigest, expected: Sequence[FileDigest]) -> str | None:
-    """Find another of the files, whose bytes this one has."""
+    """Find another expected file that has this file's bytes."""
     size = size_of(path)
     others = [other for other in expected if other.name != file.name and other.size == size]
     if not others:
@@ -116,7 +116,7 @@ def _whose_bytes(path: Path, file: FileDigest, expected: Sequence[FileDigest]) -
 def file_findings(
     location: Location, files: Sequence[CheckedFile], *, ignore_missing: bool = False
 ) -> tuple[Finding, ...]:
-    """Collect what does not hold, file by file.
+    """Collect the findings of all files.
 
     Raises:
         InputError: the folder or a file in it cannot be read.
@@ -164,7 +164,7 @@ def _other_files(location: Location, files: Sequence[CheckedFile]) -> tuple[str,
 
 
 def _where_it_is(location: Location, file: FileDigest, others: Sequence[str]) -> str:
-    """Say that a file is not there, and under which other name its bytes are."""
+    """Say that a file is missing, and which other file has its bytes."""
     for name in others:
         path = location.folder / name
         if path.is_file() and size_of(path) == file.size and sha256_of(path)[0] == file.sha256:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    """What can be wrong with a checkpoint."""
+    """The ways in which a checkpoint can fail verification."""
 
     DRIFTED = "drifted"
     UNREPRODUCED = "unreproduced"
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that does not hold, and what explains it.
+    """One way in which a checkpoint fails, with its details.
 
     Attributes:
         outcome: what it is.
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause:
-    """What has probably happened to a checkpoint: a guess, and told as one.
+    """A guess at what happened to a checkpoint.
 
     Attributes:
         kind: a word for programs, stable between releases.
@@ -81,7 +81,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unanswered:
-    """A checkpoint of which nothing can be said, and why."""
+    """A checkpoint that could not be checked, and the error."""
 
     path: Path
     error: ZeroinitError
@@ -90,7 +90,7 @@ class Unanswered:
 
 
 def spec_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
-    """Say that a spec is not the one that was locked."""
+    """Say that a spec is not the locked one."""
     found = source.spec.digest() if source.spec is not None else None
     if found == entry.spec_sha256:
         return ()
@@ -200,7 +200,7 @@ def comparison_lines(comparison: "Comparison") -> tuple[str, ...]:
 
 
 def index_lines(path: Path, expected: bytes) -> tuple[str, ...]:
-    """Say how an index differs from the one that it should be.
+    """Say how an index differs from the expected one.
 
     Raises:
         InputError: it cannot be read.

@@ -14,7 +14,7 @@ from zeroinit_cli.commands.preflight import (
     check_lock,
     check_output,
     check_recordable,
-    check_source,
+    check_spec_is_kept,
 )
 from zeroinit_cli.filenames import FileDigest
 from zeroinit_cli.lock import read_lock
@@ -30,7 +30,7 @@ _UNKNOWN = "0" * 64  # a digest that takes as much room as any
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generated:
-    """What a run left behind.
+    """The checkpoint that a run wrote or found.
 
     Attributes:
         location: of the checkpoint.
@@ -83,7 +83,7 @@ def generate(
             the message says what is missing beside it.
     """
     check_output(location)
-    check_source(source, location, lock)
+    check_spec_is_kept(source, location, lock)
     with made_folder(location.folder):
         if lock is not None:
             check_lock(location, lock)
@@ -143,7 +143,7 @@ def write_plan(
 
 
 def _recorded_files(location: Location, lock: Path) -> frozenset[str]:
-    """List the files of the checkpoint's folder that the lock has of an earlier run."""
+    """List the files of the checkpoint's folder that the lock records from an earlier run."""
     paths = location.paths_in(lock)
     prefix = paths[0].removesuffix(location.file.name)
     entries = read_lock(lock).checkpoint if lock.exists() else ()

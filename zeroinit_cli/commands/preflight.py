@@ -19,7 +19,7 @@ _INTO_FOLDER = "give the folder that it points into, or remove it"
 
 
 def check_output(location: Location) -> None:
-    """Refuse what cannot become a checkpoint with the list of its digests.
+    """Refuse a location where the checkpoint and its list of digests cannot be written.
 
     Raises:
         UsageError: the path is no file's name, or a name that is kept for another use.
@@ -37,22 +37,22 @@ def check_output(location: Location) -> None:
         about_links, about_sums = _POINTED_TO, "remove it"
     _check_place(location.file, about_links)
     _check_parent(location.file)
-    _check_place(location.sums, about_sums)
+    _check_place(location.sha256sum_file, about_sums)
 
 
 def check_replaced_files(location: Location, names: Iterable[str]) -> None:
-    """Refuse what the files of a folder of its own may not or cannot replace.
+    """Refuse to replace files in a folder of its own that may not or cannot be replaced.
 
     Raises:
         OutputError: a link, a folder, or no regular file is there, or it cannot be written.
     """
     if location.own_folder:
-        for path in (*(location.folder / name for name in names), location.sums):
+        for path in (*(location.folder / name for name in names), location.sha256sum_file):
             _check_place(path, _INTO_FOLDER)
 
 
 def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool) -> None:
-    """Refuse what cannot become a report or a picture.
+    """Refuse a path where a report or a picture cannot be written.
 
     Args:
         path: where it is to be.
@@ -83,7 +83,7 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
         raise OutputError("a file is there", where=str(path), hint="--force replaces it")
 
 
-def check_source(source: Source, location: Location, lock: Path | None) -> None:
+def check_spec_is_kept(source: Source, location: Location, lock: Path | None) -> None:
     """Refuse to replace the spec that the checkpoint is made from.
 
     Raises:
@@ -106,7 +106,7 @@ def check_source(source: Source, location: Location, lock: Path | None) -> None:
 
 
 def check_lock(location: Location, lock: Path) -> None:
-    """Refuse what cannot be the lock that records a checkpoint.
+    """Refuse a path that cannot be the lock of a checkpoint.
 
     Args:
         location: of the checkpoint; its folder is there.
@@ -119,7 +119,7 @@ def check_lock(location: Location, lock: Path) -> None:
         InputError: it cannot be read.
     """
     _check_parent(lock)
-    taken = lock.name in (location.file.name, location.sums.name)
+    taken = lock.name in (location.file.name, location.sha256sum_file.name)
     if location.own_folder:
         taken = taken or is_of_family(lock.name)
     if taken and lock.parent.resolve() == location.folder.resolve():
@@ -161,7 +161,7 @@ def check_recordable(source: Source, options: Options, lock: Path) -> None:
 
 
 def _check_place(path: Path, about_links: str) -> None:
-    """Refuse what a file may not or cannot replace.
+    """Refuse a path that holds something which a file may not or cannot replace.
 
     Args:
         path: where the file is to be.

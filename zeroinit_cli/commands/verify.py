@@ -50,7 +50,7 @@ def verify_locked(
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> list[Verified | Unanswered]:
-    """Verify every checkpoint that is asked for, in the order of the locks; none stops the others.
+    """Verify every checkpoint that is asked for, in the order of the locks.
 
     Args:
         paths: folders with a lock, locks, or locked files; the current folder if there are none.
@@ -142,7 +142,7 @@ def _verify(
     *,
     ignore_missing: bool = False,
 ) -> Verified:
-    """Hold files, plan and lock against each other, whichever of the last two are known.
+    """Compare files, plan and lock with each other, as far as plan and lock are known.
 
     Args:
         location: of the files.
@@ -174,7 +174,7 @@ def _verify(
     )
     if not findings:
         return verified
-    from zeroinit_cli.commands.causes import probable_causes
+    from zeroinit_cli.commands.probable_causes import probable_causes
 
     return replace(verified, causes=probable_causes(location, findings, files, derived, entry))
 
@@ -257,7 +257,7 @@ def _drift(
     *,
     reproduced: bool,
 ) -> tuple[str, ...]:
-    """Say how the plan that the source gives differs from the locked one."""
+    """Say how the source's plan differs from the locked one."""
     if derived is None or entry is None:
         return ()
     spec = spec_lines(derived.source, entry)

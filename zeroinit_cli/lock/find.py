@@ -55,7 +55,7 @@ class Locked:
 
 
 def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
-    """Find what `verify` is asked to check: all of the lock here or of a folder, or single files.
+    """Find the checkpoints that `verify` is asked to check: of a lock, a folder, or single files.
 
     A checkpoint that is named twice, as by its lock and by its own path, is checked once.
 

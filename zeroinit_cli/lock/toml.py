@@ -72,7 +72,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _without_opaque(text: str) -> str:
-    """Give the same lines without the content of strings and comments."""
+    """Return the same lines without the content of strings and comments."""
     return _OPAQUE.sub(lambda found: "s" + "\n" * found[0].count("\n"), text)
 
 

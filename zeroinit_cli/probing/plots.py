@@ -58,7 +58,7 @@ def svg(plot: Plot, width: int, height: int) -> str:
 
 
 class _Scale:
-    """From numbers to pixels. What is 0 has a line below all decades, what is not finite one above.
+    """A scale from numbers to pixels: 0 has a line below all decades, infinity one above.
 
     Args:
         plot: whose numbers.
@@ -97,7 +97,7 @@ class _Scale:
         return bottom - (bottom - top) * min(max(share, 0.0), 1.0)
 
     def ticks(self) -> list[int]:
-        """List decades from the top down, so that the largest has its line; else from below."""
+        """List decades from the top down, so that the largest has a line; others from below."""
         step = max(1, math.ceil((self.high - self.low) / (_MOST_TICKS - 1)))
         if self.logarithmic:
             return list(range(self.high, self.low - 1, -step))
@@ -143,7 +143,7 @@ def _series(values: Values, plot: Plot, scale: _Scale, kind: str, label: str) ->
 
 
 def _mark(kind: str, x: float, y: float, radius: float, told: str) -> str:
-    """Draw a circle for the start, a square for torch's: told apart without colours, too."""
+    """Draw a circle for the start, a square for torch's, so that no colour is needed."""
     title = f"<title>{escape(told)}</title>"
     if kind == "start":
         return f'<circle class="start" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{title}</circle>'

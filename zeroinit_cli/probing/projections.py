@@ -33,7 +33,7 @@ class Projection:
 
 
 def projections(model: nn.Module, plan: Plan) -> list[Projection]:
-    """List every parameter that is to be trained, in the model's order.
+    """List every trainable parameter in the model's order, fused ones by their projections.
 
     Args:
         model: whose parameters they are.
@@ -62,7 +62,7 @@ def _parts(name: str, shape: tuple[int, ...], rule: Rule) -> Iterator[Projection
 
 
 class Gradients:
-    """Which elements have had a gradient that is not 0, and when each projection had its first.
+    """The elements that have had a nonzero gradient, and the step of each projection's first.
 
     Args:
         model: whose parameters are followed.

@@ -38,7 +38,7 @@ from zeroinit_cli.store.stream import data_blocks, plan_header, stored_tensors
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What a file is, beside what the plan says it should be.
+    """A file beside its plan: sizes, problems, and the difference.
 
     Attributes:
         plan_sha256: of the bytes that the plan gives.
@@ -64,7 +64,7 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """The file has exactly the plan's bytes."""
+        """Whether the file has exactly the plan's bytes."""
         return not self.problems and not self.differences
 
 
@@ -101,7 +101,7 @@ def _starts_with(file: IO[bytes], expected: bytes) -> bool:
 
 
 def _compare_block(file: IO[bytes], block: Block, buffer: Buffer) -> bool:
-    """See whether the file goes on with these bytes."""
+    """Tell whether the file goes on with these bytes."""
     if not isinstance(block, int):
         found = buffer[: read_exactly(file, buffer[: block.nbytes].data)]
         return np.array_equal(block, found)
@@ -155,7 +155,7 @@ def _form_problems(difference: Difference) -> Iterator[str]:
 
 
 def _contents(file: IO[bytes], header: Header, before: bytes) -> Contents:
-    """Give the tensors of an open file, each as far as the file goes.
+    """Return the tensors of an open file, each as far as the file goes.
 
     Args:
         file: open.

@@ -17,7 +17,7 @@ from zeroinit_cli.store.read import DataReader, StoredCheckpoint
 from zeroinit_cli.store.safetensors import METADATA
 from zeroinit_cli.store.stream import data_blocks, plan_header
 
-Blocks = Callable[[str], Iterator[Buffer]]
+TensorBlocks = Callable[[str], Iterator[Buffer]]
 """A tensor's bytes by its name, cut only between elements; a block is valid until the next."""
 
 
@@ -37,7 +37,7 @@ class Contents:
     tensors: tuple[TensorInfo, ...]
     metadata: Mapping[str, str]
     headers: tuple[bytes, ...]
-    reading: Callable[[], AbstractContextManager[Blocks]]
+    reading: Callable[[], AbstractContextManager[TensorBlocks]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,28 +89,28 @@ class Difference:
 
     @property
     def same_form(self) -> bool:
-        """Both have the same tensors, each with its type and shape."""
+        """Whether both have the same tensors, each with its type and shape."""
         return not (self.only_a or self.only_b or self.reshaped)
 
     @property
     def nothing(self) -> bool:
-        """No tensor, metadata or header differs; how many files hold them does not matter."""
+        """Whether no tensor, metadata or header differs, however many files hold them."""
         return self.same_form and not (
             self.differing or self.metadata or self.order or self.headers
         )
 
     @property
     def identical(self) -> bool:
-        """The same bytes: one file each, the same header, the same tensors."""
+        """Whether the bytes are the same: one file each, the same header, the same tensors."""
         return self.nothing and self.files == (1, 1)
 
 
 def stored_contents(checkpoint: StoredCheckpoint) -> Contents:
-    """Give the contents of files, file after file."""
+    """Return the contents of files, file after file."""
     places = {tensor.info.name: tensor for tensor in checkpoint.tensors}
 
     @contextmanager
-    def reading() -> Iterator[Blocks]:
+    def reading() -> Iterator[TensorBlocks]:
         buffer = np.empty(BLOCK_BYTES, np.uint8)  # a whole number of elements of any type
         with DataReader(checkpoint) as data:
 
@@ -133,7 +133,7 @@ def stored_contents(checkpoint: StoredCheckpoint) -> Contents:
 
 
 def planned_contents(label: str, plan: Plan) -> Contents:
-    """Give the contents of the one file that a plan gives, computed block by block."""
+    """Return the contents of the one file that a plan gives, computed block by block."""
     planned = {tensor.info.name: tensor for tensor in plan.tensors}
 
     def blocks(name: str) -> Iterator[Buffer]:

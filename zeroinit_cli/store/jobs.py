@@ -33,7 +33,7 @@ def in_order(
     jobs: int = 1,
     advance: Advance = no_advance,
 ) -> list[Answer]:
-    """Do tasks in several processes, and give the answers in the order of the tasks.
+    """Do tasks in several processes, and return the answers in the order of the tasks.
 
     Args:
         work: a function of a module. What it raises ends all tasks, and is raised here.
@@ -66,7 +66,7 @@ def in_order(
 
 @contextmanager
 def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
-    """Start processes, by our ends of their pipes; none outlives the block."""
+    """Start processes, and yield them by our ends of their pipes; all are ended with the block."""
     from zeroinit_cli.atomic import undisturbed  # by way of filelock, which takes time to import
 
     context = multiprocessing.get_context("spawn")
@@ -90,7 +90,7 @@ def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block signals: here until the block ends, for ever in a process that is started in it."""
+    """Block signals in the block; a process that is started in it never gets them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C is no signal to a child
         yield
         return
@@ -106,7 +106,7 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _hand_out(connection: Connection, waiting: Iterator[tuple[int, Any]]) -> bool:
-    """Give a process its next task, if there is one."""
+    """Send a process its next task, if there is one."""
     task = next(waiting, None)
     if task is not None:
         with suppress(BrokenPipeError):  # the process is gone: the next receive finds it out
@@ -171,7 +171,7 @@ def _send_error(connection: Connection, error: BaseException) -> None:
 
 
 class _ProgressReports:
-    """Reports progress through a pipe, but not every block."""
+    """Progress reports through a pipe, at most ten a second."""
 
     def __init__(self, connection: Connection):
         self._connection = connection

@@ -46,7 +46,7 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorSpan:
-    """The bytes of a tensor: in which file of a checkpoint, and from which byte of it on."""
+    """The place of a tensor's bytes: the number of its file, the first byte, and how many."""
 
     info: TensorInfo
     file: int
@@ -143,7 +143,7 @@ def _tensor_spans(files: Iterable[StoredFile]) -> tuple[TensorSpan, ...]:
 
 
 def _in_folder(folder: Path) -> Path:
-    """Find the one index of a folder, or its one checkpoint."""
+    """Find a folder's one index, or its one checkpoint."""
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
@@ -210,7 +210,7 @@ def _read_shard(path: Path, index: Path) -> StoredFile:
 
 
 class DataReader:
-    """Reads tensors' bytes; the file of the last one stays open.
+    """A reader of tensors' bytes; the file of the last one stays open.
 
     Args:
         checkpoint: whose tensors.

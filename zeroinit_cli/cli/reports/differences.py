@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def print_human(sides: "Sides", found: "Difference") -> None:
-    """A line for each difference, and a last one that counts."""
+    """Print a line for each difference, and a last line with counts."""
     out("\n".join(printable(line) for line in _lines(sides, found)))
 
 
 def print_github(sides: "Sides", found: "Difference", *, quiet: bool) -> None:
-    """One annotation, or, where nothing differs, a line."""
+    """Print one annotation, or a line where nothing differs."""
     lines = list(_lines(sides, found))
     if found.nothing:
         if not quiet:
@@ -87,7 +87,7 @@ def _value(text: str | None) -> str:
 
 
 def to_json(sides: "Sides", found: "Difference") -> dict[str, Any]:
-    """The document that docs/output.md describes."""
+    """Return the document that docs/output.md describes."""
     return {
         "a": sides[0].label,
         "b": sides[1].label,

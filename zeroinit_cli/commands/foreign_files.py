@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint, or ends too early: told by its own bytes, without torch."""
+"""Files that are no checkpoint, recognised by their first bytes: a pointer, a web page, a pickle."""
 
 import re
 from collections.abc import Iterator
@@ -7,8 +7,7 @@ from pathlib import Path
 
 from zeroinit_cli.commands.findings import Cause
 from zeroinit_cli.errors import CheckpointError, InputError
-from zeroinit_cli.files import opened, read_exactly, size_of
-from zeroinit_cli.store.safetensors import PREFIX_BYTES, decode_header, header_length
+from zeroinit_cli.files import read_part
 
 _LFS_SPEC = b"version https://git-lfs.github.com/spec"
 _OPENING_BYTES = 1024  # Git LFS's own limit for pointers
@@ -36,7 +35,7 @@ FOREIGN = (
 
 
 def foreign(path: Path, sha256: str | None = None) -> Cause | None:
-    """Tell from a file's first bytes what it is, if it is no checkpoint.
+    """Recognise a file that is no checkpoint by its first bytes.
 
     Args:
         path: the file; one that is called .json may well begin like JSON.
@@ -60,22 +59,9 @@ def foreign(path: Path, sha256: str | None = None) -> Cause | None:
     return None
 
 
-def opening_cause(path: Path, sha256: str, size: int) -> Cause | None:
-    """Tell, without a plan, what happened to a file that has not the right digest.
-
-    Args:
-        path: the file.
-        sha256: what it should have.
-        size: bytes that it should have.
-    """
-    with suppress(InputError):  # it is no longer there
-        return foreign(path, sha256) or _shortened(path, size_of(path), size)
-    return None
-
-
 @contextmanager
-def diagnosed() -> Iterator[None]:
-    """Add a hint to the error of a file that cannot be a checkpoint, if its bytes tell what it is.
+def foreign_file_hint() -> Iterator[None]:
+    """Add a hint to the error of a file that is no checkpoint, if its bytes tell what it is.
 
     Raises:
         CheckpointError: what the block raises.
@@ -92,27 +78,19 @@ def diagnosed() -> Iterator[None]:
         raise
 
 
-def truncated(size: int, expected: int) -> Cause:
-    """Say that a file ends too early."""
-    return Cause(
-        kind="truncated",
-        text=f"a copy or download that stopped after {size:,} of {expected:,} bytes",
-    )
-
-
 def _begins_like(kind: str, what: str) -> Cause:
     return Cause(kind=kind, text=f"another file under this name: it begins like {what}")
 
 
 def _is_text(opening: bytes) -> bool:
-    """See whether all is printable, which the first eight bytes of no checkpoint are."""
+    """Tell whether all bytes are printable; the first eight bytes of a checkpoint never are."""
     text = opening.decode(errors="replace").removesuffix("\ufffd")  # cut within a character
     printable = all(letter.isprintable() or letter in "\t\r\n" for letter in text)
     return len(opening) >= _LEAST_TEXT and printable and "\ufffd" not in text
 
 
 def _pointer(opening: bytes, sha256: str | None) -> Cause:
-    """Say which file a pointer stands for: it names its object by SHA-256."""
+    """Describe a Git LFS pointer, which names its object by SHA-256."""
     text = "a Git LFS pointer in place of the file"
     if sha256 is None:
         return Cause(kind="lfs-pointer", text=text, hint="git lfs pull")
@@ -123,32 +101,3 @@ def _pointer(opening: bytes, sha256: str | None) -> Cause:
         text=f"{text}; it points to " + ("these very bytes" if locked else "other bytes"),
         hint="git lfs pull" if locked else None,
     )
-
-
-def _shortened(path: Path, size: int, expected: int) -> Cause | None:
-    """See whether the file's own header announces the expected size, but the file has fewer bytes.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if size >= expected:
-        return None
-    try:
-        length = header_length(read_part(path, 0, PREFIX_BYTES), size, str(path))
-        decode_header(read_part(path, PREFIX_BYTES, length), expected, str(path))
-    except CheckpointError:
-        return None
-    return truncated(size, expected)
-
-
-def read_part(path: Path, start: int, count: int) -> bytes:
-    """Read bytes from a place on, as many as are there.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    data = bytearray(count)
-    with opened(path) as (file, _):
-        file.seek(start)
-        del data[read_exactly(file, memoryview(data)) :]
-    return bytes(data)

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.commands.tensors import reader
-from zeroinit_cli.commands.summary import BLOCK_BYTES, Summary, pattern_type, summarize, to_numbers
+from zeroinit_cli.commands.tensor_summary import (
+    BLOCK_BYTES,
+    Summary,
+    pattern_type,
+    summarize,
+    to_numbers,
+)
 from zeroinit_cli.dtypes import DTYPES, F32
 from zeroinit_cli.plans.plan import TensorInfo
 
