@@ -37,12 +37,10 @@ def check_replaceable(path: Path) -> None:
     Raises:
         OutputError: the siblings' names are too long, or something stands in their place.
     """
-    for suffix in (PART, GUARD):
+    for suffix in (PART, GUARD, STAGE):
         sibling = _sibling(path, suffix)
         with reported_as_output(path), suppress(FileNotFoundError):
-            mode = sibling.lstat().st_mode
-            # a part is removed, unless it is a folder; a guard is opened
-            if stat.S_ISDIR(mode) or (suffix == GUARD and not stat.S_ISREG(mode)):
+            if _is_obstacle(sibling, suffix):
                 raise OutputError(
                     f"what is there keeps {path.name} from being written",
                     where=str(sibling),
@@ -184,6 +182,21 @@ def flush_folder(path: Path) -> None:
 
 def _sibling(path: Path, suffix: str) -> Path:
     return path.with_name(f".{path.name}{suffix}")
+
+
+def _is_obstacle(sibling: Path, suffix: str) -> bool:
+    """Tell whether a writer could neither clear nor use what stands at a sibling's path.
+
+    Raises:
+        OSError: nothing is there, or it cannot be told.
+    """
+    mode = sibling.lstat().st_mode
+    if suffix == STAGE:  # cleared with the files in it, but not with folders
+        return stat.S_ISDIR(mode) and any(
+            entry.is_dir() and not entry.is_symlink() for entry in sibling.iterdir()
+        )
+    # a part is removed, unless it is a folder; a guard is opened
+    return stat.S_ISDIR(mode) or (suffix == GUARD and not stat.S_ISREG(mode))
 
 
 def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None:

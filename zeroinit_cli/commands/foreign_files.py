@@ -1,4 +1,4 @@
-"""Files that are no checkpoint, recognised by their first bytes: a pointer, a web page, a pickle."""
+"""Files that are no checkpoint, recognised by their first bytes, such as a pickle."""
 
 import re
 from collections.abc import Iterator

@@ -24,15 +24,7 @@ from zeroinit_cli.dtypes import FLOATS, INTEGERS
 from zeroinit_cli.options import CHOICES, Options
 from zeroinit_cli.plans import policy
 from zeroinit_cli.plans.plan import TensorInfo
-from zeroinit_cli.plans.rules import (
-    Elements,
-    Ones,
-    Range,
-    Region,
-    Rule,
-    Shape,
-    Zeros,
-)
+from zeroinit_cli.plans.rules import Elements, Ones, Range, Region, Rule, Shape, Zeros
 from zeroinit_cli.plans.values import region_values, regions
 
 _OPTION_SETS = tuple(
