@@ -109,7 +109,7 @@ def staging(path: Path) -> Iterator[Path]:
     with reported_as_output(path):
         try:
             stage.mkdir()
-            # a umask such as 0177 would close it to its own maker, too
+            # a umask such as 0177 would keep its own maker out
             stage.chmod(stat.S_IMODE(stage.stat().st_mode) | stat.S_IRWXU)
             yield stage
         finally:
@@ -204,7 +204,7 @@ def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
-            # filelock takes a folder where no file can be made (/proc) for a guard that is held.
+            # In a folder where no file can be made (/proc) filelock waits as for a held guard.
             os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o666))
             waiting(f"waiting for another zeroinit that is writing {path}")
             lock.acquire()

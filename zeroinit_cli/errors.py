@@ -240,7 +240,7 @@ def pasted(path: PurePath) -> str:
         text = f"./{text}"  # a word, not an option
     if text.isprintable():
         return shlex.quote(text)
-    # A message escapes what is not printable, and then only this quotation gives it back.
+    # A message escapes unprintable characters; only this quotation survives that and pastes well.
     marks = {"'": r"\'", "\\": "\\\\"}
     escaped = (
         marks.get(character, character)

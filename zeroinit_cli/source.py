@@ -57,7 +57,7 @@ class Source:
         if self.spec is None:
             return str(self)
         try:
-            # the folders' own places: a lock may be reached through a link, and `..` goes past it
+            # resolved folders: a lock may be reached through a link, where `..` leads elsewhere
             spec = Path(self.name)
             relative = os.path.relpath(spec.parent.resolve() / spec.name, folder.resolve())
             relative = Path(relative).as_posix()

@@ -1,4 +1,4 @@
-"""What a shell completes. Asked at every press of a key: neither torch nor numpy is imported."""
+"""Completion in a shell. It runs at every key press, so it imports neither torch nor numpy."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 _SPECS = (".yaml", ".yml")
 _CHECKPOINTS = (".safetensors", ".safetensors.index.json")
-_MOST_ENTRIES = 2000  # looked at in a folder, so that no key press hangs
+_MOST_ENTRIES = 2000  # read of a folder, so that no key press hangs
 
 
 def among(choices: Iterable[str]) -> Callable[[str], list[str]]:

@@ -12,7 +12,7 @@ from zeroinit_cli.errors import OutputError, printable, reason_of
 from zeroinit_cli.progress import Advance, Progress, no_progress
 
 _PATIENCE = 1.0  # seconds before a bar appears
-_WIDTH = 10_000  # of a table off a terminal: a row is a line, which grep finds whole
+_WIDTH = 10_000  # of a table where output is no terminal: each row is one line, for grep
 
 
 def out(text: str) -> None:
@@ -83,7 +83,7 @@ def print_table(
     )
     with console.capture() as capture:
         console.print(table)
-    # what no person sees, blanks at the ends of lines and blank lines around, is left out
+    # without blanks at the ends of lines and blank lines around the table
     lines = [line.rstrip() for line in capture.get().split("\n")]
     out("\n".join(lines).strip("\n"))
 

@@ -1,4 +1,4 @@
-"""What can end a command before its time: the exit code for it, and the words."""
+"""The exit code and the message of every exception that ends a command."""
 
 import traceback
 from pathlib import Path
@@ -22,7 +22,7 @@ def ending_of(error: BaseException) -> tuple[int, str]:
     match error:
         case ClosedPipeError():
             return CLOSED_PIPE, ""
-        case SystemExit(code=code):  # Typer's, once it has printed what completes in a shell
+        case SystemExit(code=code):  # Typer's, after printing a shell's completions
             return code if isinstance(code, int) else USAGE if code else 0, ""
         case Exception():
             known = _known(error)

@@ -36,7 +36,7 @@ def command(
         typer.Option(
             "--lock",
             metavar="PATH",
-            readable=False,  # what cannot be read is said in our words
+            readable=False,  # an unreadable path gets our message
             help="The lock to record it in. [default: zeroinit.lock beside the checkpoint]",
         ),
     ] = None,
@@ -89,7 +89,7 @@ def command(
 
 def _is_folder(text: str) -> bool:
     """Tell whether a folder is meant; a Path would lose the slash that says so."""
-    # not Path.is_dir, for which a name too long is an error of its own
+    # not Path.is_dir, which raises OSError for a name that is too long
     return text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
 
 

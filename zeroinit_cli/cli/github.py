@@ -16,7 +16,7 @@ from zeroinit_cli.errors import MistakeError, SpecError, ZeroinitError, printabl
 MOST_LINES = 20
 """Of one annotation: GitHub cuts messages of more than 64 KB, and nobody reads so many."""
 _MOST_LINE = 1000
-_OLD_PREFIX = "##["  # of commands in the runner's first syntax, which it finds anywhere in a line
+_OLD_PREFIX = "##["  # the runner's first syntax of commands, which it obeys anywhere in a line
 
 
 class Level(StrEnum):

@@ -23,7 +23,7 @@ def command(
         typer.Argument(
             metavar="FILE",
             show_default=False,
-            readable=False,  # what cannot be read is said in our words
+            readable=False,  # an unreadable path gets our message
             help="A safetensors file, a folder with one, or an index of shards.",
         ),
     ],

@@ -1,4 +1,4 @@
-"""What `verify` found as Markdown, for the summary of a CI run or a comment."""
+"""The results of `verify` as Markdown, for the summary of a CI run or a comment."""
 
 import re
 from collections.abc import Iterator

@@ -227,7 +227,7 @@ def with_asked(command: Callable[..., None]) -> Callable[..., None]:
     for known in signature.parameters.values():
         names = inspect.signature(Asked, eval_str=True).parameters.values()
         parameters += names if known.annotation is Asked else [known]
-    # keyword-only: one without a default may then follow one that has it
+    # keyword-only, so that a parameter without a default may follow one with a default
     expanded.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by inspect
         parameters=[known.replace(kind=inspect.Parameter.KEYWORD_ONLY) for known in parameters]
     )

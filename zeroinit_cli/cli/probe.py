@@ -141,10 +141,10 @@ def _show(found: "Probe", verdict: "Verdict", *, form: Format, every: bool, quie
 
 
 def _file(subject: str, source: str | None) -> Path | None:
-    """Return the checkpoint's path, if SOURCE or an option names one.
+    """Return the checkpoint's path if `--source` is given; else SOURCE is no checkpoint.
 
     Raises:
-        UsageError: one is named, but not what it is one of.
+        UsageError: SOURCE is a checkpoint, and nothing says what it was made from.
     """
     if source is not None:
         return Path(subject)

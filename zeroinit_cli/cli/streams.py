@@ -1,6 +1,6 @@
-"""Standard streams that are closed, full or gone: data that is lost is said, messages are not.
+"""Standard streams that may be closed, full or gone: lost data is an error, a lost message is not.
 
-Whoever prints, be it rich, typer or a library's warning, prints through these.
+All output goes through these streams, also that of rich, typer and of libraries' warnings.
 """
 
 import io
@@ -20,8 +20,8 @@ def prepare_streams() -> None:
     """Replace the interpreter's standard streams by ours."""
     for number in range(3):
         if not _is_open(number):
-            # The next file that is opened would get the number, a checkpoint even, and what a
-            # library prints by number would go into it. Read-only, so that writing still fails.
+            # Else the next file opened, even a checkpoint, would get this number, and a library's
+            # output would go into it. Read-only, so that writing still fails.
             os.open(os.devnull, os.O_RDONLY)
     sys.stdout = _stream(sys.stdout, 1, _Data)
     sys.stderr = _stream(sys.stderr, 2, _Messages)

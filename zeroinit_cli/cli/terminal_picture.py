@@ -9,7 +9,7 @@ from zeroinit_cli.commands.tensor_picture import LEVELS, NOT_A_NUMBER, Colour, P
 
 _DARK, _WARM, _COLD = (28, 28, 28), (255, 110, 70), (70, 150, 255)
 _POSITIVE, _NEGATIVE = "+*#", "-=%"  # from weak to strong
-_PLAIN_SIZE = (32, 64)  # cells off a terminal, whoever looks
+_PLAIN_SIZE = (32, 64)  # cells where output is no terminal
 
 
 def in_colour() -> bool:

@@ -36,7 +36,7 @@ def command(
         typer.Argument(
             metavar="[PATH...]",
             show_default=False,
-            readable=False,  # what cannot be read is said in our words
+            readable=False,  # an unreadable path gets our message
             help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
         ),
     ] = None,
@@ -76,7 +76,7 @@ def command(
     check_jobs(jobs)
     form = chosen_format(format_, json)
     if summary is not None:
-        append(summary, "")  # what cannot be written is said before anything is computed
+        append(summary, "")  # report a path that cannot be written before any work
     with _reporting_errors(form, summary):
         results: Sequence[Verified | Unanswered]
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:

@@ -1,8 +1,8 @@
 """Put a checkpoint's files where they belong: all of them or none.
 
-Every file is written and flushed to disk in a hidden stage before any takes its place. Of shards
-the index goes first and comes last: while files are exchanged, no loader takes a mixture for a
-whole.
+Every file is written and flushed to disk in a hidden stage before any is moved into place. The
+index of shards is removed first and moved in last, so that no loader takes a mixture of old and
+new files for a checkpoint.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -116,7 +116,7 @@ def _replace(
         if len(shards) > 1 and INDEX in new:
             with _named_as_asked(stage / INDEX), replacing(stage / INDEX) as file:
                 write_all(file, index_bytes(shards))
-        with undisturbed():  # by Ctrl-C, which would leave files without an index
+        with undisturbed():  # Ctrl-C here would leave files without an index
             _exchange(stage, location.folder, new, stale, sharded=len(shards) > 1)
     return dict(zip((shard.name for shard in todo), digests, strict=True))
 
@@ -188,7 +188,7 @@ def _standing(
     found = {}
     for task, answer in zip(tasks, answers, strict=True):
         if isinstance(answer, InputError):
-            if not force:  # what may not be read may still be replaced
+            if not force:  # an unreadable file may still be replaced
                 raise answer
         elif answer is not None:
             found[task.path.name] = answer
@@ -249,7 +249,7 @@ def _exchange(
     if (sharded and there) or stale:
         if INDEX in new:
             index.unlink(missing_ok=True)
-        elif index.exists() and INDEX not in stale:  # right, but not while others are moved
+        elif index.exists() and INDEX not in stale:  # right, but not while shards are moved
             move(index, stage / INDEX)
             new = [*new, INDEX]
         for name in sorted(stale, key=lambda name: name != INDEX):

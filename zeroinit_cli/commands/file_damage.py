@@ -1,4 +1,4 @@
-"""What has happened to one file's bytes: cut, appended to, flipped, converted, or written anew."""
+"""Damage to one file, guessed from its bytes: cut, extended, flipped, converted, or rewritten."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from zeroinit_cli.store.compare import Comparison
     from zeroinit_cli.store.diff import Difference, TensorDifference
 
-_MOST_FLIPPED = 8  # bits that rot; more of them are more than one accident
-_LEAST_HOLE = 4096  # bytes of 0 at the end that no edit of an element explains: a page
+_MOST_FLIPPED = 8  # more flipped bits are no single accident
+_LEAST_HOLE = 4096  # a page; no edit of one element leaves so many zero bytes at the end
 _WINDOW_BYTES = 1 << 20  # in which a conversion of line ends must show
 
 

@@ -1,4 +1,4 @@
-"""What verification found of a checkpoint, and the words for it."""
+"""The findings of verification, and the lines that describe them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,8 +149,7 @@ def drift_lines(
         entry: what was locked.
         comparison: of the file with the plan; None if there is no single file.
         reproduced: the plan gives the locked bytes all the same.
-        changed: the file has other bytes than the locked ones, so it is no witness of what the
-            rules were.
+        changed: the file's bytes are not the locked ones, so it does not show the old rules.
     """
     if plan.digest() == entry.plan:
         return ("the plan is the same: lock it again with zeroinit generate",)
@@ -178,7 +177,7 @@ def digest_lines(path: Path, expected: FileDigest) -> tuple[str, ...]:
     """
     size = size_of(path)
     facts: list[tuple[str, object, object]] = [("size", expected.size, size)]
-    if size <= expected.size:  # else it has other bytes for certain, and may be endlessly many
+    if size <= expected.size:  # a longer file differs for certain, and may be endless
         sha256, size = sha256_of(path)
         facts = [("sha256", expected.sha256, sha256), ("size", expected.size, size)]
     return tuple(

@@ -11,7 +11,7 @@ from zeroinit_cli.files import read_part
 
 _LFS_SPEC = b"version https://git-lfs.github.com/spec"
 _OPENING_BYTES = 1024  # Git LFS's own limit for pointers
-_LEAST_TEXT = 8  # bytes; of a checkpoint the first eight are a length, and the last of these 0
+_LEAST_TEXT = 8  # bytes; a checkpoint begins with a length of eight bytes, whose last is 0
 _LFS_OID = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
 FOREIGN = (
     (re.compile(rb"\s*<(!doctype\s+html|html)", re.IGNORECASE), "html", "a web page"),
@@ -47,7 +47,7 @@ def foreign(path: Path, sha256: str | None = None) -> Cause | None:
     opening = read_part(path, 0, _OPENING_BYTES)
     if not opening:
         return Cause(kind="empty", text="a copy or download that never began: the file is empty")
-    if opening[4:9] == b"\0\0\0\0{":  # a header's length, which may look like a pickle, and JSON
+    if opening[4:9] == b"\0\0\0\0{":  # a header's length, which may look like a pickle, then JSON
         return None
     if opening.startswith(_LFS_SPEC):
         return _pointer(opening, sha256)
@@ -70,9 +70,9 @@ def foreign_file_hint() -> Iterator[None]:
         yield
     except CheckpointError as error:
         if error.hint is None and error.where is not None:
-            with suppress(InputError, ValueError):  # no file, but a tensor in one
+            with suppress(InputError, ValueError):  # `where` is a tensor, not a file
                 cause = foreign(Path(error.where))
-                if cause is not None and cause.kind != "empty":  # which the error says
+                if cause is not None and cause.kind != "empty":  # the error says that already
                     more = "" if cause.hint is None else f": {cause.hint}"
                     error.hint = f"probably {cause.text}{more}"
         raise
@@ -84,7 +84,7 @@ def _begins_like(kind: str, what: str) -> Cause:
 
 def _is_text(opening: bytes) -> bool:
     """Tell whether all bytes are printable; the first eight bytes of a checkpoint never are."""
-    text = opening.decode(errors="replace").removesuffix("\ufffd")  # cut within a character
+    text = opening.decode(errors="replace").removesuffix("\ufffd")  # the end may cut a character
     printable = all(letter.isprintable() or letter in "\t\r\n" for letter in text)
     return len(opening) >= _LEAST_TEXT and printable and "\ufffd" not in text
 

@@ -1,7 +1,7 @@
 """Source -> plan -> files -> checkpoint, list of digests, lock entry.
 
-Everything that can be checked is checked before anything is written. A checkpoint in one file
-takes the same way as one of many: it is a folder's only file.
+All checks come before the first write. A checkpoint in one file is treated as a folder's only
+file.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
 from zeroinit_cli.store.shards import overall, with_index
 
-_UNKNOWN = "0" * 64  # a digest that takes as much room as any
+_UNKNOWN = "0" * 64  # a placeholder of a digest's length
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

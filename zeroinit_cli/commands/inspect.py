@@ -1,4 +1,4 @@
-"""What a checkpoint holds: a pass over each tensor, and the rule of its bytes. No torch."""
+"""The contents of a checkpoint: counts of each tensor, and the rule of its bytes. No torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where a checkpoint and what belongs to it may be written: refused before any work is done."""
+"""Checks of the paths that a command is to write, made before any work is done."""
 
 import errno
 import os

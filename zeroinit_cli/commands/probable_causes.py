@@ -65,7 +65,7 @@ def _cause_of_lock(
     if Outcome.DRIFTED in outcomes:
         spec = derived.source.spec
         if spec is not None and spec.digest() != entry.spec_sha256:
-            return None  # which is said already, and no guess
+            return None  # a finding says so already
         return _other_versions(entry) if derived.plan.digest() != entry.plan else None
     same = derived.comparisons.keys() == derived.plans.keys() and all(
         comparison.same for comparison in derived.comparisons.values()
@@ -110,7 +110,7 @@ def _cause_of_files(
     guesses = [(file.expected.name, _cause_of_file(file, derived)) for file in changed]
     cause = _first(guesses, named=location.own_folder)
     if cause is not None or derived is None or Outcome.UNREPRODUCED in outcomes:
-        return cause  # what the plan gives now may be no measure of the files
+        return cause  # today's plan is not what the files were made from
     if location.own_folder:
         return _cause_of_folder(location.folder, derived)
     for file in changed:

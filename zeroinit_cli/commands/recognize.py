@@ -35,8 +35,8 @@ _OPTION_SETS = tuple(
 """Every choice of the options that change a rule, the default first."""
 
 _FUSED_PARTS = (2, 3, 4)  # projections in one weight, as gate and up
-_HEAD = 4096  # elements that tell most wrong rules from the right one
-_MOST_TAPS = 1 << 18  # a kernel larger than this is none
+_HEAD = 4096  # elements compared first; they exclude most wrong rules
+_MOST_TAPS = 1 << 18  # in a kernel; a larger one is no convolution's
 _MOST_DIMENSIONS = 6
 
 
@@ -46,7 +46,7 @@ class ContentKind(StrEnum):
     RULE = "rule"
     CONSTANT = "constant"
     TRAINED = "trained"
-    DATA = "data"  # integers, which nothing trains, or a type that is not looked into
+    DATA = "data"  # integers, which are not trained, or a packed type
     EMPTY = "empty"
 
 
@@ -156,7 +156,7 @@ def _nearly_constant(info: TensorInfo, summary: Summary) -> Departure | None:
         if pattern != usual and occurrence.count
     }
     if summary.first_other is not None and summary.first_other < min(firsts, default=summary.numel):
-        return None  # its bits are not known without reading it again, and so rare a case is not
+        return None  # rare: the tensor would have to be read again for the bits
     first = min(firsts)
     return Departure(
         rule=_constant_rule(usual, info),

@@ -131,7 +131,7 @@ def picture(
     )
     shape = -(-layout.rows // height), -(-layout.columns // width)
     sums = np.zeros(shape)
-    # inf - inf is no number, and a sum may overflow: such cells are shown as what they are.
+    # inf - inf is NaN, and a sum may overflow: such cells are shown as no number.
     with np.errstate(invalid="ignore", over="ignore"):
         _add_up(sums, layout, dtype, read, height, width)
     counts = np.outer(
@@ -186,7 +186,7 @@ def _levels(
     shown = means[finite]
     scaled = np.rint(shown / strongest * LEVELS) if strongest else np.zeros_like(shown)
     weak = (scaled == 0) & (shown != 0)
-    scaled[weak] = np.sign(shown[weak])  # what is not 0 does not look like 0
+    scaled[weak] = np.sign(shown[weak])  # a nonzero mean must not look like 0
     levels[finite] = scaled.astype(np.int16)
     return levels
 

@@ -1,6 +1,6 @@
-"""What a tensor holds, counted in one pass: zeros, norm, and its bit patterns while they are few.
+"""Counts of a tensor's elements in one pass: zeros, norm, and bit patterns while they are few.
 
-Bit patterns of every element type become numbers here, those of types that numpy lacks too.
+It also converts bit patterns to numbers, for types that numpy lacks, too.
 """
 
 import math
@@ -111,7 +111,7 @@ class _Counts:
     others: int = 0
     first_other: int | None = None
     random: bool = False
-    zeros: int = 0  # of elements that no pattern counts, as are the next three
+    zeros: int = 0  # these four cover only elements that `patterns` does not count
     nans: int = 0
     infinities: int = 0
     squares: float = 0.0

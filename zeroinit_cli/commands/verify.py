@@ -1,9 +1,8 @@
-"""Proof that checkpoints are what their sources give: derive, reproduce, compare.
+"""Verification that checkpoints are what their sources give: derive, reproduce, compare.
 
-All checkpoints take one way, over the list of files that `generate` writes. What is known decides
-how far: with a source its plan is derived, and the files are compared with it; without one, the
-files are held against the locked digests alone. Nothing here writes, and no finding keeps others
-from being said.
+Every checkpoint is checked over the list of files that `generate` writes. With a source, its plan
+is derived and the files are compared with it; without one, the files are compared with the locked
+digests alone. Nothing here writes, and all findings are reported.
 """
 
 from collections.abc import Collection, Sequence
@@ -77,7 +76,7 @@ def verify_locked(
             )
         except ZeroinitError as error:
             result = Unanswered(path=locked.path, error=error)
-        except MemoryError:  # this one's, whose arguments a stranger may have chosen
+        except MemoryError:  # a stranger's arguments may need any amount
             no_memory = ZeroinitError("out of memory", where=str(locked.path))
             result = Unanswered(path=locked.path, error=no_memory)
         results.append(replace(result, lock=locked.lock, line=locked.line))
@@ -131,7 +130,7 @@ def verify_source(
                 expected="the folder that holds them",
                 found=str(path),
             )
-        size_of(path)  # a file that was named and is not there cannot be answered for
+        size_of(path)  # raises InputError if the named file is missing
     return _verify(location, _derive(location, source, options, jobs=jobs, progress=progress), None)
 
 
@@ -159,7 +158,7 @@ def _verify(
         )
     elif derived is not None:
         expected = derived.files
-    # Where the plan no longer gives the locked bytes, the lock's digests are the measure.
+    # If the plan no longer gives the locked bytes, files are compared with the lock's digests.
     files = checked_files(location, expected, None if unreproduced else derived)
     drift = _drift(location, derived, entry, files, reproduced=not unreproduced)
     findings = (

@@ -41,7 +41,7 @@ class Locked:
         Raises:
             LockError: it does.
         """
-        # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
+        # not Path.resolve, which before Python 3.13 raises RuntimeError for a link to itself
         folder = os.path.realpath(self.lock.parent)
         for file in self.entry.files:
             path = os.path.realpath(self.lock.parent / file)
@@ -140,7 +140,7 @@ def _lock_in(folder: Path) -> Path:
 def _locks_below(folder: Path) -> Iterator[Path]:
     """Find locks in the folders below, the nearest first, not in hidden folders or behind links."""
     folders = [folder]
-    for count, parent in enumerate(folders):  # the list grows meanwhile
+    for count, parent in enumerate(folders):  # the list grows while it is walked
         if count >= _MOST_FOLDERS:
             return
         with suppress(OSError):  # a closed folder has no locks to name

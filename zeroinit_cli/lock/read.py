@@ -1,4 +1,4 @@
-"""Read a lock that anybody may have written: every field is validated, every fault is named."""
+"""Reading a lock that anybody may have written: all fields are validated, all faults named."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ MOST_LOCK_BYTES = 1_000_000
 RESTORE = "restore the lock from version control, or remove it and run zeroinit generate"
 _NEWER = "a newer zeroinit may have written it"
 _MOST_FAULTS = 10
-_MOST_CHARACTERS = 200  # of one fault: a stranger's value may be of any length
+_MOST_CHARACTERS = 200  # of one fault, since a stranger's value may have any length
 _TOML_MESSAGES = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
@@ -45,7 +45,7 @@ def read_entries(path: Path) -> list[tuple[LockEntry, int | None]]:
     data = _lock_bytes(path)
     entries = parse_lock(data, str(path)).checkpoint
     lines: Sequence[int | None] = table_lines(data, "checkpoint")
-    if len(lines) != len(entries):  # somebody has written the entries inline
+    if len(lines) != len(entries):  # the entries are written inline, without `[[checkpoint]]` lines
         lines = [None] * len(entries)
     return list(zip(entries, lines, strict=True))
 

@@ -1,4 +1,4 @@
-"""What a lock says of each checkpoint: where it is, what it was made from, and its digests."""
+"""The schema of a lock: where each checkpoint is, what it was made from, and its digests."""
 
 import re
 from collections import Counter

@@ -26,10 +26,10 @@ _MOST_HEADER = 10_000  # bytes
 _MOST_RANK = 8
 _TYPE = re.compile(r"[<>|=](f[248]|[iu][1248])")
 
-_GOLDEN = 0.6180339887498949  # its multiples modulo 1 never bunch
-_PRIME, _STRIDE = 100_003, 61_803  # the same in integers, where rounding must not matter
+_GOLDEN = 0.6180339887498949  # its multiples modulo 1 are spread evenly
+_PRIME, _STRIDE = 100_003, 61_803  # the same in integers, without rounding
 _COLOUR, _GRAIN, _SHARPNESS = 0.35, 0.35, 40.0
-_BRIGHTNESS = 0.4  # how far the means of samples lie from each other, at most
+_BRIGHTNESS = 0.4  # largest distance of a sample's mean from 0
 
 
 def read_array(path: Path) -> NDArray[Any]:

@@ -124,7 +124,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
 
 
 def _wide(value: Tensor) -> torch.dtype:
-    return torch.float32 if value.device.type == "mps" else torch.float64  # which has no float64
+    return torch.float32 if value.device.type == "mps" else torch.float64  # mps has no float64
 
 
 def _has_units(module: nn.Module) -> bool:
@@ -138,7 +138,7 @@ def _positions_by_units(module: nn.Module, value: Tensor) -> Tensor:
         value = value.movedim(axis, -1)
     rows = value.flatten(0, -2) if value.ndim > 1 else value[None]
     step = max(1, -(-len(rows) // _POSITIONS))
-    # an odd step does not stay in one column of an image
+    # an even step could pick the same columns of an image again and again
     return rows[:: step + (step % 2 == 0)][:_POSITIONS].cpu().to(torch.float64)
 
 

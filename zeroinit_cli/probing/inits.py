@@ -20,8 +20,8 @@ from zeroinit_cli.plans.plan import Plan, TensorInfo
 from zeroinit_cli.store.read import DataReader, StoredCheckpoint
 from zeroinit_cli.text import listed
 
-_CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
-_RATES = ("dropout", "attention_dropout", "dropout_p")  # of attention, where it is no module
+_CHANCE = ("StochasticDepth",)  # by name, so that torchvision need not be imported
+_RATES = ("dropout", "attention_dropout", "dropout_p")  # attributes of attention that hold a rate
 _DROPOUT = nn.modules.dropout._DropoutNd
 
 Init = Callable[[], nn.Module]
@@ -121,7 +121,7 @@ def repeatable() -> Iterator[None]:
 def _skeleton(factory: Factory) -> nn.Module:
     """Build a model whose large weights are uninitialised memory."""
     model = build(factory, 0)
-    made: dict[int, nn.Parameter] = {}  # tied parameters stay tied
+    made: dict[int, nn.Parameter] = {}  # by id, so that tied parameters stay tied
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None and parameter.is_meta:

@@ -151,7 +151,7 @@ def _arrays(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed
             for ids, (name, shape) in zip(choice, shapes, strict=True)
         ]
         if any(choice):
-            with suppress(Exception):  # the forward refuses it, which is told where it is tried
+            with suppress(Exception):  # if the forward refuses, `find_feed` reports it
                 arrays = _with_tokens(model, arrays)
         yield _feed(arrays)
 

@@ -1,4 +1,4 @@
-"""The report as one page: no network, no script, its pictures inside it; dark for whom asks.
+"""The report as one HTML page: no network, no script, all pictures inside it; with a dark mode.
 
 The page's frame is page.html, beside this module; a value that may be empty brings its own line
 break. Whatever a name in a model says is text: the page's policy lets nothing load and nothing run.

@@ -1,4 +1,4 @@
-"""Plots as inline SVG, small and without any library: one line a start, layer after layer."""
+"""Plots as inline SVG, without any library: one line for each start, over layers or steps."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,9 @@ Values = Sequence[float | None]
 """One number a layer; None where it is not finite."""
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 14, 34, 52, 12
-_APART = 24  # pixels between the decades and what has no place on them
+_APART = 24  # pixels between the decades and the lines for 0 and infinity
 _LEAST_DECADES, _MOST_TICKS = 2, 7
-_MARKS = 60  # more points than these have no marks of their own, but what stands out
+_MARKS = 60  # points that have large marks; more of them get small ones
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a probe measures, as data, and how its numbers are written. No torch here."""
+"""The measurements of a probe, as data, and how their numbers are written. No torch here."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is asked of a probe: its steps, samples and inputs. Imports nothing of weight."""
+"""The settings of a probe: steps, samples and inputs. It imports no large library."""
 
 import math
 from collections.abc import Mapping

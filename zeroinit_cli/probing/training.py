@@ -1,6 +1,6 @@
-"""A few steps of plain SGD on one batch, and what is seen of a model on the way.
+"""A few steps of plain SGD on one batch, and the measurements on the way.
 
-There is no data here, so the batch is to be memorised: there is a loss for whatever a model gives.
+There is no data set: the model is to memorise the batch, and every kind of output has a loss.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The canonical form of a spec: what its digest is taken of, and what `spec show` prints.
+"""The canonical form of a spec, which its digest is computed from and `spec show` prints.
 
 It has everything that the spec says but its prose, with defaults filled in.
 """

@@ -1,4 +1,4 @@
-"""What a check of shapes finds: mistakes, and counts that have limits.
+"""The mistakes and counts that a check of shapes collects; counts have limits.
 
 A check goes on after a mistake, so that all of them are reported at once. A count beyond a limit is
 a mistake too, reported once, where the sum passes the limit.

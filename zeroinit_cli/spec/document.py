@@ -101,7 +101,7 @@ class Model(Strict):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:
-        if isinstance(value, dict):  # `mlp:` is a family with nothing behind it
+        if isinstance(value, dict):  # `mlp:` alone is a family with defaults only
             return {k: {} if v is None and k in FAMILIES else v for k, v in value.items()}
         return value
 

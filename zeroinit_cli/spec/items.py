@@ -188,7 +188,7 @@ class ItemBase(Strict):
         if isinstance(value, str):
             return {value: {}}
         if isinstance(value, dict):
-            # `- ReLU:` is a class name with nothing behind it
+            # `- ReLU:` is a class name without arguments
             return {k: {} if v is None and k in LAYERS else v for k, v in value.items()}
         return value
 

@@ -106,7 +106,7 @@ class _ShapeCheck:
             return None
         if isinstance(family, LayeredFamily):
             items = [Item.model_validate(layer) for layer in family.as_layers(shape)]
-            # these layers have no places of their own in the file
+            # a family's layers have no places in the file
             return self._whole(*self._chain(items, _start(shape), path, within=True))
         for mismatch in family.mismatches(shape):
             self._collector.report(mismatch, path)

@@ -37,7 +37,7 @@ def decode(data: bytes, file: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # the codec counts behind the mark that it has taken off
+        # the codec counts from behind the byte order mark
         offset = error.start + 3 * data.startswith(b"\xef\xbb\xbf")
         before = data[:offset].decode("utf-8-sig", errors="replace")
         line, column = position_of(before, len(before))

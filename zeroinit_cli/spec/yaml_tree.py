@@ -98,9 +98,8 @@ class _Parser:
         self.faults: list[MistakeError] = []
         self._text, self._file = text, file
         self._events: Iterator[Any] = self._parse()
-        self._anchors: dict[
-            str, YamlNode | None
-        ] = {}  # None: still open, so an alias would be endless
+        # None: the anchored node is still open, so an alias of it would be endless
+        self._anchors: dict[str, YamlNode | None] = {}
         self._total = 0
 
     def _parse(self) -> Iterator[Any]:
@@ -201,7 +200,7 @@ class _Parser:
             elif key is not None:
                 node.value[key] = value
                 node.keys[key] = place
-        for other in merged:  # a key of its own wins, then the first of those merged
+        for other in merged:  # the mapping's own key wins, then the first merged mapping
             for key, value in other.value.items():
                 node.value.setdefault(key, value)
                 node.keys.setdefault(key, other.keys[key])

@@ -46,8 +46,7 @@ class Comparison:
         size: bytes that the file has.
         problems: what is wrong with size and header, a line each.
         difference: from the plan to the file; None if nothing differs.
-        sound: the file's header is, and says where its tensors are; if not, they were looked for
-            where the plan has them.
+        sound: the file's header is valid; if not, tensors were compared where the plan has them.
     """
 
     plan_sha256: str
@@ -90,7 +89,7 @@ def compare_with_plan(plan: Plan, path: Path, advance: Advance = no_advance) -> 
         if same:
             return comparison
         comparison = _explained(comparison, plan, header, file, str(path))
-    if comparison.same:  # it has the right bytes now, and had others a moment ago
+    if comparison.same:  # the second reading found the right bytes
         raise InputError("the file changed while it was read", where=str(path))
     return comparison
 

@@ -30,7 +30,7 @@ class Contents:
         tensors: in the order of their bytes.
         metadata: the header's own strings.
         headers: a digest of each file's header; of a plan, of the header that it would have.
-        reading: opens it; what it gives reads tensors until it is closed.
+        reading: opens it, as a context that yields a reader of tensors' bytes.
     """
 
     label: str
@@ -224,7 +224,7 @@ def _compare_tensor(
     return TensorDifference(
         info=info,
         count=count,
-        # Packed elements have no index of their own: the byte's is given.
+        # Packed elements cannot be told apart: this is the byte's index.
         index=(flat,) if info.dtype.bits % 8 else unravelled(flat, info.shape),
         expected=element_text(expected, info.dtype),
         found=element_text(found, info.dtype),
@@ -257,7 +257,7 @@ def aligned(first: Iterator[Buffer], second: Iterator[Buffer]) -> Iterator[tuple
 def element_text(data: bytes, dtype: DType) -> str:
     """Write one element as a person reads it: the shortest decimal that gives it back.
 
-    Of types that numpy lacks, and of packed ones, the bits.
+    Types that numpy lacks, and packed ones, are written as bits.
     """
     if dtype.code == BF16.code:
         value = np.frombuffer(b"\0\0" + data, "<f4")[0]  # bfloat16 is the upper half of a float32

@@ -67,7 +67,7 @@ def in_order(
 @contextmanager
 def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
     """Start processes, and yield them by our ends of their pipes; all are ended with the block."""
-    from zeroinit_cli.atomic import undisturbed  # by way of filelock, which takes time to import
+    from zeroinit_cli.atomic import undisturbed  # it imports filelock, which takes time
 
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, Any] = {}
@@ -75,7 +75,7 @@ def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
         for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-            with undisturbed(), _signals_blocked():  # a process half started would complain
+            with undisturbed(), _signals_blocked():  # a signal would leave a process half started
                 workers[ours] = process
                 process.start()
             theirs.close()
@@ -91,7 +91,7 @@ def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Block signals in the block; a process that is started in it never gets them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C is no signal to a child
+    if not hasattr(signal, "pthread_sigmask"):  # Windows sends no Ctrl-C to a child
         yield
         return
     # Python starts this helper with the first process, and before 3.13 then unblocks the signals.
@@ -109,7 +109,7 @@ def _hand_out(connection: Connection, waiting: Iterator[tuple[int, Any]]) -> boo
     """Send a process its next task, if there is one."""
     task = next(waiting, None)
     if task is not None:
-        with suppress(BrokenPipeError):  # the process is gone: the next receive finds it out
+        with suppress(BrokenPipeError):  # the process is gone: the next receive reports it
             connection.send(task)
     return task is not None
 

@@ -195,7 +195,7 @@ def _read_shard(path: Path, index: Path) -> StoredFile:
 
     The Hub's cache keeps index and shards as links into one folder of blobs.
     """
-    # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
+    # not Path.resolve, which before Python 3.13 raises RuntimeError for a link to itself
     resolved, folder = os.path.realpath(path), os.path.realpath(index.parent)
     if Path(resolved).parent not in (Path(folder), Path(os.path.realpath(index)).parent):
         raise CheckpointError(

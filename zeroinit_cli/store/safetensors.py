@@ -238,7 +238,7 @@ def _are_sizes(value: Any) -> bool:
 def _fits(shape: list[int]) -> bool:
     """Tell whether the product of the sizes, too, fits 64 bits, as the library demands."""
     product = 1
-    for size in shape:  # in this order: an overflow stays one, even if a 0 follows
+    for size in shape:  # in order, as the library: an overflow counts even if a 0 follows
         product *= size
         if product >= 2**64:
             return False
@@ -273,7 +273,7 @@ def _cut_repr(value: Any) -> str:
 def parse_json(text: bytes) -> Any:
     """Parse one JSON value: UTF-8, no key twice, no constants that JSON lacks, no lone surrogates.
 
-    This is stricter than Python's parser, and at least as strict as that of safetensors.
+    It is stricter than Python's parser, and at least as strict as that of safetensors.
 
     Raises:
         ValueError: it is none; the message is one line.
@@ -285,7 +285,7 @@ def parse_json(text: bytes) -> Any:
             parse_constant=_refuse_constant,
             parse_int=_integer,
         )
-        if b"\\ud" in text.lower():  # nothing else can bring a surrogate in
+        if b"\\ud" in text.lower():  # only such an escape can give a surrogate
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ValueError(reason_of_unreadable(error)) from error

@@ -63,7 +63,7 @@ def index_bytes(shards: Sequence[Shard]) -> bytes:
     """Write `model.safetensors.index.json`: where each tensor is, and the bytes of all."""
     weight_map = {tensor.info.name: shard.name for shard in shards for tensor in shard.plan.tensors}
     total = sum(shard.plan.nbytes for shard in shards)
-    # json.dumps is ten times slower with an indentation: then it does not use its encoder in C
+    # json.dumps with an indentation is ten times slower: it then leaves its encoder in C
     entries = (
         f"    {json.dumps(name)}: {json.dumps(weight_map[name])}" for name in sorted(weight_map)
     )

@@ -1,4 +1,4 @@
-"""What `diff` prints."""
+"""The output of `diff`."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

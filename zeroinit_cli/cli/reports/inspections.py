@@ -1,4 +1,4 @@
-"""What `inspect` prints: a whole checkpoint or one tensor, in words, as a document, for GitHub."""
+"""The output of `inspect`, of a checkpoint or one tensor: text, a document, or annotations."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What `plan` prints: tables and warnings for people, a document for programs."""
+"""The output of `plan`: tables and warnings for people, a document for programs."""
 
 import base64
 from pathlib import Path

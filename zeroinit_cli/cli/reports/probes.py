@@ -1,4 +1,4 @@
-"""What `probe` prints: the verdict and numbers for people, a document for programs."""
+"""The output of `probe`: the verdict and numbers for people, a document for programs."""
 
 from collections.abc import Iterator
 from dataclasses import asdict

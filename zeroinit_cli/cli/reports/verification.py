@@ -1,4 +1,4 @@
-"""What `verify` prints: a calm line where all is well, and all that is known where it is not."""
+"""The output of `verify`: one line for a checkpoint that holds, all details for one that fails."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
