@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MODEL = "model.safetensors"
+SUFFIX = ".safetensors"
+MODEL = f"model{SUFFIX}"
 INDEX = f"{MODEL}.index.json"
 _FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.json)?", re.ASCII)
 
@@ -25,7 +26,7 @@ class FileDigest:
 
 def shard_name(number: int, count: int) -> str:
     """Name the file of one shard, counted from 1, as huggingface_hub and transformers do."""
-    return f"model-{number:05d}-of-{count:05d}.safetensors"
+    return f"model-{number:05d}-of-{count:05d}{SUFFIX}"
 
 
 def file_names(shards: int) -> tuple[str, ...]:

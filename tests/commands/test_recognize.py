@@ -12,7 +12,7 @@ from tests.commands.tensors import bits_of, reader, recognized
 from tests.golden.make_models import OPTION_SETS
 from tests.plans.oracles import ruled_tensors
 from zeroinit_cli.commands.recognize import ContentKind, Recognized, recognize
-from zeroinit_cli.commands.tensor_summary import BLOCK_BYTES, summarize
+from zeroinit_cli.commands.tensor_summary import summarize
 from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import CHOICES, Options
@@ -22,6 +22,7 @@ from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
 from zeroinit_cli.source import parse_source
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas
 CENTRE = ((1, 2), (1, 2))

@@ -52,7 +52,7 @@ def command(
         from zeroinit_cli.cli.reports import differences
         from zeroinit_cli.store.diff import diff
 
-        sides = _contents(a, sources), _contents(b, sources)
+        sides = _side_of(a, sources), _side_of(b, sources)
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
             found = diff(*sides, progress=progress)
         if form is Format.JSON:
@@ -81,7 +81,7 @@ def is_path(text: str) -> bool:
     return False
 
 
-def _contents(text: str, sources: dict[str, Any]) -> "Contents":
+def _side_of(text: str, sources: dict[str, Any]) -> "Contents":
     from zeroinit_cli.commands.foreign_files import foreign_file_hint
     from zeroinit_cli.store.diff import planned_contents, stored_contents
     from zeroinit_cli.store.read import read_checkpoint

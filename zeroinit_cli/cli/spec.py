@@ -39,7 +39,7 @@ def check(
     results: list[dict[str, Any]] = []
     for path in paths:
         try:
-            spec = _read(path)
+            spec = _read_spec(path)
         except ZeroinitError as error:
             wrong = True
             results.append({"faults": _faults(error), "path": path})
@@ -72,7 +72,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Print a spec's canonical form, all defaults filled in; as JSON also its digest."""
-    spec = _read(path)
+    spec = _read_spec(path)
     if json:
         out_json({"canonical": spec.canonical(), "sha256": spec.digest()})
         return
@@ -88,7 +88,7 @@ def show(
         )
 
 
-def _read(path: str) -> "Spec":
+def _read_spec(path: str) -> "Spec":
     """Read a spec; look up the builder of torchvision that it names, which takes torch."""
     from zeroinit_cli.spec.blueprint import BuilderBlueprint
     from zeroinit_cli.spec.check import read_spec

@@ -14,7 +14,7 @@ from zeroinit_cli.commands.findings import (
 )
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import InputError, reason_of
-from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family
+from zeroinit_cli.filenames import INDEX, SUFFIX, FileDigest, is_of_family
 from zeroinit_cli.files import is_there, sha256_of, size_of
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source
@@ -22,8 +22,6 @@ from zeroinit_cli.source import Source
 if TYPE_CHECKING:
     from zeroinit_cli.store.compare import Comparison
     from zeroinit_cli.store.diff import TensorDifference
-
-_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +157,7 @@ def _other_files(location: Location, files: Sequence[CheckedFile]) -> tuple[str,
     return tuple(
         name
         for name in names
-        if name not in known and (name.endswith(_SUFFIX) or is_of_family(name))
+        if name not in known and (name.endswith(SUFFIX) or is_of_family(name))
     )
 
 

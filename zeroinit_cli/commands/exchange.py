@@ -184,7 +184,7 @@ def _standing(
             if _has_size(location.folder / shard.name, shard.size)
         ]
     advance = _advance_for("comparing", tasks, progress)
-    answers = in_order(_same, tasks, jobs=jobs, advance=advance)
+    answers = in_order(_digest_if_same, tasks, jobs=jobs, advance=advance)
     found = {}
     for task, answer in zip(tasks, answers, strict=True):
         if isinstance(answer, InputError):
@@ -197,7 +197,7 @@ def _standing(
     return found
 
 
-def _same(task: PlannedFile, advance: Advance) -> str | InputError | None:
+def _digest_if_same(task: PlannedFile, advance: Advance) -> str | InputError | None:
     """Return the digest of a file that has its plan's bytes, or the error of reading it."""
     try:
         comparison = compare_with_plan(task.plan, task.path, advance)

@@ -164,7 +164,10 @@ def _never_written(file: _FileBytes) -> Cause | None:
     if not all(tensor.found in ("0", "0.0", "false") for tensor in differences):
         return None
     end = _last_nonzero(file.path) + 1
-    if end > _position(file.plan, len(file.header), differences[0]) or size - end < _LEAST_HOLE:
+    if (
+        end > _position_in_file(file.plan, len(file.header), differences[0])
+        or size - end < _LEAST_HOLE
+    ):
         return None
     return Cause(
         kind="unwritten",
@@ -218,7 +221,7 @@ def _planned_start(plan: Plan, header: bytes) -> bytes:
     return bytes(start)
 
 
-def _position(plan: Plan, header_bytes: int, difference: "TensorDifference") -> int:
+def _position_in_file(plan: Plan, header_bytes: int, difference: "TensorDifference") -> int:
     """Find the byte of the planned file where the first differing element begins."""
     start = header_bytes
     for tensor in plan.tensors:

@@ -8,16 +8,10 @@ import numpy as np
 
 from zeroinit_cli.commands.recognize import Recognized, recognize
 from zeroinit_cli.commands.tensor_picture import Picture, layout_of, picture
-from zeroinit_cli.commands.tensor_summary import (
-    BLOCK_BYTES,
-    Read,
-    Summary,
-    is_packed,
-    pattern_type,
-    summarize,
-)
+from zeroinit_cli.commands.tensor_summary import Read, Summary, is_packed, pattern_type, summarize
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.progress import Progress, no_progress
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 from zeroinit_cli.store.read import DataReader, StoredCheckpoint, TensorSpan
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ def check_output(location: Location) -> None:
         OutputError: it cannot be written or made.
     """
     if not location.own_folder:
-        _check_name(location.path)
+        _check_file_name(location.path)
     else:
         _check_reserved(location.path, "--output")
         if not _is_folder(location.path):
@@ -185,7 +185,7 @@ def _check_place(path: Path, about_links: str) -> None:
             check_replaceable(path)
 
 
-def _check_name(output: Path) -> None:
+def _check_file_name(output: Path) -> None:
     if output.name in ("", ".", ".."):
         raise UsageError(
             "no file name", where="--output", expected="a path such as init.safetensors"

@@ -12,20 +12,14 @@ from enum import StrEnum
 
 import numpy as np
 
-from zeroinit_cli.commands.tensor_summary import (
-    BLOCK_BYTES,
-    Read,
-    Summary,
-    few,
-    is_packed,
-    to_numbers,
-)
+from zeroinit_cli.commands.tensor_summary import Read, Summary, few, is_packed, to_numbers
 from zeroinit_cli.dtypes import FLOATS, INTEGERS
 from zeroinit_cli.options import CHOICES, Options
 from zeroinit_cli.plans import policy
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rules import Elements, Ones, Range, Region, Rule, Shape, Zeros
 from zeroinit_cli.plans.values import region_values, regions
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 _OPTION_SETS = tuple(
     Options(scale=scale, expansion=expansion)
@@ -305,13 +299,13 @@ def _departure(rule: Rule, tensor: _Tensor) -> Departure | None:
     The comparison ends early where more than a few elements differ.
     """
     shape = tensor.info.shape
-    head = _compare(rule, tensor, [next(regions(shape, _HEAD))])
+    head = _compare_regions(rule, tensor, [next(regions(shape, _HEAD))])
     if head is not None and head.count > tensor.most:
         return head
-    return _compare(rule, tensor, regions(shape, BLOCK_BYTES // tensor.info.dtype.itemsize))
+    return _compare_regions(rule, tensor, regions(shape, BLOCK_BYTES // tensor.info.dtype.itemsize))
 
 
-def _compare(rule: Rule, tensor: _Tensor, parts: Iterable[Region]) -> Departure | None:
+def _compare_regions(rule: Rule, tensor: _Tensor, parts: Iterable[Region]) -> Departure | None:
     """Compare regions that follow each other from the tensor's first element on."""
     count, position = 0, 0
     first: tuple[int, int, int] | None = None

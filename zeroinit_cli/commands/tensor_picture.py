@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroinit_cli.commands.tensor_summary import BLOCK_BYTES, Read, to_numbers
+from zeroinit_cli.commands.tensor_summary import Read, to_numbers
 from zeroinit_cli.dtypes import DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rules import Range, Rule, Shape
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 LEVELS = 127
 """Steps from 0 to the strongest cell, on either side."""

@@ -15,11 +15,11 @@ from zeroinit_cli.dtypes import BF16, DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.progress import Advance, no_advance
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 Read = Callable[[int, int], Bits]
 """First element and how many -> their patterns, in a buffer that the next call may overwrite."""
 
-BLOCK_BYTES = 1 << 20
 _MOST_PATTERNS = 16  # a rule's tensor has at most a handful; more say nothing
 _SAMPLE = 1024  # elements of a block that show at once whether it is random
 _MOST_IN_SAMPLE = 64

@@ -51,6 +51,8 @@ def verify_locked(
 ) -> list[Verified | Unanswered]:
     """Verify every checkpoint that is asked for, in the order of the locks.
 
+    An error in one of them does not stop the others.
+
     Args:
         paths: folders with a lock, locks, or locked files; the current folder if there are none.
         ignore_missing: a file that is not there fails nothing.
@@ -223,7 +225,7 @@ def _derive(
     tasks = [PlannedFile(path=location.folder / shard.name, plan=shard.plan) for shard in shards]
     verb = "verifying" if any(is_there(task.path) for task in tasks) else "deriving"
     advance = progress(f"{verb} {location.path.absolute().name}", plan.nbytes)
-    found = in_order(_compare, tasks, jobs=jobs, advance=advance)
+    found = in_order(_compare_file, tasks, jobs=jobs, advance=advance)
     by_name = dict(zip((shard.name for shard in shards), found, strict=True))
     return Derived(
         source=source,
@@ -237,7 +239,7 @@ def _derive(
     )
 
 
-def _compare(task: "PlannedFile", advance: Advance) -> "tuple[str, Comparison | None]":
+def _compare_file(task: "PlannedFile", advance: Advance) -> "tuple[str, Comparison | None]":
     """Derive a file's digest from its plan, and compare the file with it, if it is there."""
     from zeroinit_cli.store.compare import compare_with_plan
     from zeroinit_cli.store.stream import plan_sha256

@@ -11,7 +11,7 @@ from zeroinit_cli.files import is_there, opened, read_exactly
 from zeroinit_cli.lock.read import read_entries
 from zeroinit_cli.lock.schema import LOCK_NAME, OPENING, LockEntry
 
-_SUFFIX = Path(LOCK_NAME).suffix
+_LOCK_SUFFIX = Path(LOCK_NAME).suffix
 _MOST_FOLDERS = 1000  # searched for locks, so that a hint never takes minutes
 _MOST_NAMED = 5
 
@@ -75,7 +75,7 @@ def _meant_by(path: Path) -> list[Locked]:
         return _recorded_beside(path) or _all_of(_lock_in(path))
     if path.name == LOCK_NAME:
         return _all_of(_lock_in(path.parent))
-    if path.suffix == _SUFFIX or _starts_as_lock(path):
+    if path.suffix == _LOCK_SUFFIX or _starts_as_lock(path):
         return _all_of(path)
     lock = _lock_in(path.parent)
     for locked in _recorded_in(lock):

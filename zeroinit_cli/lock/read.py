@@ -124,7 +124,7 @@ def _check_version(table: Mapping[str, Any], where: str) -> None:
 def _invalid(error: ValidationError, where: str) -> LockError:
     """List the wrong fields in the order of the file, up to a number of faults."""
     faults = sorted(
-        error.errors(include_url=False, include_context=False, include_input=False), key=_position
+        error.errors(include_url=False, include_context=False, include_input=False), key=_sort_key
     )
     lines = [_describe(fault) for fault in faults[:_MOST_FAULTS]]
     if len(faults) > _MOST_FAULTS:
@@ -137,7 +137,7 @@ def _invalid(error: ValidationError, where: str) -> LockError:
     )
 
 
-def _position(fault: Any) -> list[tuple[bool, int | str]]:
+def _sort_key(fault: Any) -> list[tuple[bool, int | str]]:
     """Return a fault's sort key: the tenth checkpoint after the second, a table's keys by name."""
     return [(isinstance(part, str), part) for part in fault["loc"]]
 

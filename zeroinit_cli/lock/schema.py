@@ -70,20 +70,20 @@ def _is_plain(text: str) -> bool:
     return not absolute and "\\" not in text and text.isprintable()
 
 
-def _digest(text: str) -> str:
+def _check_digest(text: str) -> str:
     if not _HEX.fullmatch(text):
         raise ValueError("must be 64 hexadecimal digits, lower case")
     return text
 
 
-def _plan_digest(text: str) -> str:
+def _check_plan_digest(text: str) -> str:
     if not text.startswith("sha256:"):
         raise ValueError("must start with sha256:")
-    _digest(text.removeprefix("sha256:"))
+    _check_digest(text.removeprefix("sha256:"))
     return text
 
 
-def _argument(value: object) -> Any:
+def _check_argument(value: object) -> Any:
     for part in value if isinstance(value, list) else [value]:
         if not isinstance(part, int | float | str):  # bool is an int
             raise ValueError("must be a number, true, false, a string, or an array of these")
@@ -92,10 +92,10 @@ def _argument(value: object) -> Any:
 
 RelativePath = Annotated[StrictStr, AfterValidator(plain_path)]
 EntryPath = Annotated[StrictStr, AfterValidator(entry_path)]
-Digest = Annotated[StrictStr, AfterValidator(_digest)]
-PlanDigest = Annotated[StrictStr, AfterValidator(_plan_digest)]
+Digest = Annotated[StrictStr, AfterValidator(_check_digest)]
+PlanDigest = Annotated[StrictStr, AfterValidator(_check_plan_digest)]
 Count = Annotated[StrictInt, Field(ge=0, lt=2**63)]
-LockedArgument = Annotated[Scalar | list[Scalar], PlainValidator(_argument)]
+LockedArgument = Annotated[Scalar | list[Scalar], PlainValidator(_check_argument)]
 
 
 class _Strict(BaseModel):

@@ -158,7 +158,7 @@ def pictures(batch: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 def _signal(number: int, channels: int, sizes: tuple[int, ...]) -> NDArray[np.float64]:
     """Make one sample, (channels, *sizes): a ramp, two edges and a grating by its own numbers."""
-    axes = _axes(sizes)
+    axes = _coordinates(sizes)
     phase = (value for value in (_wave(np.float64((number + 1) * _GOLDEN * k)) for k in count(1)))
     ramp, first, second, fine = (_slanted(axes, phase) for _ in range(4))
     tint = _wave(np.arange(channels) * _GOLDEN + number * 0.25).reshape(-1, *(1 for _ in sizes))
@@ -179,7 +179,7 @@ def _slanted(axes: list[NDArray[np.float64]], phase: Iterator[Any]) -> NDArray[n
     return total
 
 
-def _axes(sizes: tuple[int, ...]) -> list[NDArray[np.float64]]:
+def _coordinates(sizes: tuple[int, ...]) -> list[NDArray[np.float64]]:
     """Make coordinates from -1/2 to 1/2 for each dimension, to be broadcast behind channels."""
     axes = []
     for dimension, size in enumerate(sizes):

@@ -54,9 +54,9 @@ def page_of(probe: Probe, verdict: Verdict) -> str:
         reference=_html_text(reference_text(conditions)),
         sides="".join(_side(*texts) for texts in side_by_side(probe)),
         keys=_KEYS,
-        gradient=_pictures(_layer_plot("gradient", run, own)),
-        activation=_pictures(_layer_plot("activation", run, own)),
-        loss=_pictures(_loss_plot(run, own)),
+        gradient=_plots(_layer_plot("gradient", run, own)),
+        activation=_plots(_layer_plot("activation", run, own)),
+        loss=_plots(_loss_plot(run, own)),
         count=counted(len(pairs), "layer"),
         layers="".join(_row(layer, other) for layer, other in pairs),
         never="".join(_names(probe)),
@@ -77,7 +77,7 @@ def _side(label: str, here: str, there: str) -> str:
     return f"<tr>{heading}\n<td>{here}</td><td>{there}</td></tr>\n"
 
 
-def _pictures(plot: Plot) -> str:
+def _plots(plot: Plot) -> str:
     return f"{svg(plot, *_WIDE)}\n{svg(plot, *_NARROW)}"
 
 

@@ -44,11 +44,11 @@ def projections(model: nn.Module, plan: Plan) -> list[Projection]:
         projection
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
-        for projection in _parts(name, tuple(parameter.shape), _fused(name, rules))
+        for projection in _parts(name, tuple(parameter.shape), _split_rule(name, rules))
     ]
 
 
-def _fused(name: str, rules: dict[str, Rule]) -> Rule:
+def _split_rule(name: str, rules: dict[str, Rule]) -> Rule:
     """Find the rule that says how a weight, or the weight beside a bias, is split."""
     return rules.get(f"{name.removesuffix('bias')}weight", rules.get(name, Zeros()))
 

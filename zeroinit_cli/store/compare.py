@@ -130,7 +130,7 @@ def _explained(
         before, sound = expected, False
         tensors = stored_tensors(plan)
         header = Header(tensors=tensors, metadata=METADATA, data_start=len(expected))
-    difference = diff(planned_contents("", plan), _contents(file, header, before))
+    difference = diff(planned_contents("", plan), _file_contents(file, header, before))
     problems += _form_problems(difference)
     return replace(comparison, problems=tuple(problems), difference=difference, sound=sound)
 
@@ -153,7 +153,7 @@ def _form_problems(difference: Difference) -> Iterator[str]:
         yield f"tensor {planned.name!r}: expected {planned.form}, found {stored.form}"
 
 
-def _contents(file: IO[bytes], header: Header, before: bytes) -> Contents:
+def _file_contents(file: IO[bytes], header: Header, before: bytes) -> Contents:
     """Return the tensors of an open file, each as far as the file goes.
 
     Args:

@@ -178,14 +178,14 @@ def diff(a: Contents, b: Contents, progress: Progress = no_progress) -> Differen
         reshaped=tuple((info, of_b[info.name]) for info in shared if info != of_b[info.name]),
         differing=tuple(tensor for tensor in found.values() if tensor is not None),
         same=tuple(name for name, tensor in found.items() if tensor is None),
-        metadata=_metadata(a.metadata, b.metadata),
+        metadata=_metadata_changes(a.metadata, b.metadata),
         order=single and [info.name for info in shared] != in_b,
         headers=single and a.headers != b.headers,
         files=(len(a.headers), len(b.headers)),
     )
 
 
-def _metadata(
+def _metadata_changes(
     a: Mapping[str, str], b: Mapping[str, str]
 ) -> dict[str, tuple[str | None, str | None]]:
     keys = sorted(a.keys() | b.keys())

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import IO, Self
 
 from zeroinit_cli.errors import CheckpointError, InputError
+from zeroinit_cli.filenames import SUFFIX
 from zeroinit_cli.files import is_there, opened, read_exactly, stamp_of
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.store.index import check_weight_map, parse_index, shard_names
 from zeroinit_cli.store.safetensors import PREFIX_BYTES, Header, decode_header, header_bytes
 from zeroinit_cli.text import listed
 
-SUFFIX = ".safetensors"
-INDEX_SUFFIX = ".safetensors.index.json"
+INDEX_SUFFIX = f"{SUFFIX}.index.json"
 _MOST_NAMED = 3
 
 

@@ -52,7 +52,7 @@ def split(plan: Plan, most_bytes: int | None) -> tuple[Shard, ...]:
     names = file_names(len(groups))
     if len(groups) == 1:
         return (Shard(name=names[0], plan=plan, size=plan_size(plan)),)
-    parts = (_part(plan, group) for group in groups)
+    parts = (_subplan(plan, group) for group in groups)
     return tuple(
         Shard(name=name, plan=part, size=plan_size(part))
         for name, part in zip(names, parts, strict=False)
@@ -117,7 +117,7 @@ def _fill(tensors: Sequence[PlannedTensor], most_bytes: int) -> list[list[Planne
     return [*groups, current] if current or not groups else groups
 
 
-def _part(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
+def _subplan(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
     """Make a plan of these tensors and the values that they keep."""
     chosen = tuple(tensors)
     wanted = {sha256 for tensor in chosen for sha256 in tensor.rule.kept_digests()}

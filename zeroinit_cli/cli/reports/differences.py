@@ -58,7 +58,7 @@ def _lines(sides: "Sides", found: "Difference") -> Iterator[str]:
         yield "the tensors lie in another order"
     if found.headers and not (found.only_a or found.only_b or found.reshaped or found.metadata):
         yield "the headers differ in bytes"
-    yield _summary(found)
+    yield _counts_line(found)
 
 
 def _differing_line(tensor: "TensorDifference") -> str:
@@ -71,7 +71,7 @@ def _differing_line(tensor: "TensorDifference") -> str:
     )
 
 
-def _summary(found: "Difference") -> str:
+def _counts_line(found: "Difference") -> str:
     counts = (
         (len(found.only_a), "only in A"),
         (len(found.only_b), "only in B"),
