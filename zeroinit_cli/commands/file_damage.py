@@ -164,10 +164,8 @@ def _never_written(file: _FileBytes) -> Cause | None:
     if not all(tensor.found in ("0", "0.0", "false") for tensor in differences):
         return None
     end = _last_nonzero(file.path) + 1
-    if (
-        end > _position_in_file(file.plan, len(file.header), differences[0])
-        or size - end < _LEAST_HOLE
-    ):
+    first = _position_in_file(file.plan, len(file.header), differences[0])
+    if end > first or size - end < _LEAST_HOLE:
         return None
     return Cause(
         kind="unwritten",

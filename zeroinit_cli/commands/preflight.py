@@ -29,7 +29,7 @@ def check_output(location: Location) -> None:
         _check_file_name(location.path)
     else:
         _check_reserved(location.path, "--output")
-        if not _is_folder(location.path):
+        if not _folder_is_there(location.path):
             _check_parent(location.path)
             return
     about_links, about_sums = _INTO_FOLDER, _INTO_FOLDER
@@ -205,7 +205,7 @@ def _check_reserved(path: Path, where: str) -> None:
         )
 
 
-def _is_folder(path: Path) -> bool:
+def _folder_is_there(path: Path) -> bool:
     """Tell whether a folder is there already, where nothing else may be.
 
     Raises:
