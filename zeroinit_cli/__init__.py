@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """The names of the Python API, imported when they are wanted: the command wants none."""
+    """Import a name of the Python API when it is wanted: the command wants none."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from zeroinit_cli import api, errors

@@ -3,7 +3,7 @@
 Exit codes: 0 all well; 1 a verification that failed; 2 usage, source, lock or I/O; 70 a fault of
 ours; 130 SIGINT; 143 SIGTERM; 141 a closed pipe.
 
-Signals are listened to before anything else is imported, so that they are answered meanwhile, too.
+Signal handlers are set before other imports, so that a signal during an import is handled, too.
 """
 
 import gc
@@ -22,7 +22,7 @@ _arrived: list[int] = []
 
 
 class _InterruptedError(BaseException):
-    """A signal asked us to stop. Not an Exception: nothing on the way may swallow it."""
+    """A signal to stop. Not an Exception: nothing on the way may swallow it."""
 
 
 def main() -> None:
@@ -31,9 +31,9 @@ def main() -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
         code = run(_prepare)
-    except _InterruptedError:  # another signal, while an error was being told
+    except _InterruptedError:  # another signal, while an error was printed
         code = _SIGNALLED + _arrived[0]
-    _on_signals(signal.SIG_IGN)  # the answer is given, and no signal shall change it any more
+    _on_signals(signal.SIG_IGN)  # the exit code is decided; no signal may change it
     sys.exit(code)
 
 
@@ -62,7 +62,7 @@ def run(prepare: Callable[[], None] = lambda: None) -> int:
     try:
         prepare()
         code = _run_app()
-        sys.stdout.flush()  # help is not printed through us
+        sys.stdout.flush()  # help is printed past our `out`
     except BaseException as error:  # noqa: BLE001 - the one place; what is not ours is raised again
         from zeroinit_cli.cli.console import say
 

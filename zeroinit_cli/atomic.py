@@ -27,22 +27,20 @@ _PATIENCE = 1.0  # seconds before a person is told what we wait for
 
 
 def is_reserved(path: Path) -> bool:
-    """Tell whether a name is one of unfinished files, which the next writer would clear."""
+    """Tell whether a name is kept for unfinished files, which the next writer would clear."""
     return path.name.endswith((PART, STAGE, GUARD))
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse beforehand what `guarded` and `replacing` would fail on.
+    """Refuse a path at which `guarded`, `staging` or `replacing` would fail.
 
     Raises:
         OutputError: the siblings' names are too long, or something stands in their place.
     """
-    for suffix in (PART, GUARD):
+    for suffix in (PART, GUARD, STAGE):
         sibling = _sibling(path, suffix)
         with reported_as_output(path), suppress(FileNotFoundError):
-            mode = sibling.lstat().st_mode
-            # a part is removed, unless it is a folder; a guard is opened
-            if stat.S_ISDIR(mode) or (suffix == GUARD and not stat.S_ISREG(mode)):
+            if _is_obstacle(sibling, suffix):
                 raise OutputError(
                     f"what is there keeps {path.name} from being written",
                     where=str(sibling),
@@ -111,7 +109,7 @@ def staging(path: Path) -> Iterator[Path]:
     with reported_as_output(path):
         try:
             stage.mkdir()
-            # a umask such as 0177 would close it to its own maker, too
+            # a umask such as 0177 would keep its own maker out
             stage.chmod(stat.S_IMODE(stage.stat().st_mode) | stat.S_IRWXU)
             yield stage
         finally:
@@ -186,12 +184,27 @@ def _sibling(path: Path, suffix: str) -> Path:
     return path.with_name(f".{path.name}{suffix}")
 
 
+def _is_obstacle(sibling: Path, suffix: str) -> bool:
+    """Tell whether a writer could neither clear nor use what stands at a sibling's path.
+
+    Raises:
+        OSError: nothing is there, or it cannot be told.
+    """
+    mode = sibling.lstat().st_mode
+    if suffix == STAGE:  # cleared with the files in it, but not with folders
+        return stat.S_ISDIR(mode) and any(
+            entry.is_dir() and not entry.is_symlink() for entry in sibling.iterdir()
+        )
+    # a part is removed, unless it is a folder; a guard is opened
+    return stat.S_ISDIR(mode) or (suffix == GUARD and not stat.S_ISREG(mode))
+
+
 def _acquire(lock: FileLock, path: Path, waiting: Callable[[str], None]) -> None:
     try:
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
-            # filelock takes a folder where no file can be made (/proc) for a guard that is held.
+            # In a folder where no file can be made (/proc) filelock waits as for a held guard.
             os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o666))
             waiting(f"waiting for another zeroinit that is writing {path}")
             lock.acquire()

@@ -33,7 +33,7 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 
 class ZeroinitError(Exception):
-    """Base of everything that a person can cause and mend.
+    """The base of all errors that a person can cause and mend.
 
     Args:
         problem: what is wrong, a phrase without a full stop.
@@ -62,7 +62,7 @@ class ZeroinitError(Exception):
         super().__init__(problem)
 
     def __str__(self) -> str:
-        """The whole message, in the shape that docs and tests show."""
+        """Write the whole message, in the shape that docs and tests show."""
         first = f"error: {self.problem}"
         if self.where is not None:
             first += f" in {self.where}"
@@ -77,15 +77,15 @@ class ZeroinitError(Exception):
 
 
 class UsageError(ZeroinitError):
-    """An option or argument of ours is wrong."""
+    """A wrong option or argument of ours."""
 
 
 class SourceError(ZeroinitError):
-    """SOURCE names nothing that can be built."""
+    """A SOURCE that names nothing which can be built."""
 
 
 class UnknownModelError(SourceError):
-    """No model has this name."""
+    """A name that no model has."""
 
 
 class ArgumentError(SourceError):
@@ -93,7 +93,7 @@ class ArgumentError(SourceError):
 
 
 class BuildError(SourceError):
-    """The builder itself refused."""
+    """A refusal by the builder itself."""
 
 
 class MistakeError(SourceError):
@@ -128,7 +128,7 @@ class MistakeError(SourceError):
 
 
 class SpecError(SourceError):
-    """A YAML spec with mistakes; all that could be told apart, in the order of the file.
+    """A YAML spec with mistakes: all that could be told apart, in the order of the file.
 
     A mistake that aliases or repeats lead to several times is one. Of more than `most_kept` the
     rest is left out, and the message says so.
@@ -163,7 +163,7 @@ class SpecError(SourceError):
         )
 
     def __str__(self) -> str:
-        """Every fault in the shape of all messages, a blank line between."""
+        """Write every fault in the shape of all messages, a blank line between."""
         shown = [str(fault) for fault in self.faults[: self.most_shown]]
         more = len(self.faults) - len(shown)
         least = "" if self.complete else "at least "
@@ -171,7 +171,7 @@ class SpecError(SourceError):
 
 
 class PlanError(ZeroinitError):
-    """The architecture was built but cannot be planned."""
+    """An architecture that was built but cannot be planned."""
 
 
 class NoRuleError(PlanError):
@@ -183,11 +183,11 @@ class ProbeError(ZeroinitError):
 
 
 class OutputError(ZeroinitError):
-    """What was asked for cannot be written."""
+    """An output that cannot be written."""
 
 
 class CheckpointError(ZeroinitError):
-    """The file is not a sound safetensors checkpoint."""
+    """A file that is not a sound safetensors checkpoint."""
 
 
 class LockError(ZeroinitError):
@@ -199,7 +199,7 @@ class InputError(ZeroinitError):
 
 
 def _indented(text: str) -> str:
-    """Lines of a message, of which none but the first starts at the margin, whoever wrote them."""
+    """Indent all lines of a message but the first, whoever wrote them."""
     first, *rest = text.split("\n")
     lines = (line if line.startswith("    ") else f"    {line.lstrip()}" for line in rest)
     return "\n".join(map(one_line, [first.rstrip(), *lines]))
@@ -215,7 +215,7 @@ def one_line(text: str, most: int = _MOST_LINE) -> str:
 
 
 def printable(text: str) -> str:
-    """Text with every control and undecodable character escaped.
+    """Escape every control and undecodable character of a text.
 
     Names come from files that strangers made; a terminal must show them, not obey them.
     """
@@ -226,7 +226,7 @@ def printable(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as Python writes it, cut short where a stranger made it long or deep."""
+    """Write a value as Python does, cut short where a stranger made it long or deep."""
     try:
         return _SHORT.repr(value)
     except ValueError:  # Python writes no decimal of more than 4300 digits
@@ -234,13 +234,13 @@ def shown(value: object) -> str:
 
 
 def pasted(path: PurePath) -> str:
-    """A path as a word of a shell's command line, which a hint can show to be pasted."""
+    """Quote a path as a word of a shell's command line, for hints that can be pasted."""
     text = str(path)
     if text.startswith("-"):
         text = f"./{text}"  # a word, not an option
     if text.isprintable():
         return shlex.quote(text)
-    # A message escapes what is not printable, and then only this quotation gives it back.
+    # A message escapes unprintable characters; only this quotation survives that and pastes well.
     marks = {"'": r"\'", "\\": "\\\\"}
     escaped = (
         marks.get(character, character)
@@ -252,20 +252,20 @@ def pasted(path: PurePath) -> str:
 
 
 def near(wrong: str, known: Iterable[str], *, count: int = 3) -> str | None:
-    """The hint that names what was probably meant, or None where nothing is near."""
+    """Write the hint that names what was probably meant; None where nothing is near."""
     matches = difflib.get_close_matches(wrong, sorted(known), n=count, cutoff=0.7)
     return f"did you mean {' or '.join(matches)}?" if matches else None
 
 
 def reason_of(error: OSError) -> str:
-    """The operating system's words for an error, without the path that our message names."""
+    """Return the operating system's words for an error, without the path, which we name."""
     # os.strerror speaks C-locale English under Python's default locale handling; the message of a
     # hand-made OSError without errno is its own text.
     return os.strerror(error.errno) if error.errno is not None else str(error)
 
 
 def reason_of_unreadable(error: Exception) -> str:
-    """Why a text could not be parsed, in one line that no version of Python words otherwise."""
+    """Say why a text could not be parsed, in a line that is the same in all versions of Python."""
     match error:
         case RecursionError():
             return "nested too deeply"

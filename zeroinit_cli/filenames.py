@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MODEL = "model.safetensors"
+SUFFIX = ".safetensors"
+MODEL = f"model{SUFFIX}"
 INDEX = f"{MODEL}.index.json"
-SUMS = f"{MODEL}.sha256"
 _FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.json)?", re.ASCII)
 
 
@@ -26,7 +26,7 @@ class FileDigest:
 
 def shard_name(number: int, count: int) -> str:
     """Name the file of one shard, counted from 1, as huggingface_hub and transformers do."""
-    return f"model-{number:05d}-of-{count:05d}.safetensors"
+    return f"model-{number:05d}-of-{count:05d}{SUFFIX}"
 
 
 def file_names(shards: int) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def is_of_family(name: str) -> bool:
     return _FAMILY.fullmatch(name) is not None
 
 
-def sum_line(name: str, sha256: str) -> bytes:
+def sha256sum_line(name: str, sha256: str) -> bytes:
     r"""Write `<hex>  <name>\n`; a name with \, LF or CR is escaped as GNU sha256sum does."""
     raw = os.fsencode(name)
     escaped = raw.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
@@ -49,11 +49,11 @@ def sum_line(name: str, sha256: str) -> bytes:
     return mark + sha256.encode() + b"  " + escaped + b"\n"
 
 
-def sums(files: Iterable[tuple[str, str]]) -> bytes:
-    """Write what `sha256sum` prints of files, of which (name, SHA-256) are given in order."""
-    return b"".join(sum_line(name, sha256) for name, sha256 in files)
+def sha256sum_list(files: Iterable[tuple[str, str]]) -> bytes:
+    """Write what `sha256sum` prints for files, given as (name, SHA-256) in order."""
+    return b"".join(sha256sum_line(name, sha256) for name, sha256 in files)
 
 
-def sums_sha256(files: Iterable[tuple[str, str]]) -> str:
-    """Compute one SHA-256 for several files: that of the list of theirs."""
-    return hashlib.sha256(sums(files)).hexdigest()
+def sha256sum_digest(files: Iterable[tuple[str, str]]) -> str:
+    """Compute one SHA-256 for several files: that of the list of their digests."""
+    return hashlib.sha256(sha256sum_list(files)).hexdigest()

@@ -30,7 +30,7 @@ def is_there(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """Open a regular file for reading, unbuffered, and give its size.
+    """Open a regular file for reading, unbuffered, and yield it with its size.
 
     Raises:
         InputError: it cannot be read; or it is a folder, pipe or device, which could block or go
@@ -61,7 +61,7 @@ def stamp_of(file: IO[bytes]) -> tuple[int, int, int, int]:
 
 
 def size_of(path: Path) -> int:
-    """Give the size of a regular file, in bytes.
+    """Return the size of a regular file, in bytes.
 
     Raises:
         InputError: it cannot be read.
@@ -71,7 +71,7 @@ def size_of(path: Path) -> int:
 
 
 def sha256_of(path: Path) -> tuple[str, int]:
-    """Compute the SHA-256 of a file, in hexadecimal, and count the bytes that it is of.
+    """Compute the SHA-256 of a file, in hexadecimal, and count its bytes.
 
     Raises:
         InputError: it cannot be read.
@@ -94,3 +94,16 @@ def read_exactly(file: IO[bytes], view: memoryview) -> int:
             break
         filled += count
     return filled
+
+
+def read_part(path: Path, start: int, count: int) -> bytes:
+    """Read `count` bytes of a file from `start` on; fewer, where the file ends.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    data = bytearray(count)
+    with opened(path) as (file, _):
+        file.seek(start)
+        del data[read_exactly(file, memoryview(data)) :]
+    return bytes(data)

@@ -52,17 +52,17 @@ class Override:
     rule: str
 
     def __str__(self) -> str:
-        """The words of the command line."""
+        """Write it as on the command line."""
         return f"{self.pattern}={self.rule}"
 
     def matches(self, name: str) -> bool:
-        """Whether a tensor's name is meant."""
+        """Tell whether the glob matches a tensor's name."""
         return fnmatchcase(name, self.pattern)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What decides a plan besides its source; every field is recorded in the lock.
+    """The options that decide a plan besides its source; the lock records every field.
 
     Attributes:
         dtype: type of the floating tensors; integers keep their own.
@@ -89,7 +89,7 @@ class Options:
         overrides: Iterable[str] = (),
         defaults: Mapping[str, str] | None = None,
     ) -> "Options":
-        """Options from the words of the command line or of a lock.
+        """Read options from the words of the command line or of a lock.
 
         Args:
             words: option -> choice; None, or no entry, means the preset's or the default.
@@ -124,7 +124,7 @@ class Options:
         )
 
     def to_words(self) -> dict[str, str]:
-        """What `from_words` takes, sorted by option; overrides are apart.
+        """Return what `from_words` takes, sorted by option; without the overrides.
 
         A size is there only if one was given.
         """
@@ -135,7 +135,7 @@ class Options:
 
 
 def parse_override(text: str) -> Override:
-    """An override from the words of the command line or of a lock.
+    """Parse an override of the command line or of a lock.
 
     Raises:
         UsageError: it is not PATTERN=RULE, or no override can name the rule.

@@ -1,4 +1,4 @@
-"""How long work reports its progress.
+"""Callbacks by which long work reports its progress.
 
 A module of its own: the command line needs it at every start, and must then import nothing more.
 """

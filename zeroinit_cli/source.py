@@ -45,11 +45,11 @@ class Source:
     spec: "Spec | None" = None
 
     def __str__(self) -> str:
-        """What people call it: `torchvision:resnet18`, or the spec's path."""
+        """Write it as people do: `torchvision:resnet18`, or the spec's path."""
         return self.name if self.spec is not None else f"{_SCHEME}:{self.name}"
 
     def recorded_in(self, folder: Path) -> str:
-        """The form that a lock in a folder records; a spec's path is relative to it.
+        """Return the form that a lock in a folder records; a spec's path is relative to it.
 
         Raises:
             UsageError: a lock cannot hold the spec's path.
@@ -57,7 +57,7 @@ class Source:
         if self.spec is None:
             return str(self)
         try:
-            # the folders' own places: a lock may be reached through a link, and `..` goes past it
+            # resolved folders: a lock may be reached through a link, where `..` leads elsewhere
             spec = Path(self.name)
             relative = os.path.relpath(spec.parent.resolve() / spec.name, folder.resolve())
             relative = Path(relative).as_posix()
@@ -75,12 +75,12 @@ class Source:
 
 
 def is_spec_path(text: str) -> bool:
-    """Whether SOURCE is the path of a spec, not a name."""
+    """Tell whether SOURCE is the path of a spec, not a name."""
     return text.lower().endswith(_SPEC_SUFFIXES)
 
 
 def parse_source(text: str, settings: Iterable[str] = (), folder: Path | None = None) -> Source:
-    """SOURCE and its `--set KEY=VALUE` settings: a name, not yet looked up, or a spec, read.
+    """Parse SOURCE and its `--set KEY=VALUE` settings; a spec is read, a name not yet looked up.
 
     Args:
         text: SOURCE.
@@ -138,7 +138,7 @@ def requested_options(
     preset: str | None = None,
     overrides: Iterable[str] = (),
 ) -> Options:
-    """The options for a source: those given win over a preset, both over a spec's `init`.
+    """Return a source's options: given ones win over a preset, both over a spec's `init`.
 
     Raises:
         UsageError: a word is not one of its choices.
@@ -171,7 +171,7 @@ def _parse_settings(settings: Iterable[str]) -> dict[str, Value]:
 
 
 def _parse_value(key: str, text: str) -> Value:
-    """A value as people type it: 10, 0.5, true, (1, 2), 'text' or plain text."""
+    """Parse a value as people type it: 10, 0.5, true, (1, 2), 'text' or plain text."""
     if text in ("true", "false"):
         return text == "true"
     try:
@@ -184,7 +184,7 @@ def _parse_value(key: str, text: str) -> Value:
 
 
 def check_value(key: str, value: object) -> Value:
-    """A builder's argument, or the reason why it cannot be one.
+    """Check that a value can be a builder's argument, and return it.
 
     Raises:
         ArgumentError: the value is of another type, not finite, or beyond 64 bits.

@@ -18,11 +18,13 @@ from tests.cli.happenings import (
     PATH,
     cut,
     cut_within_the_header,
+    flip_one_bit,
     header_bytes,
     pointer_to_it,
 )
 from tests.cli.test_verify import edit
-from zeroinit_cli.commands.diagnose import FOREIGN
+from zeroinit_cli.commands.foreign_files import FOREIGN
+from zeroinit_cli.errors import InputError
 from zeroinit_cli.store.safetensors import PREFIX_BYTES
 
 
@@ -154,6 +156,18 @@ def test_what_happened_to_a_lock_is_guessed(
     assert causes(zeroinit) == expected
 
 
+def test_the_guess_about_the_lock_stands_where_that_about_the_files_fails(
+    zeroinit: Command, locked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise InputError("cannot read the file", where=NAME)
+
+    age()
+    flip_one_bit()
+    monkeypatch.setattr("zeroinit_cli.commands.probable_causes.damage", gone)
+    assert [kind for kind, _ in causes(zeroinit)] == ["other-versions"]
+
+
 def test_a_spec_that_changed_is_no_guess(zeroinit: Command, locked: Path) -> None:
     edit(locked / "net.yaml", "Linear: 40", "Linear: 41")
     assert causes(zeroinit) == []
@@ -162,7 +176,7 @@ def test_a_spec_that_changed_is_no_guess(zeroinit: Command, locked: Path) -> Non
 def test_where_all_is_well_nothing_is_guessed(
     zeroinit: Command, locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zeroinit_cli.commands.causes.probable_causes", None)
+    monkeypatch.setattr("zeroinit_cli.commands.probable_causes.probable_causes", None)
     assert zeroinit("verify").code == 0
     assert zeroinit("verify", NAME, "--source", "net.yaml").code == 0
 
@@ -236,7 +250,7 @@ def test_what_is_only_unsound_gets_no_hint(zeroinit: Command, locked: Path, leng
 
 def test_the_page_names_every_kind() -> None:
     root = Path(__file__).parents[2]
-    rooms = ("causes", "damage", "diagnose")
+    rooms = ("file_damage", "foreign_files", "probable_causes")
     code = "".join(
         (root / "zeroinit_cli" / "commands" / f"{name}.py").read_text() for name in rooms
     )

@@ -193,6 +193,12 @@ def test_a_folder_that_may_not_be_written_is_refused(
             "\nhint: remove it\n",
         ),
         (
+            "e",
+            (),
+            "error: what is there keeps e from being written in .e.zeroinit-stage\n"
+            "\nhint: remove it\n",
+        ),
+        (
             "a",
             ("--override", "[f\udcff]c.weight=zeros"),
             "error: no text that a lock can hold in --override\n"
@@ -219,6 +225,7 @@ def test_what_would_fail_or_harm_later_is_refused_before_the_work(
     (tmp_path / "linked.sha256").symlink_to("elsewhere")
     (tmp_path / ".c.zeroinit-guard").symlink_to("elsewhere")
     (tmp_path / ".d.sha256.zeroinit-part").mkdir()
+    (tmp_path / ".e.zeroinit-stage" / "folder").mkdir(parents=True)
     before = names(tmp_path)
     result = zeroinit("generate", "no_such_model", "-o", output, *options)
     assert (result.code, result.out, result.err) == (2, "", message)

@@ -113,7 +113,7 @@ def test_a_file_of_the_source_is_probed_as_the_source_itself(zeroinit: Command, 
     assert of_file["start"] == of_source["start"]
     assert of_file["layers"] == of_source["layers"]
     assert of_file["verdict"] == of_source["verdict"]
-    assert (of_file["conditions"]["plan"], of_file["cautions"]) == (None, [])
+    assert (of_file["conditions"]["plan"], of_file["warnings"]) == (None, [])
 
 
 @pytest.mark.long

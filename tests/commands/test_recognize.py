@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.commands.tensors import bits_of, reader, recognized
 from tests.golden.make_models import OPTION_SETS
 from tests.plans.oracles import ruled_tensors
-from zeroinit_cli.commands.recognize import Recognized, Verdict, recognize
-from zeroinit_cli.commands.summary import BLOCK_BYTES, summarize
+from zeroinit_cli.commands.recognize import ContentKind, Recognized, recognize
+from zeroinit_cli.commands.tensor_summary import summarize
 from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import CHOICES, Options
@@ -22,6 +22,7 @@ from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
 from zeroinit_cli.source import parse_source
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas
 CENTRE = ((1, 2), (1, 2))
@@ -216,7 +217,7 @@ def test_every_function_of_the_policy_that_gives_a_rule_is_drawn() -> None:
 @pytest.mark.parametrize(("rule", "shape"), FOREIGN, ids=str)
 def test_what_the_policy_never_gives_is_no_rule(rule: Rule, shape: tuple[int, ...]) -> None:
     found, _ = recognized(bits_of(rule, shape))
-    assert (found.verdict, found.rule) == (Verdict.TRAINED, None)
+    assert (found.kind, found.rule) == (ContentKind.TRAINED, None)
 
 
 @given(ruled=ruled_tensors(), data=st.data())
@@ -254,7 +255,7 @@ def test_one_flipped_sign_is_named_beside_the_rule(
     before = int(flat[at])
     flat[at] ^= np.uint32(1 << 31)
     found, _ = recognized(bits)
-    assert found.verdict is Verdict.TRAINED
+    assert found.kind is ContentKind.TRAINED
     assert found.nearly is not None
     assert found.nearly.rule == rule
     departure = found.nearly
@@ -303,7 +304,7 @@ def reads(bits: Bits) -> tuple[Recognized, int]:
 def test_random_data_costs_one_pass() -> None:
     bits = np.random.default_rng(0).standard_normal((600, 600), np.float32).view("<u4")
     found, read = reads(bits)
-    assert (found.verdict, found.nearly) == (Verdict.TRAINED, None)
+    assert (found.kind, found.nearly) == (ContentKind.TRAINED, None)
     assert read == bits.size
 
 
@@ -311,7 +312,7 @@ def test_a_size_of_many_divisors_costs_less_than_a_second_pass() -> None:
     """Groups of every size are candidates; a few elements of each tell that it is none."""
     values = np.resize(np.array([1, -1, 0.5, 0.25], np.float32), (720_720, 1, 1))
     found, read = reads(values.view("<u4"))
-    assert (found.verdict, found.rule) == (Verdict.TRAINED, None)
+    assert (found.kind, found.rule) == (ContentKind.TRAINED, None)
     assert read < 2 * values.size
 
 
@@ -319,7 +320,7 @@ def test_a_size_of_many_divisors_costs_less_than_a_second_pass() -> None:
 def test_zeros_are_zeros_in_every_type_that_has_them(code: str) -> None:
     found, summary = recognized(np.zeros(24, np.uint8), DTYPES[code], shape=(24,))
     if code == "F8_E8M0":  # a power of two, never 0
-        assert (found.verdict, found.constant) == (Verdict.CONSTANT, 0)
+        assert (found.kind, found.constant) == (ContentKind.CONSTANT, 0)
     else:
         assert found.rule == Z
         assert summary.zeros in (None, summary.numel)
@@ -348,19 +349,19 @@ def test_ones_are_ones_in_every_type(code: str, pattern: int) -> None:
 
 def test_another_value_everywhere_is_a_constant_not_a_rule() -> None:
     found, _ = recognized(np.full((7, 3), 1e-6, np.float32).view("<u4"))
-    assert found.verdict is Verdict.CONSTANT
+    assert found.kind is ContentKind.CONSTANT
     assert found.constant == int(np.array(1e-6, np.float32).view(np.uint32))
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2**40), (2, 0, 5, 5)])
 def test_tensors_without_elements_are_empty(shape: tuple[int, ...]) -> None:
     found, _ = recognized(np.zeros(0, np.uint32), shape=shape)
-    assert found.verdict is Verdict.EMPTY
+    assert found.kind is ContentKind.EMPTY
 
 
 def test_integers_are_data_not_trained() -> None:
     found, _ = recognized(np.arange(100, dtype=np.int64).view("<u8"), DTYPES["I64"])
-    assert found.verdict is Verdict.DATA
+    assert found.kind is ContentKind.DATA
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.files.test_replacing import put
 from tests.plans import plan, tensor
 from zeroinit_cli.commands.generate import write_plan
 from zeroinit_cli.commands.location import Location
-from zeroinit_cli.filenames import sum_line
+from zeroinit_cli.filenames import sha256sum_line
 from zeroinit_cli.files import opened
 from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.schema import plain_path
@@ -77,7 +77,7 @@ def test_lines_end_alike_on_every_system(tmp_path: Path, monkeypatch: pytest.Mon
     update_lock(tmp_path / "zeroinit.lock", entry("a"))
     assert (tmp_path / "a.sha256").read_bytes() == f"{written.sha256}  a\n".encode()
     assert b"\r" not in (tmp_path / "zeroinit.lock").read_bytes()
-    assert sum_line("a", "0" * 64).endswith(b"  a\n")
+    assert sha256sum_line("a", "0" * 64).endswith(b"  a\n")
     opens_text = re.compile(r"write_text\(|open\((?![^\n]*newline=)[^)\n]*[\"'][wax]t?[\"']")
     for path in PACKAGE.rglob("*.py"):
         assert not opens_text.search(path.read_text()), path

@@ -8,7 +8,7 @@ from zeroinit_cli.errors import SpecError
 from zeroinit_cli.spec.blueprint import BuilderBlueprint
 from zeroinit_cli.spec.canonical import to_yaml
 from zeroinit_cli.spec.check import Spec, parse_spec
-from zeroinit_cli.spec.yaml_text import MOST_BYTES
+from zeroinit_cli.spec.yaml_text import MOST_SPEC_BYTES
 
 ROOT = Path(__file__).parents[2]
 _SMALL = 2_000_000
@@ -42,7 +42,7 @@ def examine(data: bytes, *, build: bool = False) -> str:
             raise TypeError("a message without its place") from error
         return "wrong"
     shown = to_yaml(spec.document).encode()
-    if len(shown) <= MOST_BYTES:  # of more the command warns, since it cannot be read back
+    if len(shown) <= MOST_SPEC_BYTES:  # of more the command warns, since it cannot be read back
         digest = parse_spec(shown, "shown.yaml").digest()
         assert digest == spec.digest(), "the canonical form has another digest"
     if build and not isinstance(spec.inferred.blueprint, BuilderBlueprint):

@@ -3,19 +3,19 @@
 from typing import Any
 
 from zeroinit_cli.plans.plan import PlanWarning
-from zeroinit_cli.probing.report import Conditions, Layer, Probe, Run
+from zeroinit_cli.probing.report import Conditions, LayerReport, Probe, Run
 
 WARNING = PlanWarning(kind="batch-norm-chain", text="channels cancel", hint="--expansion paley")
 
 
-def layer(name: str, **values: Any) -> Layer:
+def layer(name: str, **values: Any) -> LayerReport:
     defaults: dict[str, Any] = {"kind": "Conv2d", "activation": 1.0, "gradient": 2.0, "moved": 0.01}
     units = {"units": 8, "distinct": 8, "distinct_after": 8, "rank": 6, "most_rank": 8}
-    return Layer(name=name, **{**defaults, **units, **values})
+    return LayerReport(name=name, **{**defaults, **units, **values})
 
 
-def norm(name: str, flat: int = 0, **values: Any) -> Layer:
-    return Layer(
+def norm(name: str, flat: int = 0, **values: Any) -> LayerReport:
+    return LayerReport(
         name=name,
         kind="BatchNorm2d",
         channels=16,
@@ -25,7 +25,7 @@ def norm(name: str, flat: int = 0, **values: Any) -> Layer:
 
 
 def run(
-    *layers: Layer, losses: tuple[float | None, ...] = (2.3, 2.2, 2.1, 2.0), **more: Any
+    *layers: LayerReport, losses: tuple[float | None, ...] = (2.3, 2.2, 2.1, 2.0), **more: Any
 ) -> Run:
     return Run(losses=losses, layers=layers, **{"learning_rate": 0.01, "not_finite": None, **more})
 

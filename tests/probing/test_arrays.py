@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from zeroinit_cli.errors import InputError
-from zeroinit_cli.probing.arrays import MOST_BYTES, labels, pictures, read_array, tokens
+from zeroinit_cli.probing.arrays import MOST_ARRAY_BYTES, labels, pictures, read_array, tokens
 
 
 def saved(folder: Path, array: Any) -> Path:
@@ -172,7 +172,7 @@ def test_integers_beyond_63_bits_are_refused(tmp_path: Path) -> None:
 def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     with path.open("wb") as file:
-        file.truncate(MOST_BYTES + 1)  # a hole: no disk holds it
+        file.truncate(MOST_ARRAY_BYTES + 1)  # a hole: no disk holds it
     assert why(refused(path)) == (UNUSABLE, "at most 1,073,741,824 bytes", "1,073,741,825")
 
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit_cli.probing.hooks import Watch, layers_of, own_parameters
-from zeroinit_cli.probing.report import Layer
+from zeroinit_cli.probing.report import LayerReport
 
 
 def drawn(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def seen(module: nn.Module, *inputs: Tensor) -> dict[str, Layer]:
+def seen(module: nn.Module, *inputs: Tensor) -> dict[str, LayerReport]:
     watch = Watch()
     with watch.on(module):
         module(*inputs)

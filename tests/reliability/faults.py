@@ -15,7 +15,7 @@ from tests.reliability.folder_faults import FolderSeen, Shards
 from tests.reliability.small import SPEC, answered, command
 from zeroinit_cli.commands.generate import write_plan
 from zeroinit_cli.commands.location import Location
-from zeroinit_cli.filenames import sum_line
+from zeroinit_cli.filenames import sha256sum_line
 from zeroinit_cli.files import sha256_of
 from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.write import update_lock
@@ -141,11 +141,11 @@ def _look(seen: Seen, known: dict[Path, set[str]]) -> None:
     for path, digests in known.items():
         digest, _ = sha256_of(path)
         assert digest in digests, f"{path} is neither the old file nor the new one"
-        sidecar = Location(path=path).sums.read_bytes()
-        assert sidecar in {sum_line(path.name, each) for each in digests}, "half a sidecar"
+        sidecar = Location(path=path).sha256sum_file.read_bytes()
+        assert sidecar in {sha256sum_line(path.name, each) for each in digests}, "half a sidecar"
         seen.new += seen.whole.get(path) not in (None, digest)
         seen.whole[path] = digest
-        seen.behind += sidecar != sum_line(path.name, digest)
+        seen.behind += sidecar != sha256sum_line(path.name, digest)
     entries = {each.path: each for each in read_lock(LOCK).checkpoint}
     assert set(KEPT) <= entries.keys(), "an entry was lost"
     assert entries[str(LARGE)].sha256 in known[LARGE]

@@ -10,7 +10,7 @@ from typing import Any
 
 import tomlkit
 
-from zeroinit_cli.filenames import file_names, sums_sha256
+from zeroinit_cli.filenames import file_names, sha256sum_digest
 
 Fields = Mapping[str, list[str]]
 _ZEROS = "0" * 64
@@ -137,7 +137,7 @@ def _resealed(
     edited = {
         **entry,
         "path": folder or entry["path"],
-        "sha256": sums_sha256(zip(names, (each["sha256"] for each in shards), strict=True)),
+        "sha256": sha256sum_digest(zip(names, (each["sha256"] for each in shards), strict=True)),
         "size": sum(each["size"] for each in shards),
         "shard": shards,
     }

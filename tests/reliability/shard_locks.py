@@ -14,11 +14,11 @@ from tests.reliability.small import (
     OPTIONS,
     SHARD_SIZE,
     SIZES,
+    SUMS,
     answered,
     command,
     judges,
 )
-from zeroinit_cli.filenames import SUMS
 from zeroinit_cli.lock import LOCK_NAME, LockEntry, read_lock
 
 LOCK_CLASSES = (

@@ -14,12 +14,13 @@ from tests.reliability.small import (
     OPTIONS,
     SHARD_SIZE,
     SIZES,
+    SUMS,
     Judge,
     command,
     judges,
     planned_once,
 )
-from zeroinit_cli.filenames import INDEX, SUMS
+from zeroinit_cli.filenames import INDEX
 
 _PLACES = ("`verify`", "`verify --hash-only`")
 """Who looks at names and kinds of files; check.py reads the bytes that a path leads to."""

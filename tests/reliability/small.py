@@ -31,6 +31,7 @@ layers:
   - Linear: 5
 """
 NAME, LOCK, SIDECAR = "a.safetensors", "zeroinit.lock", "a.safetensors.sha256"
+SUMS = "model.safetensors.sha256"
 FOLDER, SHARD_SIZE = "net", "300"
 """Where its tensors lie in three shards, and the bytes of tensors that each of them may hold."""
 PLAN = "plan.json"

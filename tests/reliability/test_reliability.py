@@ -18,8 +18,8 @@ from tests.reliability import folder_mutants, matrix, shard_locks, sharded, smal
 from tests.reliability.matrix import all_rows
 from tests.reliability.rows import Row, by_sha256sum
 from tests.reliability.sharded import all_folder_rows
-from tests.reliability.small import FOLDER, small_checkpoint, small_shards
-from zeroinit_cli.filenames import INDEX, SUMS
+from tests.reliability.small import FOLDER, SUMS, small_checkpoint, small_shards
+from zeroinit_cli.filenames import INDEX
 from zeroinit_cli.lock import read_lock
 
 ROOT = Path(__file__).parents[2]

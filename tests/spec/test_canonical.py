@@ -7,7 +7,7 @@ import pytest
 from tests.cli.command import Command
 from zeroinit_cli.spec.canonical import to_yaml
 from zeroinit_cli.spec.check import parse_spec
-from zeroinit_cli.spec.yaml_text import MOST_BYTES
+from zeroinit_cli.spec.yaml_text import MOST_SPEC_BYTES
 
 PATHS = sorted((Path(__file__).parents[2] / "model_specs").glob("*.yaml"))
 SPEC = """\
@@ -114,7 +114,7 @@ def test_a_spec_that_its_defaults_make_too_large_is_shown_with_a_warning(
     )
     shown = zeroinit("spec", "show", "x.yaml")
     assert shown.code == 0
-    assert len(shown.out.encode()) == 103333 > MOST_BYTES
+    assert len(shown.out.encode()) == 103333 > MOST_SPEC_BYTES
     assert shown.err == (
         "warning: 103333 bytes with its defaults, which is too large for a spec: at most 100000 "
         "bytes are read\n"

@@ -128,8 +128,8 @@ def test_no_part_can_take_the_name_of_an_attribute() -> None:
 def test_inits_words_are_those_of_the_command_line() -> None:
     for key, words in CHOICES.items():
         for word in words:
-            assert Init.model_validate({key: word}).words() == {key: word}
-    assert [Init(preset="paper").words()] == list(PRESETS.values())
+            assert Init.model_validate({key: word}).to_words() == {key: word}
+    assert [Init(preset="paper").to_words()] == list(PRESETS.values())
     for rule in OVERRIDE_RULES:
         assert Override.model_validate({"pattern": "*", "rule": rule}).rule == rule
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.plans import kept, plan, tensor
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.dtypes import DTYPES, INTEGERS
-from zeroinit_cli.filenames import sum_line
+from zeroinit_cli.filenames import sha256sum_line
 from zeroinit_cli.plans.layouts import Split
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
@@ -142,4 +142,4 @@ def test_long_zeros_are_one_block_and_small_tensors_share_one() -> None:
     ],
 )
 def test_sidecar_lines_are_escaped_as_sha256sum_does(name: str, line: bytes) -> None:
-    assert sum_line(name, "ab") == line
+    assert sha256sum_line(name, "ab") == line

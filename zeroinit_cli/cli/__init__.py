@@ -1,4 +1,4 @@
-"""The command line: one small module a verb. The only place that parses arguments and prints.
+"""The command line: a module for each command. The only place that parses arguments and prints.
 
 Nothing here imports numpy or torch at its top: `--help` and `--version` must answer at once.
 """

@@ -1,4 +1,4 @@
-"""The command line, put together: each command is imported when it is wanted.
+"""The command line as a whole: each command is imported when it is wanted.
 
 `zeroinit --version` needs none of them.
 """
@@ -20,7 +20,7 @@ _NAMES = ("generate", "verify", "digest", "plan", "inspect", "diff", "probe", "m
 class CommandGroup(TyperGroup):
     """A group of the commands of this folder."""
 
-    commands: Any  # the base class would have a dict, all of it made at once
+    commands: Any  # the base class has a dict, for which all commands would be imported
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**{**attributes, "commands": None})
@@ -28,7 +28,7 @@ class CommandGroup(TyperGroup):
 
 
 class _Commands(Mapping[str, Any]):
-    """What Typer makes of each module's `command` function, or of its `app` of subcommands."""
+    """A mapping from names to Typer commands, each made when it is wanted."""
 
     def __init__(self) -> None:
         self._made: dict[str, Any] = {}

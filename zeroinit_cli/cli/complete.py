@@ -1,4 +1,4 @@
-"""What a shell completes. Asked at every press of a key: neither torch nor numpy is imported."""
+"""Completion in a shell. It runs at every key press, so it imports neither torch nor numpy."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -8,11 +8,11 @@ from pathlib import Path
 
 _SPECS = (".yaml", ".yml")
 _CHECKPOINTS = (".safetensors", ".safetensors.index.json")
-_MOST_ENTRIES = 2000  # looked at in a folder, so that no key press hangs
+_MOST_ENTRIES = 2000  # read of a folder, so that no key press hangs
 
 
 def among(choices: Iterable[str]) -> Callable[[str], list[str]]:
-    """Completes one of some words."""
+    """Return a completer for one of some words."""
     known = list(choices)
 
     def complete(incomplete: str) -> list[str]:
@@ -22,7 +22,7 @@ def among(choices: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def known_models() -> list[str]:
-    """The model names of the torchvision that zeroinit is tested with, sorted.
+    """List the model names of the torchvision that zeroinit is tested with, sorted.
 
     They stand in models.txt, because torch takes seconds to import. A test compares the file with
     torchvision.
@@ -31,27 +31,27 @@ def known_models() -> list[str]:
 
 
 def model(incomplete: str) -> list[str]:
-    """Completes a model's name."""
+    """Complete a model's name."""
     return [name for name in known_models() if name.startswith(incomplete)]
 
 
 def spec(incomplete: str) -> list[str]:
-    """Completes the path of a spec."""
+    """Complete the path of a spec."""
     return sorted(_files(incomplete, _SPECS))
 
 
 def source(incomplete: str) -> list[str]:
-    """Completes SOURCE: a model's name, or the path of a spec."""
+    """Complete SOURCE: a model's name, or the path of a spec."""
     return [*model(incomplete), *spec(incomplete)]
 
 
 def side(incomplete: str) -> list[str]:
-    """Completes a side of `diff`: a SOURCE, or the path of a checkpoint."""
+    """Complete a side of `diff`: a SOURCE, or the path of a checkpoint."""
     return [*source(incomplete), *sorted(_files(incomplete, _CHECKPOINTS))]
 
 
 def _files(incomplete: str, suffixes: tuple[str, ...]) -> Iterator[str]:
-    """Files that begin so, and those in folders that do: a shell would put a blank after a folder.
+    """Yield files with this beginning, and files in folders with this beginning.
 
     Hidden ones are completed only where the dot has been typed.
     """

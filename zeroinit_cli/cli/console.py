@@ -12,11 +12,11 @@ from zeroinit_cli.errors import OutputError, printable, reason_of
 from zeroinit_cli.progress import Advance, Progress, no_progress
 
 _PATIENCE = 1.0  # seconds before a bar appears
-_WIDTH = 10_000  # of a table off a terminal: a row is a line, which grep finds whole
+_WIDTH = 10_000  # of a table where output is no terminal: each row is one line, for grep
 
 
 def out(text: str) -> None:
-    """A line of data to standard output.
+    """Print a line of data to standard output.
 
     Raises:
         OutputError: it cannot be written.
@@ -26,17 +26,17 @@ def out(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """A message to standard error."""
+    """Print a message to standard error."""
     _write(sys.stderr, text)
 
 
 def out_json(data: Any) -> None:
-    """Data as JSON, keys sorted, so that the same answer is the same text."""
+    """Print data as JSON, keys sorted, so that the same answer is the same text."""
     out(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
 
 
 def append(path: Path, text: str) -> None:
-    """Text to the end of a file, which is made if it is not there.
+    """Append text to a file; make the file if it is missing.
 
     Raises:
         OutputError: it cannot be written.
@@ -56,7 +56,7 @@ def _write(stream: Any, text: str) -> None:
 def print_table(
     rows: Sequence[Sequence[str]], *, numbers: frozenset[str], whole: frozenset[str]
 ) -> None:
-    """Print rows, the first of them headings.
+    """Print rows as a table; the first row holds the headings.
 
     Args:
         rows: printable texts.
@@ -83,14 +83,14 @@ def print_table(
     )
     with console.capture() as capture:
         console.print(table)
-    # what no person sees, blanks at the ends of lines and blank lines around, is left out
+    # without blanks at the ends of lines and blank lines around the table
     lines = [line.rstrip() for line in capture.get().split("\n")]
     out("\n".join(lines).strip("\n"))
 
 
 @contextmanager
 def shown_progress(*, quiet: bool, unit: str = "bytes") -> Iterator[Progress]:
-    """A bar for what takes longer than a second, if standard error is a terminal.
+    """Show a bar for work that takes longer than a second, if standard error is a terminal.
 
     Args:
         quiet: nobody wants one.
@@ -112,7 +112,7 @@ class _Bars:
         self._progress: Any = None
 
     def start(self, label: str, nbytes: int) -> Advance:
-        """A bar of its own for each task, made when the task turns out to be long."""
+        """Start a task; its bar appears when the task turns out to be long."""
         began, done, task = time.monotonic(), 0, None
         label = printable(label)  # it may end in a stranger's name for a file
 
@@ -120,13 +120,13 @@ class _Bars:
             nonlocal done, task
             done += more
             if task is None and time.monotonic() - began > _PATIENCE:
-                task = self._shown().add_task(label, total=nbytes)
+                task = self._display().add_task(label, total=nbytes)
             if task is not None:
                 self._progress.update(task, completed=done)
 
         return advance
 
-    def _shown(self) -> Any:
+    def _display(self) -> Any:
         if self._progress is None:
             from rich.console import Console
             from rich.progress import (
@@ -156,6 +156,6 @@ class _Bars:
         return self._progress
 
     def stop(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         if self._progress is not None:
             self._progress.stop()

@@ -52,7 +52,7 @@ def command(
         from zeroinit_cli.cli.reports import differences
         from zeroinit_cli.store.diff import diff
 
-        sides = _contents(a, sources), _contents(b, sources)
+        sides = _side_of(a, sources), _side_of(b, sources)
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
             found = diff(*sides, progress=progress)
         if form is Format.JSON:
@@ -66,7 +66,7 @@ def command(
 
 
 def is_path(text: str) -> bool:
-    """Whether A or B means files: something of that name is there, or it looks like a path.
+    """Tell whether A or B means files: such a file exists, or the text looks like a path.
 
     Raises:
         InputError: it can only be a path, and nothing is there, or it cannot be told.
@@ -81,13 +81,13 @@ def is_path(text: str) -> bool:
     return False
 
 
-def _contents(text: str, sources: dict[str, Any]) -> "Contents":
-    from zeroinit_cli.commands.diagnose import diagnosed
+def _side_of(text: str, sources: dict[str, Any]) -> "Contents":
+    from zeroinit_cli.commands.foreign_files import foreign_file_hint
     from zeroinit_cli.store.diff import planned_contents, stored_contents
     from zeroinit_cli.store.read import read_checkpoint
 
     if text not in sources:
-        with diagnosed():
+        with foreign_file_hint():
             return stored_contents(read_checkpoint(Path(text)))
 
     from zeroinit_cli.models import plan_source

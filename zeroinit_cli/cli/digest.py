@@ -4,7 +4,7 @@ from typing import Any
 
 from zeroinit_cli.cli.console import out, out_json, shown_progress
 from zeroinit_cli.cli.options import Asked, Jobs, Json, ShardSize, SourceText, check_jobs
-from zeroinit_cli.filenames import sums
+from zeroinit_cli.filenames import sha256sum_list
 
 
 def command(
@@ -37,4 +37,4 @@ def command(
     elif len(files) == 1:
         out(sha256)
     else:
-        out(sums((file.name, file.sha256) for file in files).decode().rstrip("\n"))
+        out(sha256sum_list((file.name, file.sha256) for file in files).decode().rstrip("\n"))

@@ -1,4 +1,4 @@
-"""What can end a command before its time: the exit code for it, and the words."""
+"""The exit code and the message of every exception that ends a command."""
 
 import traceback
 from pathlib import Path
@@ -14,7 +14,7 @@ _ISSUES = "https://github.com/zeroinit/zeroinit/issues"
 
 
 def ending_of(error: BaseException) -> tuple[int, str]:
-    """The exit code, and what to say; nothing where nobody listens or all has been said.
+    """Return the exit code and the message of an exception; the message may be empty.
 
     Raises:
         BaseException: the same, if it is nothing that ends a command.
@@ -22,7 +22,7 @@ def ending_of(error: BaseException) -> tuple[int, str]:
     match error:
         case ClosedPipeError():
             return CLOSED_PIPE, ""
-        case SystemExit(code=code):  # Typer's, once it has printed what completes in a shell
+        case SystemExit(code=code):  # Typer's, after printing a shell's completions
             return code if isinstance(code, int) else USAGE if code else 0, ""
         case Exception():
             known = _known(error)
@@ -31,7 +31,7 @@ def ending_of(error: BaseException) -> tuple[int, str]:
 
 
 def _known(error: Exception) -> ZeroinitError | None:
-    """What a person can mend, in our shape; None for a fault of ours."""
+    """Turn an exception that a person can mend into our error; None for a fault of ours."""
     match error:
         case ZeroinitError():
             return error

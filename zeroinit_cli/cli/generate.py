@@ -36,7 +36,7 @@ def command(
         typer.Option(
             "--lock",
             metavar="PATH",
-            readable=False,  # what cannot be read is said in our words
+            readable=False,  # an unreadable path gets our message
             help="The lock to record it in. [default: zeroinit.lock beside the checkpoint]",
         ),
     ] = None,
@@ -50,7 +50,7 @@ def command(
         raise UsageError("--lock and --no-lock exclude each other", where="the options")
     check_jobs(jobs)
     what, options = asked.read(source, max_shard_size=max_shard_size)
-    path, is_folder = Path(output), _is_folder(output)
+    path, is_folder = Path(output), _names_folder(output)
     if options.max_shard_size is not None and not is_folder:
         raise UsageError(
             "shards need a folder",
@@ -87,9 +87,9 @@ def command(
         _print(result, chosen)
 
 
-def _is_folder(text: str) -> bool:
-    """Whether a folder is meant; a Path forgets the slash that says so."""
-    # not Path.is_dir, for which a name too long is an error of its own
+def _names_folder(text: str) -> bool:
+    """Tell whether a folder is meant; a Path would lose the slash that says so."""
+    # not Path.is_dir, which raises OSError for a name that is too long
     return text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
 
 

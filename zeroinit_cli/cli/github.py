@@ -16,11 +16,11 @@ from zeroinit_cli.errors import MistakeError, SpecError, ZeroinitError, printabl
 MOST_LINES = 20
 """Of one annotation: GitHub cuts messages of more than 64 KB, and nobody reads so many."""
 _MOST_LINE = 1000
-_OLD_PREFIX = "##["  # of commands in the runner's first syntax, which it finds anywhere in a line
+_OLD_PREFIX = "##["  # the runner's first syntax of commands, which it obeys anywhere in a line
 
 
 class Level(StrEnum):
-    """How an annotation is shown."""
+    """The level of an annotation, which decides how it is shown."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -59,13 +59,13 @@ def annotate(
 
 
 def plain(text: str) -> None:
-    """Print a line that is no command, whatever a stranger's name in it looks like."""
+    """Print a line that GitHub does not take for a command, whatever names are in it."""
     line = printable(text).replace(_OLD_PREFIX, "## [")
     out(f" {line}" if line.startswith("::") else line)
 
 
 def cut(lines: Iterable[str], most: int = MOST_LINES) -> str:
-    """Lines, printable, none of them endless, and not too many of them."""
+    """Join lines into one printable text; long lines and long lists are cut."""
     shown = [printable(line) for line in lines]
     more = len(shown) - most
     if more > 0:
@@ -77,7 +77,7 @@ def cut(lines: Iterable[str], most: int = MOST_LINES) -> str:
 
 @contextmanager
 def annotated(title: str, wanted: bool) -> Iterator[None]:
-    """What ends the command is an annotation, too; its message goes to standard error as always.
+    """Print an annotation for the error that ends the command; the error is raised again.
 
     Args:
         title: of the annotation.
@@ -106,7 +106,7 @@ def _annotate_mistake(title: str, fault: MistakeError) -> None:
 
 
 def _in_workspace(file: Path) -> str:
-    """The path as GitHub knows it: from the top of the repository, wherever this process runs."""
+    """Return a path relative to the repository's top, as GitHub needs it."""
     workspace = os.environ.get("GITHUB_WORKSPACE")
     if workspace:
         place = Path(os.path.realpath(file.parent), file.name)

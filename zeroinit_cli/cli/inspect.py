@@ -23,7 +23,7 @@ def command(
         typer.Argument(
             metavar="FILE",
             show_default=False,
-            readable=False,  # what cannot be read is said in our words
+            readable=False,  # an unreadable path gets our message
             help="A safetensors file, a folder with one, or an index of shards.",
         ),
     ],
@@ -52,10 +52,10 @@ def command(
     with annotated("zeroinit inspect", form is Format.GITHUB):
         _check_options(path, tensor, image, header=header, force=force)
 
-        from zeroinit_cli.commands.diagnose import diagnosed
+        from zeroinit_cli.commands.foreign_files import foreign_file_hint
         from zeroinit_cli.store.read import read_checkpoint
 
-        with diagnosed():
+        with foreign_file_hint():
             checkpoint = read_checkpoint(path)
         if tensor is not None:
             _one(checkpoint, tensor, image, form)
@@ -66,7 +66,7 @@ def command(
 def _check_options(
     path: Path, tensor: str | None, image: Path | None, *, header: bool, force: bool
 ) -> None:
-    """Refuse what does not go together before anything is read."""
+    """Refuse options that exclude each other before anything is read."""
     if header and tensor is not None:
         raise UsageError("--header and --tensor exclude each other", where="the options")
     if image is None:
@@ -123,9 +123,9 @@ def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, form: Fo
 
 
 def _print_picture(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
-    from zeroinit_cli.cli.picture import legend, most_cells, render
+    from zeroinit_cli.cli.terminal_picture import legend, most_cells, render
     from zeroinit_cli.commands.inspect import draw, why_not_drawn
-    from zeroinit_cli.commands.picture import caption
+    from zeroinit_cli.commands.tensor_picture import caption
 
     refusal = why_not_drawn(found)
     if refusal is not None:
@@ -140,7 +140,7 @@ def _print_picture(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> 
 def _write_image(checkpoint: "StoredCheckpoint", found: "InspectedTensor", image: Path) -> None:
     from zeroinit_cli.atomic import guarded, replacing, write_all
     from zeroinit_cli.commands.inspect import draw, why_not_drawn
-    from zeroinit_cli.commands.picture import MOST_CELLS, caption, image_bytes
+    from zeroinit_cli.commands.tensor_picture import MOST_CELLS, caption, image_bytes
 
     refusal = why_not_drawn(found)
     if refusal is not None:

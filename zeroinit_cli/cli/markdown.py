@@ -1,4 +1,4 @@
-"""What `verify` found as Markdown, for the summary of a CI run or a comment."""
+"""The results of `verify` as Markdown, for the summary of a CI run or a comment."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _MOST_LINES = 50
 
 
 def summary(results: Results) -> str:
-    """A heading that counts, a table of all checkpoints, and the details of those that fail."""
+    """Write a heading with counts, a table of all checkpoints, and the details of failures."""
     rows = (
         f"| {_code(str(result.path))} | {status(result)} | {_what(result)} |" for result in results
     )
@@ -23,7 +23,7 @@ def summary(results: Results) -> str:
 
 
 def no_answer(error: ZeroinitError) -> str:
-    """What is said where nothing could be checked at all."""
+    """Write the report of a run in which nothing could be checked."""
     body = cut(str(error).splitlines(), _MOST_LINES)
     return "\n".join(["### zeroinit verify: no answer", "", *_block(body), ""])
 
@@ -38,9 +38,9 @@ def _heading(results: Results) -> str:
 
 def _what(result: Verified | Unanswered) -> str:
     if isinstance(result, Unanswered):
-        return _text(result.error.problem)
+        return _markdown_text(result.error.problem)
     cause = f"probably {result.causes[0].text}" if result.causes else ""
-    return _text(cause or ", ".join(result.checked))
+    return _markdown_text(cause or ", ".join(result.checked))
 
 
 def _details(results: Results) -> Iterator[str]:
@@ -56,7 +56,12 @@ def _details(results: Results) -> Iterator[str]:
             lines += cause_lines(result.causes)
         else:
             continue
-        yield from ("", f"**{_text(str(result.path))}**", "", *_block(cut(lines, _MOST_LINES)))
+        yield from (
+            "",
+            f"**{_markdown_text(str(result.path))}**",
+            "",
+            *_block(cut(lines, _MOST_LINES)),
+        )
 
 
 def _block(body: str) -> tuple[str, str, str]:
@@ -65,20 +70,20 @@ def _block(body: str) -> tuple[str, str, str]:
 
 
 def _fence(body: str) -> str:
-    """Longer than any run of backticks within, so that no name can end the block."""
+    """Return a fence longer than any run of backticks in the text, so that none ends the block."""
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
     return "`" * max(3, longest + 1)
 
 
 def _code(text: str) -> str:
-    """A code span of one cell of a table."""
+    """Write a code span for one cell of a table."""
     shown = printable(text).replace("|", "\\|")
     if "`" in shown:
-        return _text(text)
+        return _markdown_text(text)
     return f"`{shown}`"
 
 
-def _text(text: str) -> str:
-    """Words that Markdown and HTML leave as they are."""
+def _markdown_text(text: str) -> str:
+    """Escape a text so that Markdown and HTML show it as it is."""
     escaped = re.sub(r"([\\`*_{}\[\]()#+!|~@-])", r"\\\1", printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

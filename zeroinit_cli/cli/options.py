@@ -21,7 +21,7 @@ _DEFAULTS = Options().to_words()
 
 
 class Format(StrEnum):
-    """How a command prints its answer; the exit code is the same in each."""
+    """The format in which a command prints its answer; the exit code is the same in each."""
 
     HUMAN = "human"
     JSON = "json"
@@ -129,7 +129,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 
 
 def chosen_format(name: str | None, json: bool) -> Format:
-    """The format that `--format` names, or that `--json` is short for.
+    """Return the format that `--format` names, or that `--json` is short for.
 
     Raises:
         UsageError: no such format, or two of them.
@@ -150,7 +150,7 @@ def chosen_format(name: str | None, json: bool) -> Format:
 
 
 def check_jobs(jobs: int) -> None:
-    """Refuse a number of processes that could do no work.
+    """Refuse a number of processes below 1.
 
     Raises:
         UsageError: it is none.
@@ -166,7 +166,7 @@ def check_jobs(jobs: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What decides the bytes besides SOURCE, in the words of the command line.
+    """The options that decide the bytes besides SOURCE, as the command line gives them.
 
     A command with a parameter `asked: Asked` has all of these options; see `with_asked`.
     """
@@ -181,11 +181,11 @@ class Asked:
 
     @property
     def changes(self) -> bool:
-        """Whether an option that changes bytes is given; `--set` is part of the source."""
+        """Whether an option that changes bytes is given; `--set` belongs to the source."""
         return any((self.preset, self.override, *self._words().values()))
 
     def read(self, source: str, *, max_shard_size: str | None = None) -> tuple[Source, Options]:
-        """Read what to build and how.
+        """Read the source and the options.
 
         Args:
             source: SOURCE.
@@ -211,7 +211,7 @@ class Asked:
 
 
 def with_asked(command: Callable[..., None]) -> Callable[..., None]:
-    """Give Typer the options of `Asked` in the place of a parameter of this type.
+    """Replace a command's parameter of type `Asked` by the options of `Asked`.
 
     Typer reads options from a function's signature, and has no other way to share them.
     """
@@ -227,7 +227,7 @@ def with_asked(command: Callable[..., None]) -> Callable[..., None]:
     for known in signature.parameters.values():
         names = inspect.signature(Asked, eval_str=True).parameters.values()
         parameters += names if known.annotation is Asked else [known]
-    # keyword-only: one without a default may then follow one that has it
+    # keyword-only, so that a parameter without a default may follow one with a default
     expanded.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by inspect
         parameters=[known.replace(kind=inspect.Parameter.KEYWORD_ONLY) for known in parameters]
     )

@@ -114,12 +114,12 @@ def command(
             check_document(html, "--html", read, force=force)
         what, options = asked.read(source or subject)
 
-        from zeroinit_cli.commands.diagnose import diagnosed
+        from zeroinit_cli.commands.foreign_files import foreign_file_hint
         from zeroinit_cli.probing.judge import judge
         from zeroinit_cli.probing.run import probe_source
 
         quiet_progress = quiet or form is not Format.HUMAN
-        with diagnosed(), shown_progress(quiet=quiet_progress, unit="passes") as progress:
+        with foreign_file_hint(), shown_progress(quiet=quiet_progress, unit="passes") as progress:
             found = probe_source(what, options, setting, file=file, progress=progress)
         verdict = judge(found)
         if html is not None:
@@ -141,10 +141,10 @@ def _show(found: "Probe", verdict: "Verdict", *, form: Format, every: bool, quie
 
 
 def _file(subject: str, source: str | None) -> Path | None:
-    """The checkpoint, if one is meant.
+    """Return the checkpoint's path if `--source` is given; else SOURCE is no checkpoint.
 
     Raises:
-        UsageError: one is named, but not what it is one of.
+        UsageError: SOURCE is a checkpoint, and nothing says what it was made from.
     """
     if source is not None:
         return Path(subject)
@@ -160,7 +160,7 @@ def _file(subject: str, source: str | None) -> Path | None:
 
 
 def _inputs(texts: list[str]) -> dict[str, Path]:
-    """Files by the name of the input; the only one has none."""
+    """Return files by the name of the input; an only input has no name."""
     found: dict[str, Path] = {}
     for text in texts:
         name, equals, path = text.partition("=")

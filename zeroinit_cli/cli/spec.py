@@ -39,7 +39,7 @@ def check(
     results: list[dict[str, Any]] = []
     for path in paths:
         try:
-            spec = _read(path)
+            spec = _read_spec(path)
         except ZeroinitError as error:
             wrong = True
             results.append({"faults": _faults(error), "path": path})
@@ -72,24 +72,24 @@ def show(
     json: Json = False,
 ) -> None:
     """Print a spec's canonical form, all defaults filled in; as JSON also its digest."""
-    spec = _read(path)
+    spec = _read_spec(path)
     if json:
         out_json({"canonical": spec.canonical(), "sha256": spec.digest()})
         return
     from zeroinit_cli.spec.canonical import to_yaml
-    from zeroinit_cli.spec.yaml_text import MOST_BYTES
+    from zeroinit_cli.spec.yaml_text import MOST_SPEC_BYTES
 
     text = to_yaml(spec.document)
     out(text.removesuffix("\n"))
-    if (size := len(text.encode())) > MOST_BYTES:
+    if (size := len(text.encode())) > MOST_SPEC_BYTES:
         say(
             f"warning: {size} bytes with its defaults, which is too large for a spec: at most "
-            f"{MOST_BYTES} bytes are read"
+            f"{MOST_SPEC_BYTES} bytes are read"
         )
 
 
-def _read(path: str) -> "Spec":
-    """A spec; a builder of torchvision that it names is looked up, which takes torch."""
+def _read_spec(path: str) -> "Spec":
+    """Read a spec; look up the builder of torchvision that it names, which takes torch."""
     from zeroinit_cli.spec.blueprint import BuilderBlueprint
     from zeroinit_cli.spec.check import read_spec
 

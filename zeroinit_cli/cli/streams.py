@@ -1,6 +1,6 @@
-"""Standard streams that are closed, full or gone: data that is lost is said, messages are not.
+"""Standard streams that may be closed, full or gone: lost data is an error, a lost message is not.
 
-Whoever prints, be it rich, typer or a library's warning, prints through these.
+All output goes through these streams, also that of rich, typer and of libraries' warnings.
 """
 
 import io
@@ -13,15 +13,15 @@ from zeroinit_cli.errors import OutputError, reason_of
 
 
 class ClosedPipeError(BaseException):
-    """Whoever read our output has gone. No Exception: nothing on the way may handle it."""
+    """The reader of our output has gone. No Exception: nothing on the way may handle it."""
 
 
 def prepare_streams() -> None:
-    """Put our streams in the place of the interpreter's."""
+    """Replace the interpreter's standard streams by ours."""
     for number in range(3):
         if not _is_open(number):
-            # The next file that is opened would get the number, a checkpoint even, and what a
-            # library prints by number would go into it. Read-only, so that writing still fails.
+            # Else the next file opened, even a checkpoint, would get this number, and a library's
+            # output would go into it. Read-only, so that writing still fails.
             os.open(os.devnull, os.O_RDONLY)
     sys.stdout = _stream(sys.stdout, 1, _Data)
     sys.stderr = _stream(sys.stderr, 2, _Messages)
@@ -52,7 +52,7 @@ def _stream(old: TextIO | None, number: int, kind: "type[_Raw]") -> TextIO:
 
 
 class _Raw(io.RawIOBase):
-    """A file whose failure is met once; what is written after it goes nowhere.
+    """A stream that reports its first failure; later writes go nowhere.
 
     The interpreter flushes its streams when it ends, and would complain a second time.
     """
@@ -83,15 +83,15 @@ class _Raw(io.RawIOBase):
         return int(count)
 
     def lose(self, error: OSError) -> None:
-        """What follows from the failure."""
+        """Handle the first failure of a write."""
 
 
 class _Messages(_Raw):
-    """Standard error: nobody can be told that nobody can be told."""
+    """Standard error: its failures cannot be reported anywhere."""
 
 
 class _Data(_Raw):
-    """Standard output: who asked for data must learn that it was not delivered."""
+    """Standard output: a failure ends the command, since data was not delivered."""
 
     def lose(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):

@@ -36,7 +36,7 @@ def command(
         typer.Argument(
             metavar="[PATH...]",
             show_default=False,
-            readable=False,  # what cannot be read is said in our words
+            readable=False,  # an unreadable path gets our message
             help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
         ),
     ] = None,
@@ -76,8 +76,8 @@ def command(
     check_jobs(jobs)
     form = chosen_format(format_, json)
     if summary is not None:
-        append(summary, "")  # what cannot be written is said before anything is computed
-    with _told(form, summary):
+        append(summary, "")  # report a path that cannot be written before any work
+    with _reporting_errors(form, summary):
         results: Sequence[Verified | Unanswered]
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
             if source is None:
@@ -125,8 +125,8 @@ def _one_file(paths: list[Path] | None, modes: bool) -> Path:
 
 
 @contextmanager
-def _told(form: Format, summary: Path | None) -> Iterator[None]:
-    """Whatever ends the command is told in its format, and in the summary, too."""
+def _reporting_errors(form: Format, summary: Path | None) -> Iterator[None]:
+    """Report the error that ends the command in its format, and in the summary."""
     from zeroinit_cli.cli import github
 
     try:

@@ -1,1 +1,1 @@
-"""What the commands do, whoever asks: check first, then write or report. No torch here."""
+"""The use cases behind the commands: check first, then write or report. No torch here."""

@@ -14,7 +14,7 @@ from zeroinit_cli.commands.findings import (
 )
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import InputError, reason_of
-from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family
+from zeroinit_cli.filenames import INDEX, SUFFIX, FileDigest, is_of_family
 from zeroinit_cli.files import is_there, sha256_of, size_of
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from zeroinit_cli.store.compare import Comparison
     from zeroinit_cli.store.diff import TensorDifference
 
-_SUFFIX = ".safetensors"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Derived:
-    """What a source gives, beside what is on disk.
+    """The plan of a source, its files, and their comparison with the files on disk.
 
     Attributes:
         source: of the plan.
@@ -49,7 +47,7 @@ class Derived:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckedFile:
-    """A file that should be there, and what is there.
+    """An expected file, and what is there instead of it.
 
     Attributes:
         path: of the file.
@@ -104,7 +102,7 @@ def _checked_file(
 
 
 def _whose_bytes(path: Path, file: FileDigest, expected: Sequence[FileDigest]) -> str | None:
-    """Find another of the files, whose bytes this one has."""
+    """Find another expected file that has this file's bytes."""
     size = size_of(path)
     others = [other for other in expected if other.name != file.name and other.size == size]
     if not others:
@@ -116,7 +114,7 @@ def _whose_bytes(path: Path, file: FileDigest, expected: Sequence[FileDigest]) -
 def file_findings(
     location: Location, files: Sequence[CheckedFile], *, ignore_missing: bool = False
 ) -> tuple[Finding, ...]:
-    """Collect what does not hold, file by file.
+    """Collect the findings of all files.
 
     Raises:
         InputError: the folder or a file in it cannot be read.
@@ -159,12 +157,12 @@ def _other_files(location: Location, files: Sequence[CheckedFile]) -> tuple[str,
     return tuple(
         name
         for name in names
-        if name not in known and (name.endswith(_SUFFIX) or is_of_family(name))
+        if name not in known and (name.endswith(SUFFIX) or is_of_family(name))
     )
 
 
 def _where_it_is(location: Location, file: FileDigest, others: Sequence[str]) -> str:
-    """Say that a file is not there, and under which other name its bytes are."""
+    """Say that a file is missing, and which other file has its bytes."""
     for name in others:
         path = location.folder / name
         if path.is_file() and size_of(path) == file.size and sha256_of(path)[0] == file.sha256:

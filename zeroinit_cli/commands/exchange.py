@@ -1,8 +1,8 @@
 """Put a checkpoint's files where they belong: all of them or none.
 
-Every file is written and flushed to disk in a hidden stage before any takes its place. Of shards
-the index goes first and comes last: while files are exchanged, no loader takes a mixture for a
-whole.
+Every file is written and flushed to disk in a hidden stage before any is moved into place. The
+index of shards is removed first and moved in last, so that no loader takes a mixture of old and
+new files for a checkpoint.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ from zeroinit_cli.atomic import (
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.commands.preflight import check_replaced_files
 from zeroinit_cli.errors import InputError, OutputError
-from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family, sums
+from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family, sha256sum_list
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.progress import Advance, Progress, no_advance, no_progress
 from zeroinit_cli.store.compare import compare_with_plan
@@ -92,8 +92,8 @@ def write_files(
         if new or stale:
             written |= _replace(shards, location, new, stale, jobs=jobs, progress=progress)
         files = with_index(shards, written)
-        with guarded(location.sums), replacing(location.sums) as list_of_sums:
-            write_all(list_of_sums, sums((file.name, file.sha256) for file in files))
+        with guarded(location.sha256sum_file), replacing(location.sha256sum_file) as file:
+            write_all(file, sha256sum_list((file.name, file.sha256) for file in files))
     return files, not new and not stale
 
 
@@ -106,20 +106,22 @@ def _replace(
     jobs: int,
     progress: Progress,
 ) -> dict[str, str]:
-    """Write the new files into a stage, then exchange; give their digests by name."""
+    """Write the new files into a stage and exchange them; return their digests by name."""
     todo = [shard for shard in shards if shard.name in new]
     with staging(location.file) as stage:
         tasks = [PlannedFile(path=stage / shard.name, plan=shard.plan) for shard in todo]
-        digests = in_order(_write, tasks, jobs=jobs, advance=_told("writing", tasks, progress))
+        digests = in_order(
+            _write, tasks, jobs=jobs, advance=_advance_for("writing", tasks, progress)
+        )
         if len(shards) > 1 and INDEX in new:
             with _named_as_asked(stage / INDEX), replacing(stage / INDEX) as file:
                 write_all(file, index_bytes(shards))
-        with undisturbed():  # by Ctrl-C, which would leave files without an index
+        with undisturbed():  # Ctrl-C here would leave files without an index
             _exchange(stage, location.folder, new, stale, sharded=len(shards) > 1)
     return dict(zip((shard.name for shard in todo), digests, strict=True))
 
 
-def _told(label: str, tasks: Sequence[PlannedFile], progress: Progress) -> Advance:
+def _advance_for(label: str, tasks: Sequence[PlannedFile], progress: Progress) -> Advance:
     return progress(label, sum(task.plan.nbytes for task in tasks)) if tasks else no_advance
 
 
@@ -130,7 +132,7 @@ def _write(task: PlannedFile, advance: Advance) -> str:
 
 @contextmanager
 def _named_as_asked(path: Path) -> Iterator[None]:
-    """Name a file of the stage in errors by its later path: no person asked for the stage.
+    """Name a file of the stage in errors by its later path, which the person asked for.
 
     Raises:
         OutputError: what the block raises.
@@ -174,19 +176,19 @@ def _stale(
 def _standing(
     shards: Sequence[Shard], location: Location, *, force: bool, jobs: int, progress: Progress
 ) -> dict[str, str]:
-    """Find the files that have the right bytes already: digests by name, of the index none."""
+    """Find the files that already have the right bytes: digests by name, empty for the index."""
     with reported_as_output(location.file):
         tasks = [
             PlannedFile(path=location.folder / shard.name, plan=shard.plan)
             for shard in shards
             if _has_size(location.folder / shard.name, shard.size)
         ]
-    advance = _told("comparing", tasks, progress)
-    answers = in_order(_same, tasks, jobs=jobs, advance=advance)
+    advance = _advance_for("comparing", tasks, progress)
+    answers = in_order(_digest_if_same, tasks, jobs=jobs, advance=advance)
     found = {}
     for task, answer in zip(tasks, answers, strict=True):
         if isinstance(answer, InputError):
-            if not force:  # what may not be read may still be replaced
+            if not force:  # an unreadable file may still be replaced
                 raise answer
         elif answer is not None:
             found[task.path.name] = answer
@@ -195,8 +197,8 @@ def _standing(
     return found
 
 
-def _same(task: PlannedFile, advance: Advance) -> str | InputError | None:
-    """Give the digest of a file that has its plan's bytes, or why it cannot be read."""
+def _digest_if_same(task: PlannedFile, advance: Advance) -> str | InputError | None:
+    """Return the digest of a file that has its plan's bytes, or the error of reading it."""
     try:
         comparison = compare_with_plan(task.plan, task.path, advance)
     except InputError as error:
@@ -247,7 +249,7 @@ def _exchange(
     if (sharded and there) or stale:
         if INDEX in new:
             index.unlink(missing_ok=True)
-        elif index.exists() and INDEX not in stale:  # right, but not while others are moved
+        elif index.exists() and INDEX not in stale:  # right, but not while shards are moved
             move(index, stage / INDEX)
             new = [*new, INDEX]
         for name in sorted(stale, key=lambda name: name != INDEX):

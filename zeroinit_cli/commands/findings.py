@@ -1,4 +1,4 @@
-"""What verification found of a checkpoint, and the words for it."""
+"""The findings of verification, and the lines that describe them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    """What can be wrong with a checkpoint."""
+    """The ways in which a checkpoint can fail verification."""
 
     DRIFTED = "drifted"
     UNREPRODUCED = "unreproduced"
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that does not hold, and what explains it.
+    """One way in which a checkpoint fails, with its details.
 
     Attributes:
         outcome: what it is.
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause:
-    """What has probably happened to a checkpoint: a guess, and told as one.
+    """A guess at what happened to a checkpoint.
 
     Attributes:
         kind: a word for programs, stable between releases.
@@ -81,7 +81,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unanswered:
-    """A checkpoint of which nothing can be said, and why."""
+    """A checkpoint that could not be checked, and the error."""
 
     path: Path
     error: ZeroinitError
@@ -90,7 +90,7 @@ class Unanswered:
 
 
 def spec_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
-    """Say that a spec is not the one that was locked."""
+    """Say that a spec is not the locked one."""
     found = source.spec.digest() if source.spec is not None else None
     if found == entry.spec_sha256:
         return ()
@@ -149,8 +149,7 @@ def drift_lines(
         entry: what was locked.
         comparison: of the file with the plan; None if there is no single file.
         reproduced: the plan gives the locked bytes all the same.
-        changed: the file has other bytes than the locked ones, so it is no witness of what the
-            rules were.
+        changed: the file's bytes are not the locked ones, so it does not show the old rules.
     """
     if plan.digest() == entry.plan:
         return ("the plan is the same: lock it again with zeroinit generate",)
@@ -178,7 +177,7 @@ def digest_lines(path: Path, expected: FileDigest) -> tuple[str, ...]:
     """
     size = size_of(path)
     facts: list[tuple[str, object, object]] = [("size", expected.size, size)]
-    if size <= expected.size:  # else it has other bytes for certain, and may be endlessly many
+    if size <= expected.size:  # a longer file differs for certain, and may be endless
         sha256, size = sha256_of(path)
         facts = [("sha256", expected.sha256, sha256), ("size", expected.size, size)]
     return tuple(
@@ -200,7 +199,7 @@ def comparison_lines(comparison: "Comparison") -> tuple[str, ...]:
 
 
 def index_lines(path: Path, expected: bytes) -> tuple[str, ...]:
-    """Say how an index differs from the one that it should be.
+    """Say how an index differs from the expected one.
 
     Raises:
         InputError: it cannot be read.

@@ -1,7 +1,7 @@
 """Source -> plan -> files -> checkpoint, list of digests, lock entry.
 
-Everything that can be checked is checked before anything is written. A checkpoint in one file
-takes the same way as one of many: it is a folder's only file.
+All checks come before the first write. A checkpoint in one file is treated as a folder's only
+file.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from zeroinit_cli.commands.preflight import (
     check_lock,
     check_output,
     check_recordable,
-    check_source,
+    check_spec_is_kept,
 )
 from zeroinit_cli.filenames import FileDigest
 from zeroinit_cli.lock import read_lock
@@ -25,12 +25,12 @@ from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.source import Source
 from zeroinit_cli.store.shards import overall, with_index
 
-_UNKNOWN = "0" * 64  # a digest that takes as much room as any
+_UNKNOWN = "0" * 64  # a placeholder of a digest's length
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generated:
-    """What a run left behind.
+    """The checkpoint that a run wrote or found.
 
     Attributes:
         location: of the checkpoint.
@@ -83,7 +83,7 @@ def generate(
             the message says what is missing beside it.
     """
     check_output(location)
-    check_source(source, location, lock)
+    check_spec_is_kept(source, location, lock)
     with made_folder(location.folder):
         if lock is not None:
             check_lock(location, lock)
@@ -143,7 +143,7 @@ def write_plan(
 
 
 def _recorded_files(location: Location, lock: Path) -> frozenset[str]:
-    """List the files of the checkpoint's folder that the lock has of an earlier run."""
+    """List the files of the checkpoint's folder that the lock records from an earlier run."""
     paths = location.paths_in(lock)
     prefix = paths[0].removesuffix(location.file.name)
     entries = read_lock(lock).checkpoint if lock.exists() else ()

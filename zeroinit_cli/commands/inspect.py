@@ -1,4 +1,4 @@
-"""What a checkpoint holds: a pass over each tensor, and the rule of its bytes. No torch."""
+"""The contents of a checkpoint: counts of each tensor, and the rule of its bytes. No torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zeroinit_cli.commands.picture import Picture, layout_of, picture
 from zeroinit_cli.commands.recognize import Recognized, recognize
-from zeroinit_cli.commands.summary import (
-    BLOCK_BYTES,
-    Read,
-    Summary,
-    is_packed,
-    pattern_type,
-    summarize,
-)
+from zeroinit_cli.commands.tensor_picture import Picture, layout_of, picture
+from zeroinit_cli.commands.tensor_summary import Read, Summary, is_packed, pattern_type, summarize
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.progress import Progress, no_progress
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 from zeroinit_cli.store.read import DataReader, StoredCheckpoint, TensorSpan
 
 if TYPE_CHECKING:
@@ -38,7 +32,7 @@ def inspect_tensors(
     names: tuple[str, ...] = (),
     progress: Progress = no_progress,
 ) -> Iterator[InspectedTensor]:
-    """Every tensor, or those named, in the order of the file.
+    """Yield every tensor, or those named, in the order of the file.
 
     Raises:
         UsageError: no tensor has a name.
@@ -57,7 +51,7 @@ def inspect_tensors(
 
 
 def find_tensor(checkpoint: StoredCheckpoint, name: str) -> TensorSpan:
-    """The tensor of a name.
+    """Find the tensor of a name.
 
     Raises:
         UsageError: there is none.
@@ -74,7 +68,7 @@ def find_tensor(checkpoint: StoredCheckpoint, name: str) -> TensorSpan:
 
 
 def pattern_reader(data: DataReader, tensor: TensorSpan) -> Read:
-    """Reads a tensor's patterns into one buffer, which grows to what is asked for at once."""
+    """Return a reader of a tensor's bit patterns into one buffer, which grows as needed."""
     kind = pattern_type(tensor.info.dtype)
     buffer = np.empty(min(BLOCK_BYTES, tensor.nbytes), np.uint8)
 
@@ -90,7 +84,7 @@ def pattern_reader(data: DataReader, tensor: TensorSpan) -> Read:
 
 
 def why_not_drawn(found: InspectedTensor) -> str | None:
-    """Why a tensor has no picture, if it has none."""
+    """Say why a tensor has no picture; None if it has one."""
     if found.summary.numel == 0:
         return "it has no elements"
     if is_packed(found.placed.info.dtype):
@@ -101,7 +95,7 @@ def why_not_drawn(found: InspectedTensor) -> str | None:
 def draw(
     checkpoint: StoredCheckpoint, found: InspectedTensor, *, most_rows: int, most_columns: int
 ) -> Picture:
-    """A tensor as a picture of at most so many cells.
+    """Draw a tensor as a picture of at most so many cells.
 
     Raises:
         InputError: the file cannot be read.

@@ -40,7 +40,7 @@ class Location:
         return self.folder / MODEL if self.own_folder else self.path
 
     @property
-    def sums(self) -> Path:
+    def sha256sum_file(self) -> Path:
         """The list of the files' digests, which `sha256sum -c` reads."""
         return self.file.with_name(f"{self.file.name}.sha256")
 
@@ -59,7 +59,7 @@ class Location:
         return (replace(whole, name=self.path.name),)
 
     def path_in(self, lock: Path) -> str:
-        """Write the path of `file` as a lock records it: relative to its folder, forward slashes.
+        """Return the path of `file` as a lock records it: relative to its folder, forward slashes.
 
         Raises:
             UsageError: the lock cannot name it.
@@ -89,7 +89,7 @@ class Location:
             ) from error
 
     def paths_in(self, lock: Path) -> tuple[str, ...]:
-        """List the paths that an entry of this checkpoint can have: its file's, its shards'."""
+        """List the paths that an entry of this checkpoint can have: its file's, its folder's."""
         path = self.path_in(lock)
         return (path, path.removesuffix(MODEL) or OWN_FOLDER) if self.own_folder else (path,)
 

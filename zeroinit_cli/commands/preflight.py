@@ -1,4 +1,4 @@
-"""Where a checkpoint and what belongs to it may be written: refused before any work is done."""
+"""Checks of the paths that a command is to write, made before any work is done."""
 
 import errno
 import os
@@ -19,17 +19,17 @@ _INTO_FOLDER = "give the folder that it points into, or remove it"
 
 
 def check_output(location: Location) -> None:
-    """Refuse what cannot become a checkpoint with the list of its digests.
+    """Refuse a location where the checkpoint and its list of digests cannot be written.
 
     Raises:
         UsageError: the path is no file's name, or a name that is kept for another use.
         OutputError: it cannot be written or made.
     """
     if not location.own_folder:
-        _check_name(location.path)
+        _check_file_name(location.path)
     else:
         _check_reserved(location.path, "--output")
-        if not _is_folder(location.path):
+        if not _folder_is_there(location.path):
             _check_parent(location.path)
             return
     about_links, about_sums = _INTO_FOLDER, _INTO_FOLDER
@@ -37,22 +37,22 @@ def check_output(location: Location) -> None:
         about_links, about_sums = _POINTED_TO, "remove it"
     _check_place(location.file, about_links)
     _check_parent(location.file)
-    _check_place(location.sums, about_sums)
+    _check_place(location.sha256sum_file, about_sums)
 
 
 def check_replaced_files(location: Location, names: Iterable[str]) -> None:
-    """Refuse what the files of a folder of its own may not or cannot replace.
+    """Refuse to replace files in a folder of its own that may not or cannot be replaced.
 
     Raises:
         OutputError: a link, a folder, or no regular file is there, or it cannot be written.
     """
     if location.own_folder:
-        for path in (*(location.folder / name for name in names), location.sums):
+        for path in (*(location.folder / name for name in names), location.sha256sum_file):
             _check_place(path, _INTO_FOLDER)
 
 
 def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool) -> None:
-    """Refuse what cannot become a report or a picture.
+    """Refuse a path where a report or a picture cannot be written.
 
     Args:
         path: where it is to be.
@@ -83,7 +83,7 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
         raise OutputError("a file is there", where=str(path), hint="--force replaces it")
 
 
-def check_source(source: Source, location: Location, lock: Path | None) -> None:
+def check_spec_is_kept(source: Source, location: Location, lock: Path | None) -> None:
     """Refuse to replace the spec that the checkpoint is made from.
 
     Raises:
@@ -106,7 +106,7 @@ def check_source(source: Source, location: Location, lock: Path | None) -> None:
 
 
 def check_lock(location: Location, lock: Path) -> None:
-    """Refuse what cannot be the lock that records a checkpoint.
+    """Refuse a path that cannot be the lock of a checkpoint.
 
     Args:
         location: of the checkpoint; its folder is there.
@@ -119,7 +119,7 @@ def check_lock(location: Location, lock: Path) -> None:
         InputError: it cannot be read.
     """
     _check_parent(lock)
-    taken = lock.name in (location.file.name, location.sums.name)
+    taken = lock.name in (location.file.name, location.sha256sum_file.name)
     if location.own_folder:
         taken = taken or is_of_family(lock.name)
     if taken and lock.parent.resolve() == location.folder.resolve():
@@ -161,7 +161,7 @@ def check_recordable(source: Source, options: Options, lock: Path) -> None:
 
 
 def _check_place(path: Path, about_links: str) -> None:
-    """Refuse what a file may not or cannot replace.
+    """Refuse a path that holds something which a file may not or cannot replace.
 
     Args:
         path: where the file is to be.
@@ -185,7 +185,7 @@ def _check_place(path: Path, about_links: str) -> None:
             check_replaceable(path)
 
 
-def _check_name(output: Path) -> None:
+def _check_file_name(output: Path) -> None:
     if output.name in ("", ".", ".."):
         raise UsageError(
             "no file name", where="--output", expected="a path such as init.safetensors"
@@ -205,7 +205,7 @@ def _check_reserved(path: Path, where: str) -> None:
         )
 
 
-def _is_folder(path: Path) -> bool:
+def _folder_is_there(path: Path) -> bool:
     """Tell whether a folder is there already, where nothing else may be.
 
     Raises:

@@ -12,21 +12,14 @@ from enum import StrEnum
 
 import numpy as np
 
-from zeroinit_cli.commands.summary import BLOCK_BYTES, Read, Summary, few, is_packed, to_numbers
+from zeroinit_cli.commands.tensor_summary import Read, Summary, few, is_packed, to_numbers
 from zeroinit_cli.dtypes import FLOATS, INTEGERS
 from zeroinit_cli.options import CHOICES, Options
 from zeroinit_cli.plans import policy
 from zeroinit_cli.plans.plan import TensorInfo
-from zeroinit_cli.plans.rules import (
-    Elements,
-    Ones,
-    Range,
-    Region,
-    Rule,
-    Shape,
-    Zeros,
-)
+from zeroinit_cli.plans.rules import Elements, Ones, Range, Region, Rule, Shape, Zeros
 from zeroinit_cli.plans.values import region_values, regions
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 _OPTION_SETS = tuple(
     Options(scale=scale, expansion=expansion)
@@ -36,24 +29,24 @@ _OPTION_SETS = tuple(
 """Every choice of the options that change a rule, the default first."""
 
 _FUSED_PARTS = (2, 3, 4)  # projections in one weight, as gate and up
-_HEAD = 4096  # elements that tell most wrong rules from the right one
-_MOST_TAPS = 1 << 18  # a kernel larger than this is none
+_HEAD = 4096  # elements compared first; they exclude most wrong rules
+_MOST_TAPS = 1 << 18  # in a kernel; a larger one is no convolution's
 _MOST_DIMENSIONS = 6
 
 
-class Verdict(StrEnum):
-    """What a tensor is, in a word."""
+class ContentKind(StrEnum):
+    """The kind of content that a tensor holds."""
 
     RULE = "rule"
     CONSTANT = "constant"
     TRAINED = "trained"
-    DATA = "data"  # integers, which nothing trains, or a type that is not looked into
+    DATA = "data"  # integers, which are not trained, or a packed type
     EMPTY = "empty"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Departure:
-    """How a tensor departs from a rule.
+    """The elements in which a tensor departs from a rule.
 
     Attributes:
         rule: which; None for a constant that no rule gives, which is `expected`.
@@ -74,16 +67,16 @@ class Departure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recognized:
-    """What a tensor is.
+    """The content of a tensor, and the rule that gives it.
 
     Attributes:
-        verdict: in a word.
+        kind: in a word.
         rule: the rule that gives every byte of it, where there is one.
         constant: bits of the one value that it holds, where that is no rule.
         nearly: where it is neither, the rule or constant that all but a few elements follow.
     """
 
-    verdict: Verdict
+    kind: ContentKind
     rule: Rule | None = None
     constant: int | None = None
     nearly: Departure | None = None
@@ -99,7 +92,7 @@ class _Tensor:
 
     @property
     def most(self) -> int:
-        """Elements that may differ from a rule that is still worth a word."""
+        """Elements that may differ from a rule that is still worth naming."""
         return few(self.summary.numel)
 
 
@@ -115,23 +108,25 @@ def recognize(info: TensorInfo, summary: Summary, read: Read) -> Recognized:
         a rule only if all of the tensor was compared with it and every byte is the same.
     """
     if summary.numel == 0:
-        return Recognized(verdict=Verdict.EMPTY)
+        return Recognized(kind=ContentKind.EMPTY)
     near, constant = None, summary.constant
     rule = None if constant is None else _constant_rule(constant, info)
     if rule is None and info.dtype in FLOATS and not summary.random:
         rule, near = _search(_Tensor(info=info, summary=summary, read=read))
     if rule is not None:
-        return Recognized(verdict=Verdict.RULE, rule=rule)
+        return Recognized(kind=ContentKind.RULE, rule=rule)
     if constant is not None:
-        return Recognized(verdict=Verdict.CONSTANT, constant=constant)
+        return Recognized(kind=ContentKind.CONSTANT, constant=constant)
     nearly = [away for away in (_nearly_constant(info, summary), near) if away is not None]
     nearest = min(nearly, key=lambda away: away.count, default=None)
-    verdict = Verdict.DATA if info.dtype in INTEGERS or is_packed(info.dtype) else Verdict.TRAINED
-    return Recognized(verdict=verdict, nearly=nearest)
+    kind = (
+        ContentKind.DATA if info.dtype in INTEGERS or is_packed(info.dtype) else ContentKind.TRAINED
+    )
+    return Recognized(kind=kind, nearly=nearest)
 
 
 def _constant_rule(pattern: int, info: TensorInfo) -> Rule | None:
-    """`Zeros` or `Ones`, where a pattern is that of 0 or 1."""
+    """Return `Zeros` or `Ones` where a pattern is that of 0 or 1."""
     if pattern == 0 and info.dtype.code != "F8_E8M0":  # which has no zero
         return Zeros()
     if is_packed(info.dtype) or info.dtype.code == "C64":
@@ -141,7 +136,7 @@ def _constant_rule(pattern: int, info: TensorInfo) -> Rule | None:
 
 
 def _nearly_constant(info: TensorInfo, summary: Summary) -> Departure | None:
-    """The one value that all but a few elements have."""
+    """Find the one value that all but a few elements have."""
     if summary.random:
         return None
     occurrences = summary.patterns
@@ -155,7 +150,7 @@ def _nearly_constant(info: TensorInfo, summary: Summary) -> Departure | None:
         if pattern != usual and occurrence.count
     }
     if summary.first_other is not None and summary.first_other < min(firsts, default=summary.numel):
-        return None  # its bits are not known without reading it again, and so rare a case is not
+        return None  # rare: the tensor would have to be read again for the bits
     first = min(firsts)
     return Departure(
         rule=_constant_rule(usual, info),
@@ -167,7 +162,7 @@ def _nearly_constant(info: TensorInfo, summary: Summary) -> Departure | None:
 
 
 def _search(tensor: _Tensor) -> tuple[Rule | None, Departure | None]:
-    """The first candidate that gives every element, or the one that departs from fewest."""
+    """Find the first candidate that gives every element, or the one that departs from fewest."""
     nearest: Departure | None = None
     tried: set[Rule] = set()
     for rule in _candidates(tensor):
@@ -185,7 +180,7 @@ def _search(tensor: _Tensor) -> tuple[Rule | None, Departure | None]:
 
 
 def _candidates(tensor: _Tensor) -> Iterator[Rule]:
-    """Every rule that the policy can give a tensor of this shape, some of them twice.
+    """Yield every rule that the policy can give a tensor of this shape, some of them twice.
 
     Where several have the same bytes the first is reported, so the likelier come first. A new
     function of the policy is one more line in `_matrices` or `_kernels`.
@@ -199,7 +194,7 @@ def _candidates(tensor: _Tensor) -> Iterator[Rule]:
 
 
 def _matrices(shape: Shape) -> Iterator[Rule]:
-    """Linear maps, fused and transposed ones, and tables."""
+    """Yield linear maps, fused and transposed ones, and tables."""
     rows, columns = shape
     yield from (policy.linear(shape, options) for options in _OPTION_SETS)
     for options in _OPTION_SETS:
@@ -216,7 +211,7 @@ def _matrices(shape: Shape) -> Iterator[Rule]:
 
 
 def _padded_embeddings(tensor: _Tensor) -> Iterator[Rule]:
-    """Embedding tables with a row of zeros, where the tensor has zeros and the table has none."""
+    """Yield embedding tables with a row of zeros at the tensor's first unexpected zero."""
     shape = tensor.info.shape
     for options in _OPTION_SETS:
         table = policy.embedding(shape, None, options)
@@ -226,7 +221,7 @@ def _padded_embeddings(tensor: _Tensor) -> Iterator[Rule]:
 
 
 def _kernels(tensor: _Tensor) -> Iterator[Rule]:
-    """Convolutions, in groups too, patches, and tables of positions that have more dimensions."""
+    """Yield convolutions, also in groups, patches, and position tables of more dimensions."""
     shape = tensor.info.shape
     divisors = _divisors(shape[0])
     # Some expansions in groups have the bytes of smaller identities, or of one whole expansion.
@@ -244,7 +239,7 @@ def _kernels(tensor: _Tensor) -> Iterator[Rule]:
 
 
 def _upsampling(groups: int, box: tuple[Range, ...]) -> policy.Geometry:
-    """A geometry whose upsampling covers a box of taps."""
+    """Return a geometry whose upsampling covers a box of taps."""
     return policy.Geometry(
         groups=groups,
         stride=tuple(last - first for first, last in box),
@@ -259,7 +254,7 @@ def _divisors(number: int) -> tuple[int, ...]:
 
 
 def _tap_box(tensor: _Tensor) -> tuple[Range, ...] | None:
-    """First and last + 1 nonzero tap of the first kernel that has any, in each dimension.
+    """Return first and last + 1 nonzero tap in each dimension, of the first kernel that has any.
 
     A pattern that occurs once, and is not 1, is taken for an edit and not looked at.
     """
@@ -280,7 +275,7 @@ def _tap_box(tensor: _Tensor) -> tuple[Range, ...] | None:
 
 
 def _allows(rule: Rule, tensor: _Tensor, zeros: int = 0) -> bool:
-    """Whether the summary lets a tensor be a rule's, but for a few elements.
+    """Tell whether the summary lets a tensor be a rule's, but for a few elements.
 
     Args:
         rule: a candidate.
@@ -299,18 +294,18 @@ def _allows(rule: Rule, tensor: _Tensor, zeros: int = 0) -> bool:
 
 
 def _departure(rule: Rule, tensor: _Tensor) -> Departure | None:
-    """Where the tensor departs from a rule; None where every element is the rule's.
+    """Find where the tensor departs from a rule; None where every element is the rule's.
 
     The comparison ends early where more than a few elements differ.
     """
     shape = tensor.info.shape
-    head = _compare(rule, tensor, [next(regions(shape, _HEAD))])
+    head = _compare_regions(rule, tensor, [next(regions(shape, _HEAD))])
     if head is not None and head.count > tensor.most:
         return head
-    return _compare(rule, tensor, regions(shape, BLOCK_BYTES // tensor.info.dtype.itemsize))
+    return _compare_regions(rule, tensor, regions(shape, BLOCK_BYTES // tensor.info.dtype.itemsize))
 
 
-def _compare(rule: Rule, tensor: _Tensor, parts: Iterable[Region]) -> Departure | None:
+def _compare_regions(rule: Rule, tensor: _Tensor, parts: Iterable[Region]) -> Departure | None:
     """Compare regions that follow each other from the tensor's first element on."""
     count, position = 0, 0
     first: tuple[int, int, int] | None = None

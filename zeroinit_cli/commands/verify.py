@@ -1,9 +1,8 @@
-"""Proof that checkpoints are what their sources give: derive, reproduce, compare.
+"""Verification that checkpoints are what their sources give: derive, reproduce, compare.
 
-All checkpoints take one way, over the list of files that `generate` writes. What is known decides
-how far: with a source its plan is derived, and the files are compared with it; without one, the
-files are held against the locked digests alone. Nothing here writes, and no finding keeps others
-from being said.
+Every checkpoint is checked over the list of files that `generate` writes. With a source, its plan
+is derived and the files are compared with it; without one, the files are compared with the locked
+digests alone. Nothing here writes, and all findings are reported.
 """
 
 from collections.abc import Collection, Sequence
@@ -50,7 +49,9 @@ def verify_locked(
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> list[Verified | Unanswered]:
-    """Verify every checkpoint that is asked for, in the order of the locks; none stops the others.
+    """Verify every checkpoint that is asked for, in the order of the locks.
+
+    An error in one of them does not stop the others.
 
     Args:
         paths: folders with a lock, locks, or locked files; the current folder if there are none.
@@ -77,7 +78,7 @@ def verify_locked(
             )
         except ZeroinitError as error:
             result = Unanswered(path=locked.path, error=error)
-        except MemoryError:  # this one's, whose arguments a stranger may have chosen
+        except MemoryError:  # a stranger's arguments may need any amount
             no_memory = ZeroinitError("out of memory", where=str(locked.path))
             result = Unanswered(path=locked.path, error=no_memory)
         results.append(replace(result, lock=locked.lock, line=locked.line))
@@ -131,7 +132,7 @@ def verify_source(
                 expected="the folder that holds them",
                 found=str(path),
             )
-        size_of(path)  # a file that was named and is not there cannot be answered for
+        size_of(path)  # raises InputError if the named file is missing
     return _verify(location, _derive(location, source, options, jobs=jobs, progress=progress), None)
 
 
@@ -142,7 +143,7 @@ def _verify(
     *,
     ignore_missing: bool = False,
 ) -> Verified:
-    """Hold files, plan and lock against each other, whichever of the last two are known.
+    """Compare files, plan and lock with each other, as far as plan and lock are known.
 
     Args:
         location: of the files.
@@ -159,7 +160,7 @@ def _verify(
         )
     elif derived is not None:
         expected = derived.files
-    # Where the plan no longer gives the locked bytes, the lock's digests are the measure.
+    # If the plan no longer gives the locked bytes, files are compared with the lock's digests.
     files = checked_files(location, expected, None if unreproduced else derived)
     drift = _drift(location, derived, entry, files, reproduced=not unreproduced)
     findings = (
@@ -174,7 +175,7 @@ def _verify(
     )
     if not findings:
         return verified
-    from zeroinit_cli.commands.causes import probable_causes
+    from zeroinit_cli.commands.probable_causes import probable_causes
 
     return replace(verified, causes=probable_causes(location, findings, files, derived, entry))
 
@@ -224,7 +225,7 @@ def _derive(
     tasks = [PlannedFile(path=location.folder / shard.name, plan=shard.plan) for shard in shards]
     verb = "verifying" if any(is_there(task.path) for task in tasks) else "deriving"
     advance = progress(f"{verb} {location.path.absolute().name}", plan.nbytes)
-    found = in_order(_compare, tasks, jobs=jobs, advance=advance)
+    found = in_order(_compare_file, tasks, jobs=jobs, advance=advance)
     by_name = dict(zip((shard.name for shard in shards), found, strict=True))
     return Derived(
         source=source,
@@ -238,7 +239,7 @@ def _derive(
     )
 
 
-def _compare(task: "PlannedFile", advance: Advance) -> "tuple[str, Comparison | None]":
+def _compare_file(task: "PlannedFile", advance: Advance) -> "tuple[str, Comparison | None]":
     """Derive a file's digest from its plan, and compare the file with it, if it is there."""
     from zeroinit_cli.store.compare import compare_with_plan
     from zeroinit_cli.store.stream import plan_sha256
@@ -257,7 +258,7 @@ def _drift(
     *,
     reproduced: bool,
 ) -> tuple[str, ...]:
-    """Say how the plan that the source gives differs from the locked one."""
+    """Say how the source's plan differs from the locked one."""
     if derived is None or entry is None:
         return ()
     spec = spec_lines(derived.source, entry)

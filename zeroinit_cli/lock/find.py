@@ -11,7 +11,7 @@ from zeroinit_cli.files import is_there, opened, read_exactly
 from zeroinit_cli.lock.read import read_entries
 from zeroinit_cli.lock.schema import LOCK_NAME, OPENING, LockEntry
 
-_SUFFIX = Path(LOCK_NAME).suffix
+_LOCK_SUFFIX = Path(LOCK_NAME).suffix
 _MOST_FOLDERS = 1000  # searched for locks, so that a hint never takes minutes
 _MOST_NAMED = 5
 
@@ -41,7 +41,7 @@ class Locked:
         Raises:
             LockError: it does.
         """
-        # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
+        # not Path.resolve, which before Python 3.13 raises RuntimeError for a link to itself
         folder = os.path.realpath(self.lock.parent)
         for file in self.entry.files:
             path = os.path.realpath(self.lock.parent / file)
@@ -55,7 +55,7 @@ class Locked:
 
 
 def locked_checkpoints(paths: Sequence[Path]) -> list[Locked]:
-    """Find what `verify` is asked to check: all of the lock here or of a folder, or single files.
+    """Find the checkpoints that `verify` is asked to check: of a lock, a folder, or single files.
 
     A checkpoint that is named twice, as by its lock and by its own path, is checked once.
 
@@ -75,7 +75,7 @@ def _meant_by(path: Path) -> list[Locked]:
         return _recorded_beside(path) or _all_of(_lock_in(path))
     if path.name == LOCK_NAME:
         return _all_of(_lock_in(path.parent))
-    if path.suffix == _SUFFIX or _starts_as_lock(path):
+    if path.suffix == _LOCK_SUFFIX or _starts_as_lock(path):
         return _all_of(path)
     lock = _lock_in(path.parent)
     for locked in _recorded_in(lock):
@@ -140,7 +140,7 @@ def _lock_in(folder: Path) -> Path:
 def _locks_below(folder: Path) -> Iterator[Path]:
     """Find locks in the folders below, the nearest first, not in hidden folders or behind links."""
     folders = [folder]
-    for count, parent in enumerate(folders):  # the list grows meanwhile
+    for count, parent in enumerate(folders):  # the list grows while it is walked
         if count >= _MOST_FOLDERS:
             return
         with suppress(OSError):  # a closed folder has no locks to name

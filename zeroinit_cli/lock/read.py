@@ -1,4 +1,4 @@
-"""Read a lock that anybody may have written: every field is validated, every fault is named."""
+"""Reading a lock that anybody may have written: all fields are validated, all faults named."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from zeroinit_cli.errors import LockError, one_line, reason_of_unreadable, shown
 from zeroinit_cli.files import opened, read_exactly
-from zeroinit_cli.lock.schema import VERSION, Lock, LockEntry
+from zeroinit_cli.lock.schema import LOCK_VERSION, Lock, LockEntry
 from zeroinit_cli.lock.toml import parse_toml, table_lines
 from zeroinit_cli.text import counted
 
@@ -17,7 +17,7 @@ MOST_LOCK_BYTES = 1_000_000
 RESTORE = "restore the lock from version control, or remove it and run zeroinit generate"
 _NEWER = "a newer zeroinit may have written it"
 _MOST_FAULTS = 10
-_MOST_CHARACTERS = 200  # of one fault: a stranger's value may be of any length
+_MOST_CHARACTERS = 200  # of one fault, since a stranger's value may have any length
 _TOML_MESSAGES = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
@@ -45,7 +45,7 @@ def read_entries(path: Path) -> list[tuple[LockEntry, int | None]]:
     data = _lock_bytes(path)
     entries = parse_lock(data, str(path)).checkpoint
     lines: Sequence[int | None] = table_lines(data, "checkpoint")
-    if len(lines) != len(entries):  # somebody has written the entries inline
+    if len(lines) != len(entries):  # the entries are written inline, without `[[checkpoint]]` lines
         lines = [None] * len(entries)
     return list(zip(entries, lines, strict=True))
 
@@ -92,39 +92,39 @@ def parse_lock(data: bytes, where: str) -> Lock:
 
 
 def _not_toml(data: bytes, where: str, error: ValueError) -> LockError:
-    """Say why a text is no TOML: most often a merge is unfinished, which needs another remedy."""
+    """Explain why a text is no TOML: an unfinished merge needs another remedy than other faults."""
     for number, line in enumerate(data.splitlines(), 1):
         if line.startswith(b"<<<<<<< "):
             return LockError(
                 "a merge that was not finished",
                 where=f"{where}: line {number}",
-                found=_short(line.decode(errors="backslashreplace")),
+                found=_cut_line(line.decode(errors="backslashreplace")),
                 hint="keep the entries of both sides and remove the marks; of two for the same "
                 "path keep one; then run zeroinit verify",
             )
     return LockError(
-        "not a TOML file", where=where, found=_short(reason_of_unreadable(error)), hint=RESTORE
+        "not a TOML file", where=where, found=_cut_line(reason_of_unreadable(error)), hint=RESTORE
     )
 
 
 def _check_version(table: Mapping[str, Any], where: str) -> None:
     version = table.get("version")
     number = version if type(version) is int else 0  # true is no number
-    if number == VERSION:
+    if number == LOCK_VERSION:
         return
     raise LockError(
         "unknown lock version",
         where=f"{where}: version",
-        expected=str(VERSION),
+        expected=str(LOCK_VERSION),
         found=shown(version) if "version" in table else "no version",
-        hint=_NEWER if number > VERSION else RESTORE,
+        hint=_NEWER if number > LOCK_VERSION else RESTORE,
     )
 
 
 def _invalid(error: ValidationError, where: str) -> LockError:
-    """Name what is wrong with the fields, in the order of the file, up to a number of faults."""
+    """List the wrong fields in the order of the file, up to a number of faults."""
     faults = sorted(
-        error.errors(include_url=False, include_context=False, include_input=False), key=_position
+        error.errors(include_url=False, include_context=False, include_input=False), key=_sort_key
     )
     lines = [_describe(fault) for fault in faults[:_MOST_FAULTS]]
     if len(faults) > _MOST_FAULTS:
@@ -137,16 +137,16 @@ def _invalid(error: ValidationError, where: str) -> LockError:
     )
 
 
-def _position(fault: Any) -> list[tuple[bool, int | str]]:
-    """Give a fault's sort key: the tenth checkpoint after the second, a table's keys by name."""
+def _sort_key(fault: Any) -> list[tuple[bool, int | str]]:
+    """Return a fault's sort key: the tenth checkpoint after the second, a table's keys by name."""
     return [(isinstance(part, str), part) for part in fault["loc"]]
 
 
 def _describe(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "the file"
     message = _TOML_MESSAGES.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-    return f"{_short(place)}: {_short(message[0].lower() + message[1:])}"
+    return f"{_cut_line(place)}: {_cut_line(message[0].lower() + message[1:])}"
 
 
-def _short(text: str) -> str:
+def _cut_line(text: str) -> str:
     return one_line(text, _MOST_CHARACTERS)

@@ -1,4 +1,4 @@
-"""What a lock says of each checkpoint: where it is, what it was made from, and its digests."""
+"""The schema of a lock: where each checkpoint is, what it was made from, and its digests."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.filenames import file_names, sums_sha256
+from zeroinit_cli.filenames import file_names, sha256sum_digest
 from zeroinit_cli.options import SHARD_SIZE, Options
 from zeroinit_cli.plans.plan import SCHEME
 from zeroinit_cli.source import Scalar, Source, Value, check_value, is_spec_path, parse_source
@@ -26,7 +26,7 @@ from zeroinit_cli.source import Scalar, Source, Value, check_value, is_spec_path
 LOCK_NAME = "zeroinit.lock"
 OPENING = b"# Written by zeroinit"
 """What the first line of every lock begins with, in this version and in later ones."""
-VERSION = 1
+LOCK_VERSION = 1
 OWN_FOLDER = "./"
 """The path of a sharded checkpoint that lies in the lock's own folder."""
 _LEAST_FILES = 3  # two shards and their index
@@ -70,20 +70,20 @@ def _is_plain(text: str) -> bool:
     return not absolute and "\\" not in text and text.isprintable()
 
 
-def _digest(text: str) -> str:
+def _check_digest(text: str) -> str:
     if not _HEX.fullmatch(text):
         raise ValueError("must be 64 hexadecimal digits, lower case")
     return text
 
 
-def _plan_digest(text: str) -> str:
+def _check_plan_digest(text: str) -> str:
     if not text.startswith("sha256:"):
         raise ValueError("must start with sha256:")
-    _digest(text.removeprefix("sha256:"))
+    _check_digest(text.removeprefix("sha256:"))
     return text
 
 
-def _argument(value: object) -> Any:
+def _check_argument(value: object) -> Any:
     for part in value if isinstance(value, list) else [value]:
         if not isinstance(part, int | float | str):  # bool is an int
             raise ValueError("must be a number, true, false, a string, or an array of these")
@@ -92,10 +92,10 @@ def _argument(value: object) -> Any:
 
 RelativePath = Annotated[StrictStr, AfterValidator(plain_path)]
 EntryPath = Annotated[StrictStr, AfterValidator(entry_path)]
-Digest = Annotated[StrictStr, AfterValidator(_digest)]
-PlanDigest = Annotated[StrictStr, AfterValidator(_plan_digest)]
-Size = Annotated[StrictInt, Field(ge=0, lt=2**63)]
-Argument = Annotated[Scalar | list[Scalar], PlainValidator(_argument)]
+Digest = Annotated[StrictStr, AfterValidator(_check_digest)]
+PlanDigest = Annotated[StrictStr, AfterValidator(_check_plan_digest)]
+Count = Annotated[StrictInt, Field(ge=0, lt=2**63)]
+LockedArgument = Annotated[Scalar | list[Scalar], PlainValidator(_check_argument)]
 
 
 class _Strict(BaseModel):
@@ -118,7 +118,7 @@ class LockedShard(_Strict):
 
     path: RelativePath
     sha256: Digest
-    size: Size
+    size: Count
 
 
 class LockEntry(_Strict):
@@ -130,13 +130,13 @@ class LockEntry(_Strict):
     path: EntryPath
     source: StrictStr
     spec_sha256: Digest | None = Field(default=None, alias="spec-sha256")
-    arguments: dict[StrictStr, Argument] = {}
+    arguments: dict[StrictStr, LockedArgument] = {}
     options: LockedOptions
     scheme: StrictStr
     plan: PlanDigest
     sha256: Digest
-    size: Size
-    tensors: Size
+    size: Count
+    tensors: Count
     built_with: dict[StrictStr, StrictStr] = Field(alias="built-with")
     shard: tuple[LockedShard, ...] = ()
 
@@ -172,7 +172,7 @@ class LockEntry(_Strict):
         if [shard.path for shard in self.shard] != [f"{self.prefix}{name}" for name in names]:
             raise ValueError(f"the shards must be {names[0]} to {names[-2]} and {names[-1]}")
         digests = ((name, shard.sha256) for name, shard in zip(names, self.shard, strict=True))
-        if sums_sha256(digests) != self.sha256:
+        if sha256sum_digest(digests) != self.sha256:
             raise ValueError("sha256 is not that of the shards' list")
         if sum(shard.size for shard in self.shard) != self.size:
             raise ValueError("size is not the sum of the shards' sizes")

@@ -15,9 +15,8 @@ MOST_VALUES = 150_000
 """Values of a document, a table counted as ten; a lock of the largest size has two thirds of it."""
 _TABLE = 10
 
-# Strings of the four kinds, and comments: no structure is in them. One that does not end reaches
-# to where the library gives up, and the library reads nothing behind it. All repetitions are
-# possessive: they never give back what they have taken, so the time is linear.
+# Strings of the four kinds, and comments: they hold no structure. Where one does not end, the
+# library stops, too. All repetitions are possessive: they never backtrack, so the time is linear.
 _OPAQUE = re.compile(
     r'''"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5})?'''
     r"""|'''(?:[^']++|'(?!''))*+(?:'{3,5})?"""
@@ -72,7 +71,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _without_opaque(text: str) -> str:
-    """Give the same lines without the content of strings and comments."""
+    """Return the same lines without the content of strings and comments."""
     return _OPAQUE.sub(lambda found: "s" + "\n" * found[0].count("\n"), text)
 
 

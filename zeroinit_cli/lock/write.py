@@ -12,7 +12,7 @@ import tomlkit
 
 from zeroinit_cli.atomic import guarded, replacing, write_all
 from zeroinit_cli.lock.read import check_size, read_lock
-from zeroinit_cli.lock.schema import VERSION, LockedShard, LockEntry
+from zeroinit_cli.lock.schema import LOCK_VERSION, LockedShard, LockEntry
 from zeroinit_cli.options import SHARD_SIZE
 
 _HEADER = "Written by zeroinit; check with: zeroinit verify"
@@ -23,7 +23,7 @@ def render_lock(entries: Iterable[LockEntry]) -> str:
     """Write the lock's text: entries sorted by path, keys in the order that people read them."""
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEADER))
-    document.add("version", tomlkit.item(VERSION))
+    document.add("version", tomlkit.item(LOCK_VERSION))
     tables = tomlkit.aot()
     for entry in sorted(entries, key=lambda entry: entry.path):
         tables.append(_render_entry(entry))

@@ -75,7 +75,7 @@ class Viewed(Rule):
 
 
 def _flat_positions(shape: Shape, region: Region) -> NDArray[np.int64]:
-    """Positions in C order of a region's elements, ascending; one position for no dimensions."""
+    """Return a region's positions in C order, ascending; one position for no dimensions."""
     flat = np.zeros(1, np.int64)
     for size, (first, last) in zip(shape, region, strict=True):
         flat = (flat[:, None] * size + np.arange(first, last)).reshape(-1)
@@ -143,7 +143,7 @@ class Groups(Rule):
     of: Rule
 
     def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
-        """Write a region: the first whole group is computed, the other whole ones copy it.
+        """Write a region: compute the first whole group, and copy it to the other whole ones.
 
         Thousands of one-channel groups (depthwise) would otherwise each cost a call.
         """
@@ -172,7 +172,7 @@ class Groups(Rule):
 
 
 def _edges(top: int, bottom: int, first_whole: int, last_whole: int) -> list[Range]:
-    """The parts of top..bottom before and after the whole groups."""
+    """Return the parts of top..bottom before and after the whole groups."""
     if first_whole > last_whole:  # all within one group
         return [(top, bottom)]
     edges = [(top, first_whole), (last_whole, bottom)]

@@ -17,7 +17,7 @@ _BASE_BYTES = 256 * 1024  # a base block stays in the second-level cache of any 
 
 
 def fill_identity(out: Bits, rows: tuple[int, int], columns: tuple[int, int], one: int) -> None:
-    """1 where the row is the column, else 0."""
+    """Write 1 where the row is the column, else 0."""
     (top, bottom), (left, right) = rows, columns
     out[...] = 0
     diagonal = np.arange(max(top, left), min(bottom, right))
@@ -27,7 +27,7 @@ def fill_identity(out: Bits, rows: tuple[int, int], columns: tuple[int, int], on
 def fill_paley(
     out: Bits, rows: tuple[int, int], columns: tuple[int, int], prime: int, constant: int, sign: int
 ) -> None:
-    """Each row is a slice of one table, one step to the left of the row's before."""
+    """Write each row as a slice of one table, one step to the left of the row before."""
     (top, bottom), (left, right) = rows, columns
     table = _residue_table(prime, constant, sign, out.dtype.str)
     windows = np.lib.stride_tricks.sliding_window_view(table, right - left)
@@ -37,7 +37,7 @@ def fill_paley(
 
 @lru_cache(maxsize=4)
 def _residue_table(prime: int, constant: int, sign: int, bits: str) -> Bits:
-    """Entries c * chi(-k mod p), k = 0..2p: any row of up to p entries is one slice of it."""
+    """Return c * chi(-k mod p), k = 0..2p: any row of up to p entries is one slice of it."""
     squares = np.arange(prime, dtype=np.int64) ** 2 % prime
     character = np.full(prime, constant ^ sign, bits)
     character[squares] = constant
@@ -48,7 +48,7 @@ def _residue_table(prime: int, constant: int, sign: int, bits: str) -> Bits:
 def fill_hadamard(
     out: Bits, rows: tuple[int, int], columns: tuple[int, int], constant: int, sign: int
 ) -> None:
-    """Rows top..bottom, columns left..right of c * (-1)^popcount(i & j).
+    """Write rows top..bottom, columns left..right of c * (-1)^popcount(i & j).
 
     With i = high + low, low < B a power of two: popcount(i & j) = popcount(high & j) +
     popcount(low & j). So a block of B rows is the base block (high = 0) with its columns' signs
@@ -67,7 +67,7 @@ def fill_hadamard(
 
 @lru_cache(maxsize=4)
 def _base_rows(height: int, left: int, right: int, constant: int, sign: int, bits: str) -> Bits:
-    """Rows 0..height of the matrix, columns left..right, by doubling."""
+    """Return rows 0..height of the matrix, columns left..right, by doubling."""
     base = np.empty((height, right - left), bits)
     base[:1] = constant
     rows = 1
@@ -79,7 +79,7 @@ def _base_rows(height: int, left: int, right: int, constant: int, sign: int, bit
 
 
 def _sign_row(row: int, left: int, right: int, sign: int, bits: str) -> Bits:
-    """The sign bit where popcount(row & j) is odd, for j = left..right."""
+    """Return the sign bit where popcount(row & j) is odd, for j = left..right."""
     signs = np.zeros(right - left, bits)
     for bit in range(row.bit_length()):
         if row >> bit & 1:
@@ -89,7 +89,7 @@ def _sign_row(row: int, left: int, right: int, sign: int, bits: str) -> Bits:
 
 @lru_cache(maxsize=64)
 def _bit_row(bit: int, left: int, right: int, sign: int, bits: str) -> Bits:
-    """The sign bit where `bit` is set in j, for j = left..right."""
+    """Return the sign bit where `bit` is set in j, for j = left..right."""
     signs: Bits = (np.arange(left, right) >> bit & 1).astype(bits)
     signs *= signs.dtype.type(sign)
     return signs

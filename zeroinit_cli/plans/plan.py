@@ -22,7 +22,7 @@ SCHEME = "zero-1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorInfo:
-    """What a safetensors header says of a tensor, but for where its bytes lie."""
+    """The name, shape and element type of a tensor, as a safetensors header gives them."""
 
     name: str
     shape: tuple[int, ...]
@@ -35,7 +35,7 @@ class TensorInfo:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its data, of types narrower than a byte too."""
+        """Bytes of its data, also for types narrower than a byte."""
         return self.numel * self.dtype.bits // 8
 
     @property
@@ -46,7 +46,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedTensor:
-    """One tensor of the checkpoint and why it is what it is.
+    """One tensor of a checkpoint, its rule, and the reason for it.
 
     Attributes:
         info: name, shape and element type.
@@ -65,7 +65,7 @@ class PlannedTensor:
     position: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The canonical form, without reason, module type and position."""
+        """Return the canonical form, without reason, module type and position."""
         return {
             "dtype": self.info.dtype.code,
             "name": self.info.name,
@@ -77,7 +77,7 @@ class PlannedTensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanWarning:
-    """Something that a reader of a plan should know before training from it.
+    """A warning to read before training from a plan.
 
     Attributes:
         kind: a word for programs, stable between releases.
@@ -92,7 +92,7 @@ class PlanWarning:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Every tensor in file order, and the values that only a constructor knows.
+    """All tensors of a checkpoint in file order, and the values that only a constructor knows.
 
     Attributes:
         tensors: in the order of `file_order`, whatever order they are given in.
@@ -124,14 +124,14 @@ class Plan:
         return sum(tensor.info.nbytes for tensor in self.tensors)
 
     def to_json(self) -> dict[str, Any]:
-        """The canonical form as JSON data."""
+        """Return the canonical form as JSON data."""
         return {
             "scheme": self.scheme,
             "tensors": [tensor.to_json() for tensor in self.tensors],
         }
 
     def digest(self) -> str:
-        """`sha256:` and the SHA-256 of the canonical form: UTF-8 JSON, keys sorted, no spaces.
+        """Return `sha256:` and the SHA-256 of the canonical form: sorted UTF-8 JSON, no spaces.
 
         Tensor by tensor: the whole text of 100,000 of them would be 30 MB.
         """
@@ -148,7 +148,7 @@ def _canonical(data: Any) -> str:
 
 
 def file_order(info: TensorInfo) -> tuple[int, str]:
-    """Sort key of a tensor in its file: element type descending in `DTYPES`, then name.
+    """Return a tensor's sort key in its file: element type descending in `DTYPES`, then name.
 
     Names compare by code point, which for UTF-8 is the order of their bytes.
     """

@@ -127,7 +127,7 @@ def patch_convolution(shape: Shape, options: Options) -> Rule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometry:
-    """How a convolution moves over its input, a number for each spatial dimension."""
+    """The movement of a convolution over its input, a number for each spatial dimension."""
 
     groups: int
     stride: Shape

@@ -18,12 +18,12 @@ _BIAS = {F64.code: 1023, F32.code: 127, F16.code: 15, BF16.code: 127}
 
 
 def bits_type(dtype: DType) -> np.dtype[np.unsignedinteger]:
-    """The unsigned integer that holds one element's bits, little-endian on every machine."""
+    """Return the unsigned integer type of one element's bits, little-endian on every machine."""
     return np.dtype(f"<u{dtype.itemsize}")
 
 
 def power_bits(half_exponent: int, dtype: DType) -> int:
-    """Bits of 2^(half_exponent / 2), rounded once from the exact value, half to even.
+    """Return the bits of 2^(half_exponent / 2), rounded once from the exact value, half to even.
 
     The value is an integer power of two or that times sqrt(2), which is irrational: no tie can
     occur but among the subnormals, where halving one is exact or a tie to even.
@@ -41,7 +41,7 @@ def power_bits(half_exponent: int, dtype: DType) -> int:
 
 
 def _rounded_root(power: int) -> int:
-    """sqrt(2^power) to the nearest integer, half to even."""
+    """Compute sqrt(2^power), rounded to the nearest integer, half to even."""
     if power < 0:
         return 1 if power == -1 else 0  # sqrt(1/2) rounds up; 1/2 is a tie and goes to the even 0
     root = math.isqrt(1 << power)
@@ -50,7 +50,7 @@ def _rounded_root(power: int) -> int:
 
 
 def stored_bytes(values: NDArray[np.generic], dtype: DType) -> bytes:
-    """An array's little-endian bytes in C order, its floats rounded once, half to even.
+    """Return an array's little-endian bytes in C order, its floats rounded once, half to even.
 
     Args:
         values: integers or bools of `dtype` already, or float64, float32 or float16.
@@ -65,7 +65,7 @@ def stored_bytes(values: NDArray[np.generic], dtype: DType) -> bytes:
 
 
 def _bfloat16_bits(values: NDArray[np.generic]) -> Bits:
-    """Upper halves of float32, by way of rounding to odd, which makes two roundings act as one."""
+    """Round to bfloat16 by way of float32, rounded to odd, so that two roundings act as one."""
     exact = np.ascontiguousarray(values, "<f8")
     single = exact.astype("<f4")
     bits = single.view("<u4").copy()

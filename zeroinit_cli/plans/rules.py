@@ -35,7 +35,7 @@ Region = tuple[Range, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Elements:
-    """The stored type, as a rule needs it, and the kept values by their digests."""
+    """The stored type of a tensor's elements, and the kept values by their digests."""
 
     dtype: DType
     kept: Mapping[str, bytes] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class Elements:
         return 1 << (self.dtype.bits - 1)
 
     def power(self, half_exponent: int) -> int:
-        """Bits of 2^(half_exponent / 2)."""
+        """Return the bits of 2^(half_exponent / 2)."""
         return power_bits(half_exponent, self.dtype)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule(ABC):
-    """What the entries of a tensor are. Every method takes the shape of the whole tensor.
+    """A rule for the entries of a tensor. Every method takes the shape of the whole tensor.
 
     Attributes:
         kind: its name in the canonical form; the fields are its parameters there.
@@ -96,33 +96,33 @@ class Rule(ABC):
         return tuple(value for _, value in self._parameters() if isinstance(value, Rule))
 
     def to_json(self) -> dict[str, Any]:
-        """Give the canonical form: the kind as `rule`, and the parameters."""
+        """Return the canonical form: the kind as `rule`, and the parameters."""
         return {"rule": self.kind, **{name: _to_json(value) for name, value in self._parameters()}}
 
     def kept_digests(self) -> Iterator[str]:
-        """Find the SHA-256 of each kept value in the rule."""
+        """Yield the SHA-256 of each kept value in the rule."""
         for child in self.children():
             yield from child.kept_digests()
 
     def half_exponents(self) -> Iterator[int]:
-        """Find h of each constant 2^(h / 2) in the rule."""
+        """Yield h of each constant 2^(h / 2) in the rule."""
         for child in self.children():
             yield from child.half_exponents()
 
     def pieces(self, shape: Shape) -> "Iterator[tuple[Range, Rule]]":
-        """Cut dimension 0 into runs of rows that follow one rule each.
+        """Yield runs of rows, in order, that follow one rule each.
 
         Where a piece is `Zeros` its bytes need not be computed, stored or even held.
         """
         yield (0, shape[0] if shape else 1), self
 
     def tap_ranges(self) -> tuple[Range, ...] | None:
-        """Find the taps of a kernel outside of which all is 0; None where no rule says it."""
+        """Return the taps of a kernel outside of which all is 0; None if no rule says so."""
         found = {child.tap_ranges() for child in self.children()} - {None}
         return found.pop() if len(found) == 1 else None
 
     def matrix_shape(self, shape: Shape) -> tuple[int, int] | None:
-        """Find the matrix that the tensor holds in C order; None where no rule says it."""
+        """Return the shape of the matrix that the tensor holds in C order, if a rule says so."""
         return None
 
     def _parameters(self) -> Iterator[tuple[str, Any]]:
@@ -131,7 +131,7 @@ class Rule(ABC):
 
 @cache
 def _parameter_names(kind: type[Rule]) -> tuple[str, ...]:
-    """Look up a rule's fields once: a plan's digest asks for those of 100,000 tensors."""
+    """Return the names of a rule's fields, looked up once: a digest asks 100,000 times."""
     return tuple(parameter.name for parameter in fields(kind))
 
 

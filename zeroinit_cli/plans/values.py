@@ -62,7 +62,7 @@ def regions(shape: Shape, most: int) -> Iterator[Region]:
 
 
 def unravelled(position: int, shape: Shape) -> Shape:
-    """Give the index of a position in C order.
+    """Return the index of a position in C order.
 
     numpy.unravel_index would refuse more than 64 dimensions, which a stranger's header may have.
     """

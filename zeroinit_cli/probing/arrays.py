@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from zeroinit_cli.errors import InputError, shown
 from zeroinit_cli.files import opened, read_exactly
 
-MOST_BYTES = 1 << 30
+MOST_ARRAY_BYTES = 1 << 30
 _MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {b"\x01\x00": 2, b"\x02\x00": 4}  # of the header's length, by version
 _MOST_HEADER = 10_000  # bytes
 _MOST_RANK = 8
 _TYPE = re.compile(r"[<>|=](f[248]|[iu][1248])")
 
-_GOLDEN = 0.6180339887498949  # its multiples modulo 1 never bunch
-_PRIME, _STRIDE = 100_003, 61_803  # the same in integers, where rounding must not matter
+_GOLDEN = 0.6180339887498949  # its multiples modulo 1 are spread evenly
+_PRIME, _STRIDE = 100_003, 61_803  # the same in integers, without rounding
 _COLOUR, _GRAIN, _SHARPNESS = 0.35, 0.35, 40.0
-_BRIGHTNESS = 0.4  # how far the means of samples lie from each other, at most
+_BRIGHTNESS = 0.4  # largest distance of a sample's mean from 0
 
 
 def read_array(path: Path) -> NDArray[Any]:
@@ -46,8 +46,8 @@ def read_array(path: Path) -> NDArray[Any]:
             as long as its header says, or holds what is not finite.
     """
     with opened(path) as (file, size):
-        if size > MOST_BYTES:
-            raise _unusable(path, f"at most {MOST_BYTES:,} bytes", f"{size:,}")
+        if size > MOST_ARRAY_BYTES:
+            raise _unusable(path, f"at most {MOST_ARRAY_BYTES:,} bytes", f"{size:,}")
         shape, dtype = _claims(path, _header(path, file))
         nbytes, left = math.prod(shape) * dtype.itemsize, size - file.tell()
         if left != nbytes:
@@ -80,7 +80,7 @@ def _header(path: Path, file: IO[bytes]) -> str:
 
 
 def _read(path: Path, file: IO[bytes], nbytes: int, otherwise: str) -> bytes:
-    """Read so many bytes, or refuse the file in these words if it has fewer."""
+    """Read so many bytes, or refuse the file if it has fewer."""
     data = bytearray(nbytes)
     if read_exactly(file, memoryview(data)) < nbytes:
         raise _no_array(path, otherwise)
@@ -105,8 +105,10 @@ def _claims(path: Path, header: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         expected = f"a batch of samples: 2 to {_MOST_RANK} dimensions, none empty"
         raise _unusable(path, expected, str(list(shape)))
     dtype = np.dtype(descr)
-    if math.prod(shape) * dtype.itemsize > MOST_BYTES:  # Python's integers do not overflow
-        raise _unusable(path, f"at most {MOST_BYTES:,} bytes", f"{math.prod(shape):,} elements")
+    if math.prod(shape) * dtype.itemsize > MOST_ARRAY_BYTES:  # Python's integers do not overflow
+        raise _unusable(
+            path, f"at most {MOST_ARRAY_BYTES:,} bytes", f"{math.prod(shape):,} elements"
+        )
     return shape, dtype
 
 
@@ -156,7 +158,7 @@ def pictures(batch: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 def _signal(number: int, channels: int, sizes: tuple[int, ...]) -> NDArray[np.float64]:
     """Make one sample, (channels, *sizes): a ramp, two edges and a grating by its own numbers."""
-    axes = _axes(sizes)
+    axes = _coordinates(sizes)
     phase = (value for value in (_wave(np.float64((number + 1) * _GOLDEN * k)) for k in count(1)))
     ramp, first, second, fine = (_slanted(axes, phase) for _ in range(4))
     tint = _wave(np.arange(channels) * _GOLDEN + number * 0.25).reshape(-1, *(1 for _ in sizes))
@@ -177,7 +179,7 @@ def _slanted(axes: list[NDArray[np.float64]], phase: Iterator[Any]) -> NDArray[n
     return total
 
 
-def _axes(sizes: tuple[int, ...]) -> list[NDArray[np.float64]]:
+def _coordinates(sizes: tuple[int, ...]) -> list[NDArray[np.float64]]:
     """Make coordinates from -1/2 to 1/2 for each dimension, to be broadcast behind channels."""
     axes = []
     for dimension, size in enumerate(sizes):
@@ -193,13 +195,13 @@ def _wave(x: Any) -> Any:
 
 
 def labels(numel: int, classes: int) -> NDArray[np.int64]:
-    """Make classes that are spread over all there are."""
+    """Make class numbers that are spread over all classes."""
     numbers = np.arange(1, numel + 1, dtype=np.int64)
     return numbers * _STRIDE % _PRIME * classes // _PRIME
 
 
 def tokens(batch: int, shape: tuple[int, ...], known: int) -> NDArray[np.int64]:
-    """Make sequences in which a token is often told by the one before, as in text.
+    """Make sequences in which a token is often determined by the one before, as in text.
 
     Of four tokens two are common ones, and two come from the whole vocabulary.
     """

@@ -16,7 +16,7 @@ from zeroinit_cli.models.classes import (
     is_weight_layer,
     type_name,
 )
-from zeroinit_cli.probing.report import Layer
+from zeroinit_cli.probing.report import LayerReport
 
 _POSITIONS = 256  # of a layer's output that are looked at for ranks and equal units
 _RANK_TOLERANCE = 1e-5  # of the largest singular value: above the noise of float32
@@ -24,7 +24,7 @@ _EQUAL = 1e-5  # of the layer's largest output
 
 
 class Watch:
-    """Looks at the first output of every layer, a module with parameters of its own.
+    """Forward hooks on every layer, a module with parameters of its own; they see its first output.
 
     Args:
         units: compare the units of weight layers, too.
@@ -36,13 +36,13 @@ class Watch:
     """
 
     def __init__(self, *, units: bool = True, ranks: bool = True) -> None:
-        self.layers: dict[str, Layer] = {}
+        self.layers: dict[str, LayerReport] = {}
         self.not_finite: str | None = None
         self._units, self._ranks = units, ranks
 
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
-        """Look while the model runs."""
+        """Register the hooks while the block runs."""
         handles = [
             module.register_forward_hook(self._hook(path)) for path, module in layers_of(model)
         ]
@@ -64,7 +64,7 @@ class Watch:
 
         return look
 
-    def _layer(self, path: str, module: nn.Module, given: Any, value: Tensor) -> Layer:
+    def _layer(self, path: str, module: nn.Module, given: Any, value: Tensor) -> LayerReport:
         activation = root_mean_square(value)
         finite = math.isfinite(activation)
         if not finite and self.not_finite is None:
@@ -78,13 +78,13 @@ class Watch:
             found["distinct"] = found["distinct_after"] = _distinct(matrix)
             if self._ranks:
                 found["rank"], found["most_rank"] = _rank(matrix), min(matrix.shape)
-        return Layer(
+        return LayerReport(
             name=path, kind=type_name(module), activation=activation if finite else None, **found
         )
 
 
 def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """List the modules with parameters of their own; attention is one with its projections."""
+    """List the modules with parameters of their own; attention includes its projections."""
     found, inside = [], ""
     for path, module in model.named_modules():
         if inside and path.startswith(inside):
@@ -97,7 +97,7 @@ def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def own_parameters(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """List the parameters of such a module that train, by name in the model."""
+    """Yield the trainable parameters of a module of `layers_of`, by name in the model."""
     whole = isinstance(module, nn.MultiheadAttention)
     for name, parameter in module.named_parameters(path, recurse=whole, remove_duplicate=False):
         if parameter.requires_grad:
@@ -110,7 +110,7 @@ def root_mean_square(value: Tensor) -> float:
 
 
 def norm_of(value: Tensor) -> float:
-    """Compute the root of the sum of squares, likewise."""
+    """Compute the root of the sum of squares in float64."""
     return float(torch.linalg.vector_norm(value, dtype=_wide(value)))
 
 
@@ -124,7 +124,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
 
 
 def _wide(value: Tensor) -> torch.dtype:
-    return torch.float32 if value.device.type == "mps" else torch.float64  # which has no float64
+    return torch.float32 if value.device.type == "mps" else torch.float64  # mps has no float64
 
 
 def _has_units(module: nn.Module) -> bool:
@@ -138,12 +138,12 @@ def _positions_by_units(module: nn.Module, value: Tensor) -> Tensor:
         value = value.movedim(axis, -1)
     rows = value.flatten(0, -2) if value.ndim > 1 else value[None]
     step = max(1, -(-len(rows) // _POSITIONS))
-    # an odd step does not stay in one column of an image
+    # an even step could pick the same columns of an image again and again
     return rows[:: step + (step % 2 == 0)][:_POSITIONS].cpu().to(torch.float64)
 
 
 def _distinct(matrix: Tensor) -> int:
-    """Count different columns; equal units may differ by rounding, so they are compared rounded."""
+    """Count different columns; they are rounded first, since equal units may differ by rounding."""
     largest = float(matrix.abs().max())
     if not math.isfinite(largest):
         return 0

@@ -20,8 +20,8 @@ from zeroinit_cli.plans.plan import Plan, TensorInfo
 from zeroinit_cli.store.read import DataReader, StoredCheckpoint
 from zeroinit_cli.text import listed
 
-_CHANCE = ("StochasticDepth",)  # torchvision's, by name: importing it takes care
-_RATES = ("dropout", "attention_dropout", "dropout_p")  # of attention, where it is no module
+_CHANCE = ("StochasticDepth",)  # by name, so that torchvision need not be imported
+_RATES = ("dropout", "attention_dropout", "dropout_p")  # attributes of attention that hold a rate
 _DROPOUT = nn.modules.dropout._DropoutNd
 
 Init = Callable[[], nn.Module]
@@ -29,7 +29,7 @@ Init = Callable[[], nn.Module]
 
 
 def planned_init(factory: Factory, plan: Plan, where: str) -> Init:
-    """Build models with a plan's values."""
+    """Return an Init that builds models with a plan's values."""
 
     def init() -> nn.Module:
         model = _skeleton(factory)
@@ -47,7 +47,7 @@ def planned_init(factory: Factory, plan: Plan, where: str) -> Init:
 
 
 def stored_init(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> Init:
-    """Build models with a file's values; they are read anew for each.
+    """Return an Init that builds models with a file's values; each reads the file again.
 
     Raises:
         CheckpointError: by this call, if the file does not hold the model's tensors.
@@ -64,13 +64,13 @@ def stored_init(factory: Factory, checkpoint: StoredCheckpoint, where: str) -> I
 
 
 def torch_init(factory: Factory, seed: int) -> Init:
-    """Build models as their constructor leaves them, under a seed."""
+    """Return an Init that builds models as their constructor leaves them, under a seed."""
     return lambda: without_chance(build(factory, seed, real_weights=True))
 
 
 @contextmanager
 def built(init: Init) -> Iterator[nn.Module]:
-    """Build a model that is gone when the block ends: graphs hold memory in cycles."""
+    """Build a model for the block, and free it at the end: graphs hold memory in cycles."""
     model = init()
     try:
         yield model
@@ -80,7 +80,7 @@ def built(init: Init) -> Iterator[nn.Module]:
 
 
 def without_chance(model: nn.Module) -> nn.Module:
-    """Set dropout and stochastic depth to 0, in place: no gradient is then 0 by chance."""
+    """Set dropout and stochastic depth to 0, in place, so that no gradient is 0 by chance."""
     for module in model.modules():
         if isinstance(module, _DROPOUT) or type_name(module) in _CHANCE:
             module.p = 0.0  # type: ignore[assignment]  # both classes have a float there
@@ -92,7 +92,7 @@ def without_chance(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Set one thread, fixed seeds and deterministic kernels, and put all back after it.
+    """Set one thread, fixed seeds and deterministic kernels; restore all at the end of the block.
 
     The order of a sum, and so its rounding, depends on the number of threads.
     """
@@ -119,9 +119,9 @@ def repeatable() -> Iterator[None]:
 
 
 def _skeleton(factory: Factory) -> nn.Module:
-    """Build a model whose large weights are memory that nothing was written to."""
+    """Build a model whose large weights are uninitialised memory."""
     model = build(factory, 0)
-    made: dict[int, nn.Parameter] = {}  # tied parameters stay tied
+    made: dict[int, nn.Parameter] = {}  # by id, so that tied parameters stay tied
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None and parameter.is_meta:
@@ -133,7 +133,7 @@ def _skeleton(factory: Factory) -> nn.Module:
 
 
 def _staged(entry: Entry, dtype: DType) -> Entry:
-    """Give the entry an empty tensor of the type that the plan rounds to."""
+    """Return the entry with an empty tensor of the type that the plan rounds to."""
     empty = torch.empty(entry.tensor.shape, dtype=getattr(torch, dtype.name))
     return replace(entry, owned=replace(entry.owned, tensor=empty))
 

@@ -45,7 +45,7 @@ class Feed:
 
 
 def feeds(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed]:
-    """Make the batch that was given, or one after the other those that the model may take.
+    """Yield the batch that was given, or the default batches that the model may take, one by one.
 
     Args:
         inputs: what the source says of them.
@@ -137,7 +137,7 @@ def _pictures(batch: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def _arrays(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed]:
-    """Make arrays of a spec's shapes; which of several inputs are tokens is found by trying."""
+    """Yield arrays of a spec's shapes; which of several inputs are tokens is found by trying."""
     batch = setting.batch or (_BATCH_OF_LARGE if _count_parameters(model) > _LARGE else _BATCH)
     shapes = [(name, _resized(shape, setting)) for name, shape in inputs.shapes]
     choices = product(*([True, False] if inputs.tokens else [False] for _ in shapes))
@@ -151,7 +151,7 @@ def _arrays(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed
             for ids, (name, shape) in zip(choice, shapes, strict=True)
         ]
         if any(choice):
-            with suppress(Exception):  # the forward refuses it, which is told where it is tried
+            with suppress(Exception):  # if the forward refuses, `find_feed` reports it
                 arrays = _with_tokens(model, arrays)
         yield _feed(arrays)
 
@@ -163,7 +163,7 @@ def _resized(shape: tuple[int, ...], setting: Setting) -> tuple[int, ...]:
 
 
 def _with_tokens(model: nn.Module, arrays: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
-    """Put tokens in place of zeros, as many different ones as the table that is asked knows."""
+    """Replace zeros by tokens, as many different ones as the table that looks them up has rows."""
     known: dict[int, int] = {}
 
     def look(module: nn.Module, arguments: Any) -> None:
@@ -201,7 +201,7 @@ def _detection(batch: int, pixels: int, model: nn.Module) -> Feed:
 
 @contextmanager
 def kept_buffers(model: nn.Module) -> Iterator[None]:
-    """Put all buffers back: a norm's averages move in train mode, and a trial leaves no trace."""
+    """Restore all buffers after the block: a trial in train mode moves a norm's averages."""
     saved = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
         yield

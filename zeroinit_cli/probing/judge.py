@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from zeroinit_cli.probing.report import Layer, Probe, Run, loss_text, number
+from zeroinit_cli.probing.report import LayerReport, Probe, Run, loss_text, number
 from zeroinit_cli.text import counted
 
 FACTORS = (0.1, 0.01)
@@ -66,7 +66,7 @@ class Verdict:
 
 
 def goes_well(run: Run) -> bool:
-    """Whether the steps made the loss smaller, and none made it much larger on the way."""
+    """Tell whether the steps made the loss smaller, and none made it much larger on the way."""
     first, last = run.losses[0], run.losses[-1]
     if run.not_finite is not None or first is None or last is None:
         return False
@@ -80,7 +80,7 @@ def judge(probe: Probe) -> Verdict:
     against, doubts = list(_against(probe)), list(_doubts(probe))
     reasons = (*against, *doubts, *_about_rate(probe, rate))
     if against or rate is None:
-        kind, text = Will.NOT, f"likely not: {_short(probe)}"
+        kind, text = Will.NOT, f"likely not: {_main_objection(probe)}"
     elif doubts:
         kind, text = Will.UNCERTAIN, "uncertain"
     elif rate < probe.conditions.learning_rate:
@@ -99,8 +99,8 @@ def judge(probe: Probe) -> Verdict:
     )
 
 
-def oddity(layer: Layer, own: Layer) -> float:
-    """Measure how far a layer is from torch's own start, for the order of a short table."""
+def oddity(layer: LayerReport, own: LayerReport) -> float:
+    """Measure how far a layer is from torch's own start; the short table sorts by it."""
     far = [
         abs(math.log10(max(one, 1e-30) / max(other, 1e-30)))
         for one, other in ((layer.activation, own.activation), (layer.gradient, own.gradient))
@@ -158,8 +158,8 @@ def _gradients(run: Run, own: Run) -> str:
     )
 
 
-def _short(probe: Probe) -> str:
-    """Say what speaks most against it, for the verdict itself."""
+def _main_objection(probe: Probe) -> str:
+    """Name the strongest point against the start, for the verdict itself."""
     run, own = probe.run, probe.torch
     if run.losses[0] is None:
         return f"not finite: {run.not_finite}"

@@ -1,4 +1,4 @@
-"""The report as one page: no network, no script, its pictures inside it; dark for whom asks.
+"""The report as one HTML page: no network, no script, all pictures inside it; with a dark mode.
 
 The page's frame is page.html, beside this module; a value that may be empty brings its own line
 break. Whatever a name in a model says is text: the page's policy lets nothing load and nothing run.
@@ -13,7 +13,7 @@ from zeroinit_cli.errors import printable
 from zeroinit_cli.probing.judge import THRESHOLDS, Verdict, Will
 from zeroinit_cli.probing.plots import Plot, svg
 from zeroinit_cli.probing.report import (
-    Layer,
+    LayerReport,
     Probe,
     Run,
     first_and_last,
@@ -39,24 +39,24 @@ def page_of(probe: Probe, verdict: Verdict) -> str:
     """Write the page of a probe, the same text for the same numbers."""
     run, own, conditions = probe.run, probe.torch, probe.conditions
     pairs = list(zip(run.layers, own.layers, strict=True))
-    items = "".join(f"<li>{_text(reason)}</li>" for reason in verdict.reasons)
-    hints = "".join(f"<p>Hint: {_text(hint)}</p>" for hint in verdict.hints)
+    items = "".join(f"<li>{_html_text(reason)}</li>" for reason in verdict.reasons)
+    hints = "".join(f"<p>Hint: {_html_text(hint)}</p>" for hint in verdict.hints)
     template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        source=_text(conditions.source),
-        verdict=_text(verdict.text),
+        source=_html_text(conditions.source),
+        verdict=_html_text(verdict.text),
         sign=_SIGNS[verdict.kind],
-        headline=_text(_capital(verdict.text)),
+        headline=_html_text(_capital(verdict.text)),
         reasons=f"<ul>{items}</ul>\n" if items else "",
         hints=f"{hints}\n" if hints else "",
-        start=_text(_capital(conditions.start)),
-        ran=_text(_capital(run_text(conditions))),
-        reference=_text(reference_text(conditions)),
+        start=_html_text(_capital(conditions.start)),
+        ran=_html_text(_capital(run_text(conditions))),
+        reference=_html_text(reference_text(conditions)),
         sides="".join(_side(*texts) for texts in side_by_side(probe)),
         keys=_KEYS,
-        gradient=_pictures(_layer_plot("gradient", run, own)),
-        activation=_pictures(_layer_plot("activation", run, own)),
-        loss=_pictures(_loss_plot(run, own)),
+        gradient=_plots(_layer_plot("gradient", run, own)),
+        activation=_plots(_layer_plot("activation", run, own)),
+        loss=_plots(_loss_plot(run, own)),
         count=counted(len(pairs), "layer"),
         layers="".join(_row(layer, other) for layer, other in pairs),
         never="".join(_names(probe)),
@@ -64,7 +64,7 @@ def page_of(probe: Probe, verdict: Verdict) -> str:
     )
 
 
-def _text(text: str) -> str:
+def _html_text(text: str) -> str:
     return escape(printable(text))
 
 
@@ -73,11 +73,11 @@ def _capital(text: str) -> str:
 
 
 def _side(label: str, here: str, there: str) -> str:
-    heading = f'<th scope="row">{_text(_capital(label))}</th>'
+    heading = f'<th scope="row">{_html_text(_capital(label))}</th>'
     return f"<tr>{heading}\n<td>{here}</td><td>{there}</td></tr>\n"
 
 
-def _pictures(plot: Plot) -> str:
+def _plots(plot: Plot) -> str:
     return f"{svg(plot, *_WIDE)}\n{svg(plot, *_NARROW)}"
 
 
@@ -126,7 +126,7 @@ def _span(values: Sequence[float | None]) -> str:
     return f"{span}, {lost} not finite" if lost else span
 
 
-def _row(layer: Layer, own: Layer) -> str:
+def _row(layer: LayerReport, own: LayerReport) -> str:
     cells = (
         layer.kind,
         number(layer.activation),
@@ -139,8 +139,8 @@ def _row(layer: Layer, own: Layer) -> str:
         f"{layer.rank} of {layer.most_rank}" if layer.most_rank else "",
         f"{own.rank}" if layer.most_rank else "",
     )
-    row = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
-    return f'<tr><th scope="row">{_text(_layer_name(layer))}</th>{row}</tr>\n'
+    row = "".join(f"<td>{_html_text(cell)}</td>" for cell in cells)
+    return f'<tr><th scope="row">{_html_text(_layer_name(layer))}</th>{row}</tr>\n'
 
 
 def _names(probe: Probe) -> Iterator[str]:
@@ -149,7 +149,7 @@ def _names(probe: Probe) -> Iterator[str]:
         ("Without gradient from torch's own start, too", probe.used_nowhere),
     ):
         if names:
-            listed = ", ".join(f"<code>{_text(name)}</code>" for name in names)
+            listed = ", ".join(f"<code>{_html_text(name)}</code>" for name in names)
             yield f"<h2>{heading}</h2>\n<p>{listed}</p>\n"
 
 
@@ -161,5 +161,5 @@ def _judged() -> str:
     )
 
 
-def _layer_name(layer: Layer) -> str:
+def _layer_name(layer: LayerReport) -> str:
     return printable(layer.name) or "(the model itself)"

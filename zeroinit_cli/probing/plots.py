@@ -1,4 +1,4 @@
-"""Plots as inline SVG, small and without any library: one line a start, layer after layer."""
+"""Plots as inline SVG, without any library: one line for each start, over layers or steps."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,9 @@ Values = Sequence[float | None]
 """One number a layer; None where it is not finite."""
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 14, 34, 52, 12
-_APART = 24  # pixels between the decades and what has no place on them
+_APART = 24  # pixels between the decades and the lines for 0 and infinity
 _LEAST_DECADES, _MOST_TICKS = 2, 7
-_MARKS = 60  # more points than these have no marks of their own, but what stands out
+_MARKS = 60  # points that have large marks; more of them get small ones
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ def svg(plot: Plot, width: int, height: int) -> str:
 
 
 class _Scale:
-    """From numbers to pixels. What is 0 has a line below all decades, what is not finite one above.
+    """A scale from numbers to pixels: 0 has a line below all decades, infinity one above.
 
     Args:
         plot: whose numbers.
@@ -97,7 +97,7 @@ class _Scale:
         return bottom - (bottom - top) * min(max(share, 0.0), 1.0)
 
     def ticks(self) -> list[int]:
-        """List decades from the top down, so that the largest has its line; else from below."""
+        """List decades from the top down, so that the largest has a line; others from below."""
         step = max(1, math.ceil((self.high - self.low) / (_MOST_TICKS - 1)))
         if self.logarithmic:
             return list(range(self.high, self.low - 1, -step))
@@ -143,7 +143,7 @@ def _series(values: Values, plot: Plot, scale: _Scale, kind: str, label: str) ->
 
 
 def _mark(kind: str, x: float, y: float, radius: float, told: str) -> str:
-    """Draw a circle for the start, a square for torch's: told apart without colours, too."""
+    """Draw a circle for the start, a square for torch's, so that no colour is needed."""
     title = f"<title>{escape(told)}</title>"
     if kind == "start":
         return f'<circle class="start" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{title}</circle>'

@@ -33,7 +33,7 @@ class Projection:
 
 
 def projections(model: nn.Module, plan: Plan) -> list[Projection]:
-    """List every parameter that is to be trained, in the model's order.
+    """List every trainable parameter in the model's order, fused ones by their projections.
 
     Args:
         model: whose parameters they are.
@@ -44,11 +44,11 @@ def projections(model: nn.Module, plan: Plan) -> list[Projection]:
         projection
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
-        for projection in _parts(name, tuple(parameter.shape), _fused(name, rules))
+        for projection in _parts(name, tuple(parameter.shape), _split_rule(name, rules))
     ]
 
 
-def _fused(name: str, rules: dict[str, Rule]) -> Rule:
+def _split_rule(name: str, rules: dict[str, Rule]) -> Rule:
     """Find the rule that says how a weight, or the weight beside a bias, is split."""
     return rules.get(f"{name.removesuffix('bias')}weight", rules.get(name, Zeros()))
 
@@ -62,7 +62,7 @@ def _parts(name: str, shape: tuple[int, ...], rule: Rule) -> Iterator[Projection
 
 
 class Gradients:
-    """Which elements have had a gradient that is not 0, and when each projection had its first.
+    """The elements that have had a nonzero gradient, and the step of each projection's first.
 
     Args:
         model: whose parameters are followed.

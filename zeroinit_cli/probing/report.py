@@ -1,4 +1,4 @@
-"""What a probe measures, as data, and how its numbers are written. No torch here."""
+"""The measurements of a probe, as data, and how their numbers are written. No torch here."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ _MEASURED = ("activation", "gradient", "moved", "flat", "distinct", "distinct_af
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Layer:
-    """A module with parameters of its own, under one initialization.
+class LayerReport:
+    """The measurements of one layer under one initialization.
 
     Attributes:
         name: its path in the model; empty for the model itself.
@@ -62,22 +62,22 @@ class Run:
     learning_rate: float
     losses: tuple[float | None, ...]
     not_finite: str | None
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[LayerReport, ...] = ()
     never: tuple[str, ...] = ()
 
     @property
-    def largest(self) -> Layer | None:
+    def largest(self) -> LayerReport | None:
         """The layer with the largest gradient; one that is not finite is larger than all."""
         return max(self.layers, key=lambda layer: _order(layer.gradient), default=None)
 
     @property
     def largest_gradient(self) -> float | None:
-        """Its gradient; None if it is not finite or there is none."""
+        """The largest gradient; None if it is not finite or there is none."""
         return None if self.largest is None else self.largest.gradient
 
     @property
     def moved(self) -> float | None:
-        """How far the first step moves the layer that it moves the farthest."""
+        """The largest relative move of a layer by the first step."""
         return max((layer.moved for layer in self.layers if layer.moved is not None), default=None)
 
     @property
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def flat_norms(self) -> int:
-        """Norms with at least one."""
+        """Norms with at least one flat channel."""
         return sum(layer.flat > 0 for layer in self.layers)
 
     @property
@@ -102,18 +102,18 @@ class Run:
 
     @property
     def distinct(self) -> int:
-        """Different ones, layer by layer."""
+        """Distinct units, summed over layers."""
         return sum(layer.distinct for layer in self.layers)
 
     @property
     def distinct_after(self) -> int:
-        """The same after the last step."""
+        """Distinct units after the last step."""
         return sum(layer.distinct_after for layer in self.layers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditions:
-    """What the numbers depend on.
+    """The conditions that the numbers depend on.
 
     Attributes:
         source: what it was built from.
@@ -144,7 +144,7 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
-    """Everything that was measured.
+    """The measurements of a probe.
 
     Attributes:
         conditions: under which.
@@ -164,7 +164,7 @@ class Probe:
 
 
 def middle(runs: Sequence[Run]) -> Run:
-    """Take the middle of each number of several runs of one model; of an even count the lower.
+    """Take the median of each number of several runs of one model; of an even count the lower.
 
     A number is not finite if it is not in half of the runs or more.
     """
@@ -182,7 +182,7 @@ def middle(runs: Sequence[Run]) -> Run:
     )
 
 
-def _middle_layer(layers: Sequence[Layer]) -> Layer:
+def _middle_layer(layers: Sequence[LayerReport]) -> LayerReport:
     values: dict[str, Any] = {
         name: _middle([getattr(layer, name) for layer in layers]) for name in _MEASURED
     }
@@ -195,12 +195,12 @@ def _middle(values: Iterable[float | None]) -> float | None:
 
 
 def _order(value: float | None) -> float:
-    """Sort what is not a finite number above all."""
+    """Return a sort key that puts what is not finite above all numbers."""
     return math.inf if value is None else value
 
 
 def number(value: float | None) -> str:
-    """Write two digits, 0.013, 2.4, 310 or 5e7: another machine may round the others otherwise."""
+    """Write a number with two digits, as 0.013, 2.4, 310 or 5e7; further ones vary by machine."""
     if value is None or not math.isfinite(value):
         return "not finite"
     if value == 0:
@@ -235,7 +235,7 @@ def batch_text(described: Mapping[str, str]) -> str:
 
 
 def run_text(conditions: Conditions) -> str:
-    """Write in a sentence what was run."""
+    """Describe in a phrase what was run."""
     batch = batch_text(conditions.inputs)
     origin = "given" if conditions.given else "the default batch"
     steps = counted(conditions.steps, "step")
@@ -244,13 +244,13 @@ def run_text(conditions: Conditions) -> str:
 
 
 def reference_text(conditions: Conditions) -> str:
-    """Write what the run is compared with."""
+    """Name what the run is compared with."""
     seeds = len(conditions.seeds)
     return "torch's own start" + (f", the middle of {seeds} seeds" if seeds > 1 else ", one seed")
 
 
 def side_by_side(probe: Probe) -> Iterator[tuple[str, str, str]]:
-    """Write each number of both runs: a label, this initialization's, torch's own."""
+    """Yield each number of both runs: a label, this initialization's, torch's own."""
     run, own = probe.run, probe.torch
     after = f"different units after {counted(probe.conditions.steps, 'step')}"
     yield "largest gradient", number(run.largest_gradient), number(own.largest_gradient)

@@ -37,7 +37,7 @@ _MOST_WORDS = 200  # characters of another's message
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """What is probed.
+    """An architecture to probe, with the values to start from.
 
     Attributes:
         factory: builds it; may be called often.
@@ -62,7 +62,7 @@ def probe_source(
     file: Path | None = None,
     progress: Progress = no_progress,
 ) -> Probe:
-    """Run a few steps from an initialization and from torch's own, and tell what is to be seen.
+    """Run a few steps from an initialization and from torch's own, and return the measurements.
 
     Args:
         source: the architecture.
@@ -94,7 +94,7 @@ def probe_source(
 
 
 def subject_of(factory: Factory, options: Options, inputs: Inputs) -> Subject:
-    """Plan ZerO's initialization of whatever a factory builds.
+    """Plan ZerO's initialization of the module that a factory builds.
 
     Raises:
         ZeroinitError: it cannot be planned.
@@ -112,7 +112,7 @@ def subject_of(factory: Factory, options: Options, inputs: Inputs) -> Subject:
 
 
 def probe_subject(subject: Subject, setting: Setting, *, progress: Progress = no_progress) -> Probe:
-    """Run a few steps likewise, of what is built by any factory.
+    """Run a few steps from the subject's values and from torch's own; return the measurements.
 
     Raises:
         ProbeError: its model cannot be run.
@@ -190,7 +190,7 @@ class _Runs:
 
 
 def find_feed(inputs: Inputs, setting: Setting, model: nn.Module) -> Feed:
-    """Find the batch that was given, or the first of the default ones that the model takes.
+    """Return the given batch, or the first default batch that the model takes.
 
     Args:
         inputs: what its source says of its inputs.
@@ -235,7 +235,7 @@ def _first_line(error: Exception) -> str:
 
 
 def checked_device(name: str) -> str:
-    """Find a device that is there.
+    """Return the name of a device, once it is known to exist.
 
     Raises:
         UsageError: it is not, or has no such name.

@@ -1,4 +1,4 @@
-"""What is asked of a probe: its steps, samples and inputs. Imports nothing of weight."""
+"""The settings of a probe: steps, samples and inputs. It imports no large library."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _MOST_STEPS, _MOST_BATCH, _MOST_PIXELS, _MOST_SEEDS = 1000, 4096, 4096, 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """How a probe is made.
+    """The settings of a probe.
 
     Attributes:
         steps: of plain SGD.
@@ -35,7 +35,7 @@ class Setting:
 
 
 def check_setting(setting: Setting) -> None:
-    """Refuse numbers that mean nothing, before anything is built.
+    """Refuse numbers out of range, before anything is built.
 
     Raises:
         UsageError: one of them does.

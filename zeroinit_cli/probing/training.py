@@ -1,6 +1,6 @@
-"""A few steps of plain SGD on one batch, and what is seen of a model on the way.
+"""A few steps of plain SGD on one batch, and the measurements on the way.
 
-There is no data here, so the batch is to be memorised: there is a loss for whatever a model gives.
+There is no data set: the model is to memorise the batch, and every kind of output has a loss.
 """
 
 import math
@@ -19,7 +19,7 @@ from zeroinit_cli.probing.arrays import labels, pictures
 from zeroinit_cli.probing.hooks import Watch, gradient_norms, layers_of, norm_of, own_parameters
 from zeroinit_cli.probing.inputs import Feed
 from zeroinit_cli.probing.projections import Gradients
-from zeroinit_cli.probing.report import Layer, Run
+from zeroinit_cli.probing.report import LayerReport, Run
 from zeroinit_cli.text import counted
 
 AUXILIARY = 0.3
@@ -27,7 +27,7 @@ AUXILIARY = 0.3
 
 
 class UnknownOutputError(Exception):
-    """No loss is known for what a model gives."""
+    """An output for which no loss is known."""
 
 
 def run_steps(
@@ -39,7 +39,7 @@ def run_steps(
     learning_rate: float,
     tick: Callable[[], None] = lambda: None,
 ) -> Run:
-    """Train the model, in place and in train mode, and tell what happens.
+    """Train the model, in place and in train mode, and return what was measured.
 
     Args:
         model: initialised; no chance is left in its forward.
@@ -124,10 +124,10 @@ class _Training:
         never = tuple(projection.label for projection in self._gradients.never())
         return replace(run, layers=layers, never=never)
 
-    def _layer(self, path: str, module: nn.Module) -> Layer:
+    def _layer(self, path: str, module: nn.Module) -> LayerReport:
         layer = self._before.layers.get(path)
         if layer is None:
-            layer = Layer(name=path, kind=type_name(module))
+            layer = LayerReport(name=path, kind=type_name(module))
         elif path in self._after.layers:
             layer = replace(layer, distinct_after=self._after.layers[path].distinct)
         names = [name for name, _ in own_parameters(path, module)]
@@ -171,7 +171,7 @@ def loss_on(feed: Feed, model: nn.Module) -> Tensor:
 
 
 def loss_of(output: Any, inputs: Sequence[Any]) -> Tensor:
-    """Compute one number to be made smaller.
+    """Compute the loss of an output.
 
     Cross-entropy against a fixed sequence of classes; for sequences of tokens against the next
     token; the mean square error where a model gives back the shape of its input, or one number.

@@ -1,4 +1,4 @@
-"""What a spec comes to, every size known: data from which `nets` builds modules with torch."""
+"""Blueprints: a spec with every size known, from which `nets` builds modules with torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

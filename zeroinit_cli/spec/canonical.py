@@ -1,4 +1,4 @@
-"""The canonical form of a spec: what its digest is taken of, and what `spec show` prints.
+"""The canonical form of a spec, which its digest is computed from and `spec show` prints.
 
 It has everything that the spec says but its prose, with defaults filled in.
 """
@@ -19,7 +19,7 @@ _PROSE = ("name", "description")
 
 
 def canonical(document: Document) -> dict[str, Any]:
-    """Give a document as JSON data; what is not given and has no default is left out."""
+    """Return a document as JSON data; what is not given and has no default is left out."""
     data = document.model_dump(exclude_none=True, exclude={*_PROSE, "init", "input"})
     form = {"zeroinit": data.pop("zeroinit")}
     inputs = document.inputs()
@@ -27,18 +27,18 @@ def canonical(document: Document) -> dict[str, Any]:
         shapes = {name: list(shape) for name, shape in inputs.items()}
         form["input"] = shapes.get(ONLY, shapes)
     overrides = [override.model_dump() for override in document.init.overrides]
-    words = Options.from_words(document.init.words()).to_words()
+    words = Options.from_words(document.init.to_words()).to_words()
     return {**form, **data, "init": {**words, "overrides": overrides}}
 
 
 def digest(form: dict[str, Any]) -> str:
-    """Give the SHA-256, in hexadecimal, of a canonical form: UTF-8 JSON, keys sorted, no spaces."""
+    """Return the SHA-256 of a canonical form, in hexadecimal: sorted UTF-8 JSON, no spaces."""
     text = json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what both YAML 1.1 and 1.2 read alike; repeated values in full, without aliases."""
+    """A YAML writer that YAML 1.1 and 1.2 read alike; repeated values in full, without aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -68,7 +68,7 @@ def to_yaml(document: Document) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Give a part of a document as plain data.
+    """Return a part of a document as plain data.
 
     A null is kept where it is not the default: without it, the default would be read. `layers:` is
     left out where the list may stand alone, so that the result is nested no deeper than the spec.

@@ -11,11 +11,11 @@ from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.spec.blueprint import Inferred, Shape
 from zeroinit_cli.spec.canonical import canonical, digest
 from zeroinit_cli.spec.collector import Collector
-from zeroinit_cli.spec.document import VERSION, Document
+from zeroinit_cli.spec.document import SPEC_VERSION, Document
 from zeroinit_cli.spec.error_locations import KeyPath, Locator, from_validation
 from zeroinit_cli.spec.shape_check import check_shapes
-from zeroinit_cli.spec.yaml_text import MOST_BYTES, decode
-from zeroinit_cli.spec.yaml_tree import Node, parse_tree
+from zeroinit_cli.spec.yaml_text import MOST_SPEC_BYTES, decode
+from zeroinit_cli.spec.yaml_tree import YamlNode, parse_tree
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,15 +35,15 @@ class Spec:
     locator: Locator
 
     def canonical(self) -> dict[str, Any]:
-        """Give all that it says but prose, defaults filled in, as JSON data."""
+        """Return all that it says but prose, defaults filled in, as JSON data."""
         return canonical(self.document)
 
     def digest(self) -> str:
-        """Give the SHA-256, in hexadecimal, of its canonical form."""
+        """Return the SHA-256, in hexadecimal, of its canonical form."""
         return digest(self.canonical())
 
     def misfit(self, error: SourceError) -> SpecError:
-        """Place the error of a builder of torchvision in the file."""
+        """Turn the error of a builder of torchvision into one with a place in the file."""
         model = self.document.model
         arguments = (model.arguments if model is not None else None) or {}
         wrong = next((key for key in arguments if repr(key) in error.problem), None)
@@ -59,11 +59,11 @@ class Spec:
         return SpecError([fault])
 
     def init_words(self) -> dict[str, str]:
-        """Give the options that it asks for, its preset expanded."""
-        return self.document.init.words()
+        """Return the options that it asks for, its preset expanded."""
+        return self.document.init.to_words()
 
     def init_overrides(self) -> tuple[str, ...]:
-        """Give the overrides that it asks for, in the words of the command line."""
+        """Return the overrides that it asks for, as the command line writes them."""
         return tuple(
             f"{override.pattern}={override.rule}" for override in self.document.init.overrides
         )
@@ -81,7 +81,7 @@ def read_spec(path: Path, file: str | None = None) -> Spec:
         SpecError: it is no spec, or a wrong one; all mistakes are reported at once.
     """
     with opened(path) as (stream, size):
-        data = bytearray(min(size, MOST_BYTES + 1))
+        data = bytearray(min(size, MOST_SPEC_BYTES + 1))
         del data[read_exactly(stream, memoryview(data)) :]
     return parse_spec(bytes(data), path.as_posix() if file is None else file)
 
@@ -111,14 +111,14 @@ def parse_spec(data: bytes, file: str) -> Spec:
     return Spec(document=document, inferred=inferred, inputs=inputs, locator=locator)
 
 
-def _check_version(root: Node, locator: Locator) -> None:
+def _check_version(root: YamlNode, locator: Locator) -> None:
     """Refuse another version: it is another language, so no other mistake can be reported."""
     node = root.value.get("zeroinit") if root.is_mapping else None
-    if node is not None and type(node.value) is int and node.value != VERSION:
+    if node is not None and type(node.value) is int and node.value != SPEC_VERSION:
         fault = locator.fault(
             "unknown version of the language",
             ("zeroinit",),
-            expected=str(VERSION),
+            expected=str(SPEC_VERSION),
             found=str(node.value),
             hint="a newer zeroinit may know it",
         )
@@ -126,7 +126,7 @@ def _check_version(root: Node, locator: Locator) -> None:
 
 
 def _validated(value: Any, locator: Locator) -> tuple[Document | None, list[MistakeError]]:
-    """Give the document and its mistakes; only its architecture where the rest has mistakes."""
+    """Return the document and its mistakes; only its architecture if other parts are wrong."""
     try:
         return Document.model_validate(value), []
     except ValidationError as error:
@@ -137,7 +137,7 @@ def _validated(value: Any, locator: Locator) -> tuple[Document | None, list[Mist
         return None, faults
     sound = {key: value[key] for key in architecture if key in value}
     try:
-        return Document.model_validate({"zeroinit": VERSION, **sound}), faults
+        return Document.model_validate({"zeroinit": SPEC_VERSION, **sound}), faults
     except ValidationError as error:  # there is no architecture at all, or two
         misspelt = any(
             "layers" in (fault.hint or "") or "model" in (fault.hint or "") for fault in faults

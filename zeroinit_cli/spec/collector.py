@@ -1,4 +1,4 @@
-"""What a check of shapes finds: mistakes, and counts that have limits.
+"""The mistakes and counts that a check of shapes collects; counts have limits.
 
 A check goes on after a mistake, so that all of them are reported at once. A count beyond a limit is
 a mistake too, reported once, where the sum passes the limit.
@@ -22,7 +22,7 @@ MOST_VALUE = 10**12
 
 
 class Collector:
-    """Collects what is found in one document.
+    """The mistakes and the counts of one document.
 
     Args:
         locator: knows the places in the file.
@@ -39,12 +39,12 @@ class Collector:
         self.beyond_measure = False
         self._locator = locator
 
-    def words(self, path: KeyPath) -> str:
-        """Write a path as a person does."""
-        return self._locator.words(path)
+    def path_text(self, path: KeyPath) -> str:
+        """Write a key path as text."""
+        return self._locator.path_text(path)
 
     def report(self, mismatch: MismatchError, path: KeyPath, origin: str = "") -> None:
-        """Keep a mistake, with its place and with words for where the input comes from."""
+        """Record a mistake with its place; `origin` says where the input comes from."""
         where = (*path, mismatch.key) if mismatch.key is not None else path
         fault = self._locator.fault(
             mismatch.problem.replace(ORIGIN, origin),
@@ -69,7 +69,7 @@ class Collector:
                 mismatch = MismatchError(
                     f"too many {what}",
                     expected=f"at most {most:,}",
-                    found=_shown(number),
+                    found=_number_text(number),
                 )
                 self.report(mismatch, path)
 
@@ -94,8 +94,8 @@ class Collector:
             self.report(mismatch, path)
 
 
-def check_value(shape: Shape) -> Shape:
-    """Check that a value between layers has a size that a computer could hold.
+def check_entries(shape: Shape) -> Shape:
+    """Check that a value between layers fits a computer's memory.
 
     Raises:
         MismatchError: it has more entries than any net's.
@@ -104,10 +104,10 @@ def check_value(shape: Shape) -> Shape:
         raise MismatchError(
             "an output beyond measure",
             expected=f"at most {MOST_VALUE:,} numbers",
-            found=f"{_shown(entries)} numbers",
+            found=f"{_number_text(entries)} numbers",
         )
     return shape
 
 
-def _shown(number: int) -> str:
+def _number_text(number: int) -> str:
     return f"{number:,}" if number < 10**18 else f"about 10^{int(math.log10(number))}"

@@ -11,10 +11,10 @@ from zeroinit_cli.spec.families.base import Family, LayeredFamily
 from zeroinit_cli.spec.families.plain import CNN, MLP
 from zeroinit_cli.spec.families.resnet import ResNet
 from zeroinit_cli.spec.families.transformers import GPT, Encoder, ViT
-from zeroinit_cli.spec.fields import MOST_SIZE, Shape, Strict, Text
+from zeroinit_cli.spec.fields import MOST_SIZE, ShapeField, Strict, Text
 from zeroinit_cli.spec.items import MOST_ITEMS, Item
 
-VERSION = 1
+SPEC_VERSION = 1
 MOST_INPUTS = 4
 
 
@@ -28,7 +28,7 @@ def _scalar_or_list(value: Any) -> Any:
 
 
 _SCALARS = ["integer", "number", "boolean", "string"]
-Argument = Annotated[
+BuilderArgument = Annotated[
     Any,
     PlainValidator(_scalar_or_list),
     WithJsonSchema(
@@ -75,8 +75,8 @@ class Init(Strict):
         default=[], description="Rules for the tensors of a pattern; the last that matches wins."
     )
 
-    def words(self) -> dict[str, str]:
-        """The options that it gives, the preset's among them."""
+    def to_words(self) -> dict[str, str]:
+        """Return the options that it gives, the preset's among them."""
         given = {key: getattr(self, key) for key in CHOICES}
         chosen = dict(PRESETS[self.preset]) if self.preset else {}
         return chosen | {key: word for key, word in given.items() if word is not None}
@@ -88,7 +88,7 @@ class Model(Strict):
     torchvision: Annotated[str, Field(pattern="^[A-Za-z0-9_]+$", max_length=100)] | None = Field(
         default=None, description="A name that zeroinit models lists."
     )
-    arguments: dict[str, Argument] | None = Field(
+    arguments: dict[str, BuilderArgument] | None = Field(
         default=None, description="For torchvision: what its builder is called with."
     )
     mlp: MLP | None = None
@@ -101,7 +101,7 @@ class Model(Strict):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: Any) -> Any:
-        if isinstance(value, dict):  # `mlp:` is a family with nothing behind it
+        if isinstance(value, dict):  # `mlp:` alone is a family with defaults only
             return {k: {} if v is None and k in FAMILIES else v for k, v in value.items()}
         return value
 
@@ -118,7 +118,7 @@ class Model(Strict):
 
     @property
     def family(self) -> tuple[str, Family | LayeredFamily] | None:
-        """The family's key and fields, if the model is a family."""
+        """The family's key and fields; None if the model is no family."""
         for key in FAMILIES:
             fields = getattr(self, key)
             if fields is not None:
@@ -131,7 +131,7 @@ ONLY = ""
 
 
 def _named_inputs(value: Any) -> Any:
-    """Give inputs a name; one shape, or one number, is the only input."""
+    """Name the inputs; one shape, or one number, is the only input."""
     if isinstance(value, dict):
         return {key: [shape] if type(shape) is int else shape for key, shape in value.items()}
     return {ONLY: [value] if type(value) is int else value}
@@ -145,7 +145,7 @@ _SHAPE: dict[str, Any] = {
 }
 _ONE = [_SHAPE, _SHAPE["items"]]
 Input = Annotated[
-    dict[str, Shape],
+    dict[str, ShapeField],
     BeforeValidator(_named_inputs),
     WithJsonSchema(
         {
@@ -199,7 +199,7 @@ class Document(Strict):
         return self
 
     def inputs(self) -> dict[str, tuple[int, ...]] | None:
-        """The shapes of its inputs by name; the default of its family where it gives none."""
+        """Return the shapes of its inputs by name; by default its family's."""
         family = self.model.family if self.model is not None else None
         if self.input is not None or family is None or not isinstance(family[1], Family):
             return self.input

@@ -9,14 +9,14 @@ from pydantic import ValidationError
 from zeroinit_cli.errors import MistakeError, SpecError
 from zeroinit_cli.spec.items import COMBINATIONS
 from zeroinit_cli.spec.layers import LAYERS
-from zeroinit_cli.spec.schema import Part, in_words, known_keys, schema_at
-from zeroinit_cli.spec.yaml_tree import Node, shorten
+from zeroinit_cli.spec.schema import KeyPathPart, in_words, known_keys, schema_at
+from zeroinit_cli.spec.yaml_tree import YamlNode, shorten
 
-KeyPath = tuple[Part, ...]
+KeyPath = tuple[KeyPathPart, ...]
 
 
 class Locator:
-    """Finds places in a file.
+    """The places of a file's values, by their key paths.
 
     Args:
         root: the file's tree.
@@ -24,18 +24,18 @@ class Locator:
         file: what messages call it.
     """
 
-    def __init__(self, root: Node, text: str, file: str):
+    def __init__(self, root: YamlNode, text: str, file: str):
         self._root, self._text, self._file = root, text, file
 
-    def node(self, path: KeyPath) -> Node:
+    def node(self, path: KeyPath) -> YamlNode:
         """Find the innermost node on a path; parts that the file leaves out are skipped."""
         return self._walk(path)[0]
 
-    def words(self, path: KeyPath) -> str:
-        """Write a path as a person does, `layers[3].Linear`."""
+    def path_text(self, path: KeyPath) -> str:
+        """Write a key path as text: `layers[3].Linear`."""
         return self._walk(path)[1]
 
-    def _walk(self, path: KeyPath) -> tuple[Node, str]:
+    def _walk(self, path: KeyPath) -> tuple[YamlNode, str]:
         node, words = self._root, ""
         for part in path:
             index = int(part) if str(part).isdecimal() else None
@@ -57,7 +57,7 @@ class Locator:
         found: str | None = None,
         hint: str | None = None,
     ) -> MistakeError:
-        """Make a mistake at a path, or at one of the keys of the mapping there."""
+        """Make a mistake at a path, or at a key of the mapping there."""
         node, words = self._walk(path)
         line, column = node.keys.get(key, (node.line, node.column)) if key else self._place(path)
         if key is not None and key in node.keys:
@@ -74,7 +74,7 @@ class Locator:
         )
 
     def _place(self, path: KeyPath) -> tuple[int, int]:
-        """Find the place of a value; of its key, where the value stands on the lines below it."""
+        """Find the place of a value, or of its key where the value stands on the lines below it."""
         node = self.node(path)
         if path and node.is_mapping | node.is_sequence and not node.flow:
             parent = self.node(path[:-1])
@@ -82,7 +82,7 @@ class Locator:
                 return parent.keys[str(path[-1])]
         return node.line, node.column
 
-    def shown(self, path: KeyPath) -> str:
+    def excerpt(self, path: KeyPath) -> str:
         """Quote what the file has at a path."""
         node = self.node(path)
         text = self._text[node.start : node.end].strip()
@@ -94,7 +94,7 @@ class Locator:
 
 
 def from_validation(error: ValidationError, locator: Locator) -> Iterator[MistakeError]:
-    """Give the faults that pydantic found, each once, however often aliases repeat its place.
+    """Yield the faults that pydantic found, each once, however often aliases repeat its place.
 
     It stops at the number that a SpecError keeps: a short file can have tens of thousands, and a
     message takes longer to write than the fault takes to find.
@@ -141,7 +141,7 @@ def _fault(kind: str, path: KeyPath, context: dict[str, Any], locator: Locator) 
     if last == "[key]":
         path = path[:-1]
     schema = schema_at(path)
-    found = locator.shown(path)
+    found = locator.excerpt(path)
     return locator.fault(
         f"wrong value for {_name_of(path)}",
         path,
@@ -193,7 +193,7 @@ def _unknown_key(path: KeyPath, key: str, locator: Locator) -> MistakeError:
     )
 
 
-def _value_hint(schema: dict[str, Any] | None, found: str, node: Node) -> str | None:
+def _value_hint(schema: dict[str, Any] | None, found: str, node: YamlNode) -> str | None:
     choices = [str(choice) for choice in (schema or {}).get("enum", ())]
     if not choices and schema is not None:
         choices = [str(c) for kind in schema.get("anyOf", ()) for c in kind.get("enum", ())]
@@ -203,7 +203,7 @@ def _value_hint(schema: dict[str, Any] | None, found: str, node: Node) -> str | 
 
 
 def near_words(wrong: str, known: Iterable[str]) -> str | None:
-    """Name the known words that a wrong one is near to; case and underscores do not count."""
+    """Suggest known words that are near a wrong one; case and underscores do not count."""
     by_lower = {word.lower().replace("_", ""): word for word in sorted(known)}
     matches = difflib.get_close_matches(wrong.lower().replace("_", ""), by_lower, n=3, cutoff=0.7)
     return f"did you mean {' or '.join(by_lower[match] for match in matches)}?" if matches else None

@@ -18,6 +18,7 @@ class Strict(BaseModel):
 
 
 Size = Annotated[int, Field(ge=1, le=MOST_SIZE)]
+BlockCount = Annotated[int, Field(ge=1, le=1000)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Epsilon = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -35,7 +36,7 @@ def _one_or_list(value: Any, least: int, most: int, longest: int) -> Any:
 
 
 def _schemas(least: int, most: int, longest: int) -> list[dict[str, Any]]:
-    """Give the schemas of an integer, and of a list of them."""
+    """Return the schemas of an integer, and of a list of them."""
     one = {"type": "integer", "minimum": least, "maximum": most}
     return [one, {"type": "array", "items": one, "minItems": 1, "maxItems": longest}]
 
@@ -75,7 +76,7 @@ Padding = Annotated[
 ]
 """Zeros on each side of every dimension, or what torch computes them from."""
 
-Shape = Annotated[tuple[Size, ...], Field(strict=False, min_length=1, max_length=8)]
+ShapeField = Annotated[tuple[Size, ...], Field(strict=False, min_length=1, max_length=8)]
 """A shape without the batch."""
 
 Activation = Literal[

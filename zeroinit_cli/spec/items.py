@@ -33,7 +33,7 @@ class _ListOrMapping(Strict):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The mapping, or the list of layers alone."""
+        """Return the schema: the mapping, or the list of layers alone."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         mapping = dict(schema)
         schema.clear()
@@ -102,7 +102,7 @@ class Parallel(Strict):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Branches are a mapping, or a list."""
+        """Return the schema: branches are a mapping, or a list."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         named = schema["properties"]["branches"]
         branch = named["additionalProperties"]
@@ -121,12 +121,12 @@ class Parallel(Strict):
         return schema
 
     def ordered(self) -> list[tuple[str, list["Item"]]]:
-        """Branches in the order in which they are joined, whatever their order in the file."""
+        """Return the branches in the order in which they are joined, not that of the file."""
         key = (lambda name: (len(name), name)) if "0" in self.branches else (lambda name: (0, name))
         return [(name, self.branches[name]) for name in sorted(self.branches, key=key)]
 
     def joined(self, shapes: Sequence[Shape]) -> Shape:
-        """Give the output's shape from those of the branches, in the order of the join.
+        """Return the output's shape; `shapes` are the branches', in the order of the join.
 
         Raises:
             MismatchError: they do not fit together.
@@ -188,7 +188,7 @@ class ItemBase(Strict):
         if isinstance(value, str):
             return {value: {}}
         if isinstance(value, dict):
-            # `- ReLU:` is a class name with nothing behind it
+            # `- ReLU:` is a class name without arguments
             return {k: {} if v is None and k in LAYERS else v for k, v in value.items()}
         return value
 
@@ -220,7 +220,7 @@ class ItemBase(Strict):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """A class name alone, or a mapping of it to its arguments."""
+        """Return the schema: a class name alone, or a mapping of it to its arguments."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         mapping = dict(schema)
         schema.clear()

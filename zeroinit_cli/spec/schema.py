@@ -7,7 +7,7 @@ from typing import Any
 from zeroinit_cli.spec.document import Document
 
 Schema = dict[str, Any]
-Part = str | int
+KeyPathPart = str | int
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MANY = 12
@@ -15,7 +15,7 @@ _MANY = 12
 
 @cache
 def json_schema() -> Schema:
-    """Give the schema of a whole spec, draft 2020-12."""
+    """Return the schema of a whole spec, draft 2020-12."""
     schema = Document.model_json_schema()
     schema["properties"]["init"]["description"] = Document.model_fields["init"].description
     tidied = _tidy(schema)
@@ -23,7 +23,7 @@ def json_schema() -> Schema:
 
 
 def _tidy(value: Any) -> Any:
-    """Leave out generated titles, defaults that are null, and choices within choices."""
+    """Remove generated titles, defaults that are null, and choices within choices."""
     if isinstance(value, list):
         return [_tidy(entry) for entry in value]
     if not isinstance(value, dict):
@@ -54,7 +54,7 @@ def resolve_refs(schema: Schema) -> Schema:
 
 
 def alternatives(schema: Schema) -> Iterator[Schema]:
-    """Give the schemas of what a value may be, each without choices and references."""
+    """Yield the schemas of what a value may be, each without choices and references."""
     schema = resolve_refs(schema)
     if "anyOf" not in schema:
         yield schema
@@ -62,7 +62,7 @@ def alternatives(schema: Schema) -> Iterator[Schema]:
         yield from alternatives(choice)
 
 
-def schema_at(path: Sequence[Part]) -> Schema | None:
+def schema_at(path: Sequence[KeyPathPart]) -> Schema | None:
     """Find the schema of the value at a path of keys and numbers; None where there is none."""
     schema = json_schema()
     for part in path:
@@ -76,7 +76,7 @@ def schema_at(path: Sequence[Part]) -> Schema | None:
     return schema
 
 
-def _below(schema: Schema, part: Part) -> Schema | None:
+def _below(schema: Schema, part: KeyPathPart) -> Schema | None:
     if isinstance(part, int):
         items = schema.get("items")
         return items if isinstance(items, dict) else None
@@ -87,7 +87,7 @@ def _below(schema: Schema, part: Part) -> Schema | None:
     return more if isinstance(more, dict) else None
 
 
-def known_keys(path: Sequence[Part]) -> list[str]:
+def known_keys(path: Sequence[KeyPathPart]) -> list[str]:
     """List the keys of the mapping at a path, in the schema's order."""
     schema = schema_at(path)
     keys: dict[str, None] = {}
@@ -97,7 +97,7 @@ def known_keys(path: Sequence[Part]) -> list[str]:
 
 
 def in_words(schema: Schema) -> str:
-    """Say in words what a value must be: `an integer from 1 to 16777216`."""
+    """Describe what a value must be: `an integer from 1 to 16777216`."""
     if str(schema.get("$ref")).endswith("/Item"):
         return "a class name of torch.nn, or a mapping of one to its arguments"
     every = list(alternatives(schema))

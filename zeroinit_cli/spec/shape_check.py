@@ -23,7 +23,7 @@ from zeroinit_cli.spec.blueprint import (
     ResidualBlueprint,
     Shape,
 )
-from zeroinit_cli.spec.collector import Collector, check_value
+from zeroinit_cli.spec.collector import Collector, check_entries
 from zeroinit_cli.spec.document import ONLY, Document
 from zeroinit_cli.spec.error_locations import KeyPath
 from zeroinit_cli.spec.families.base import Family, LayeredFamily
@@ -64,7 +64,7 @@ def check_shapes(document: Document, collector: Collector) -> Inferred | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Value:
-    """What one layer gives to the next.
+    """The value that one layer passes to the next.
 
     Attributes:
         shape: without the batch; None where a mistake has made it unknown.
@@ -78,7 +78,7 @@ class _Value:
 
 
 class _ShapeCheck:
-    """Follows the shapes of one document."""
+    """A walk through the shapes of one document."""
 
     def __init__(self, collector: Collector):
         self._collector = collector
@@ -106,7 +106,7 @@ class _ShapeCheck:
             return None
         if isinstance(family, LayeredFamily):
             items = [Item.model_validate(layer) for layer in family.as_layers(shape)]
-            # these layers have no places of their own in the file
+            # a family's layers have no places in the file
             return self._whole(*self._chain(items, _start(shape), path, within=True))
         for mismatch in family.mismatches(shape):
             self._collector.report(mismatch, path)
@@ -193,7 +193,7 @@ class _ShapeCheck:
         return self._parallel(item.parallel, values, inner, apart=False)
 
     def _layer(self, layer: Layer, value: _Value, path: KeyPath) -> tuple[Blueprint, _Value]:
-        origin = self._collector.words(path[:-1])
+        origin = self._collector.path_text(path[:-1])
         nothing = LayerBlueprint(kind=layer.kind, arguments={})
         if value.shape is None:
             return nothing, _Value(shape=None, origin=origin)
@@ -209,7 +209,7 @@ class _ShapeCheck:
             self._ids = True
         try:
             resolved = layer.resolve(value.shape)
-            check_value(resolved.output)
+            check_entries(resolved.output)
         except MismatchError as mismatch:
             self._collector.report(mismatch, path, value.origin)
             return nothing, _Value(shape=_guess(layer, value.shape), origin=origin)
@@ -235,7 +235,7 @@ class _ShapeCheck:
             )
             self._collector.report(mismatch, path)
         self._collector.add(MODULE, path)
-        origin = self._collector.words(path[:-1])
+        origin = self._collector.path_text(path[:-1])
         blueprint = ResidualBlueprint(body=body, shortcut=shortcut)
         return blueprint, _Value(shape=given.shape, origin=origin)
 
@@ -258,13 +258,13 @@ class _ShapeCheck:
         known = [shape for shape in shapes if shape is not None]
         if len(known) == len(shapes):
             try:
-                output = check_value(parallel.joined(known))
+                output = check_entries(parallel.joined(known))
             except MismatchError as mismatch:
                 self._collector.report(mismatch, path)
-        return blueprint, _Value(shape=output, origin=self._collector.words(path[:-1]))
+        return blueprint, _Value(shape=output, origin=self._collector.path_text(path[:-1]))
 
     def _repeat(self, repeat: Repeat, value: _Value, path: KeyPath) -> tuple[Blueprint, _Value]:
-        """Check copies one by one, until the shape of one stays the same: the rest are like it."""
+        """Check copies one by one until a shape repeats: the remaining copies are like it."""
         parts: list[ChainBlueprint] = []
         self._collector.add(MODULE, path)
         while len(parts) < repeat.count and not self._collector.beyond_measure:
@@ -282,7 +282,7 @@ class _ShapeCheck:
                 parts += [chain] * left
                 self._collector.add(self._collector.counts.plus(before, -1), path, left)
         named = tuple((str(number), chain) for number, chain in enumerate(parts))
-        origin = self._collector.words(path[:-1])
+        origin = self._collector.path_text(path[:-1])
         return ChainBlueprint(parts=named), _Value(shape=value.shape, origin=origin)
 
 
@@ -291,8 +291,10 @@ def _start(shape: Shape, origin: str = "input") -> _Value:
 
 
 def _guess(layer: Layer, shape: Shape) -> Shape | None:
-    """Give the output that a layer would have, did it not declare what it takes."""
+    """Return the output that a layer would have if it did not declare what it takes."""
     try:
-        return check_value(layer.model_copy(update=dict.fromkeys(_DECLARED)).resolve(shape).output)
+        return check_entries(
+            layer.model_copy(update=dict.fromkeys(_DECLARED)).resolve(shape).output
+        )
     except MismatchError:
         return None

@@ -4,14 +4,14 @@ import re
 
 from zeroinit_cli.errors import MistakeError, SpecError
 
-MOST_BYTES = 100_000
+MOST_SPEC_BYTES = 100_000
 """The size of the largest spec, which the parser reads in half a second."""
 
-Scalar = None | bool | int | float | str
+YamlScalar = None | bool | int | float | str
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: dict[str, Scalar] = {
+_WORDS: dict[str, YamlScalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -30,14 +30,14 @@ def decode(data: bytes, file: str) -> str:
     Raises:
         SpecError: too long, or not UTF-8.
     """
-    if len(data) > MOST_BYTES:
+    if len(data) > MOST_SPEC_BYTES:
         found = f"{len(data)} bytes"
-        expected = f"at most {MOST_BYTES} bytes"
+        expected = f"at most {MOST_SPEC_BYTES} bytes"
         raise single_fault("too large for a spec", file, 1, 1, expected=expected, found=found)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # the codec counts behind the mark that it has taken off
+        # the codec counts from behind the byte order mark
         offset = error.start + 3 * data.startswith(b"\xef\xbb\xbf")
         before = data[:offset].decode("utf-8-sig", errors="replace")
         line, column = position_of(before, len(before))
@@ -52,13 +52,13 @@ def decode(data: bytes, file: str) -> str:
 
 
 def position_of(text: str, index: int) -> tuple[int, int]:
-    """Give a character's line and column, from 1; CR, LF and both together end a line."""
+    """Return a character's line and column, from 1; CR, LF and both together end a line."""
     before = text[:index].replace("\r\n", "\n").replace("\r", "\n")
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def refuse_tabs(text: str, file: str) -> None:
-    """Refuse tabs that indent, all of them: YAML's own message for one is hard to understand.
+    """Refuse tabs that indent; YAML's own message for a tab is hard to understand.
 
     Raises:
         SpecError: there are some.
@@ -95,8 +95,8 @@ def single_fault(
     return SpecError([fault])
 
 
-def resolve(text: str) -> Scalar:
-    """Give the value of a plain scalar, by YAML 1.2's core schema.
+def resolve(text: str) -> YamlScalar:
+    """Return the value of a plain scalar, by YAML 1.2's core schema.
 
     Source:
         https://yaml.org/spec/1.2.2/#1032-tag-resolution

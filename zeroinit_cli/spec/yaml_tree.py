@@ -15,7 +15,7 @@ import yaml
 
 from zeroinit_cli.errors import MistakeError, SpecError
 from zeroinit_cli.spec.yaml_text import (
-    Scalar,
+    YamlScalar,
     decode,
     position_of,
     refuse_tabs,
@@ -30,8 +30,8 @@ MOST_NODES = 50_000
 
 
 @dataclass(slots=True)
-class Node:
-    """A value and where it stands.
+class YamlNode:
+    """A value of a YAML text and its place.
 
     Attributes:
         value: a scalar, a list of nodes, or a dict of nodes by key.
@@ -64,7 +64,7 @@ class Node:
         return isinstance(self.value, list)
 
     def plain(self) -> Any:
-        """The value without places."""
+        """Return the value without places."""
         if isinstance(self.value, dict):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, list):
@@ -72,8 +72,8 @@ class Node:
         return self.value
 
 
-def parse_tree(data: bytes, file: str) -> Node:
-    """The tree of a YAML document.
+def parse_tree(data: bytes, file: str) -> YamlNode:
+    """Parse a YAML document into a tree.
 
     Args:
         data: the file's bytes.
@@ -92,13 +92,14 @@ def parse_tree(data: bytes, file: str) -> Node:
 
 
 class _Parser:
-    """Builds the tree from PyYAML's events; `MOST_DEPTH` bounds the recursion."""
+    """A builder of the tree from PyYAML's events; `MOST_DEPTH` bounds the recursion."""
 
     def __init__(self, text: str, file: str):
         self.faults: list[MistakeError] = []
         self._text, self._file = text, file
         self._events: Iterator[Any] = self._parse()
-        self._anchors: dict[str, Node | None] = {}  # None: still open, so an alias would be endless
+        # None: the anchored node is still open, so an alias of it would be endless
+        self._anchors: dict[str, YamlNode | None] = {}
         self._total = 0
 
     def _parse(self) -> Iterator[Any]:
@@ -115,8 +116,8 @@ class _Parser:
             found = f"the character U+{ord(character):04X}"
             raise single_fault("not YAML", self._file, line, column, found=found) from error
 
-    def document(self) -> Node:
-        """The one document of the file."""
+    def document(self) -> YamlNode:
+        """Return the one document of the file."""
         next(self._events)  # the stream starts
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
@@ -130,7 +131,7 @@ class _Parser:
             raise self._stop("a second document", event, expected="one spec a file")
         return root
 
-    def _node(self, event: Any, depth: int) -> Node:
+    def _node(self, event: Any, depth: int) -> YamlNode:
         if depth > MOST_DEPTH:
             raise self._stop("nested too deep", event, expected=f"at most {MOST_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent):
@@ -142,7 +143,7 @@ class _Parser:
             self._fault("a tag", event, expected="plain values", found=shorten(found))
         if event.anchor is not None:
             self._anchors[event.anchor] = None
-        node = Node(
+        node = YamlNode(
             value=None, start=mark.index, end=mark.index, line=mark.line + 1, column=mark.column + 1
         )
         if isinstance(event, yaml.ScalarEvent):
@@ -158,7 +159,7 @@ class _Parser:
             self._anchors[event.anchor] = node
         return self._count(node, event)
 
-    def _count(self, node: Node, event: Any) -> Node:
+    def _count(self, node: YamlNode, event: Any) -> YamlNode:
         own = 1 if not isinstance(event, yaml.AliasEvent) else node.size
         self._total += own
         if self._total > MOST_NODES or node.size > MOST_NODES:
@@ -166,7 +167,7 @@ class _Parser:
             raise self._stop("too many values", event, expected=expected)
         return node
 
-    def _alias(self, event: Any) -> Node:
+    def _alias(self, event: Any) -> YamlNode:
         node = self._anchors.get(event.anchor)
         if node is not None:
             return node
@@ -175,7 +176,7 @@ class _Parser:
         known = ", ".join(f"&{name}" for name in sorted(self._anchors)) or None
         raise self._stop(f"no anchor &{event.anchor} before this alias", event, expected=known)
 
-    def _fill_sequence(self, node: Node, depth: int) -> None:
+    def _fill_sequence(self, node: YamlNode, depth: int) -> None:
         node.value = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             item = self._node(event, depth + 1)
@@ -183,9 +184,9 @@ class _Parser:
             node.size += item.size
         node.end = _end_of(event)
 
-    def _fill_mapping(self, node: Node, depth: int) -> None:
+    def _fill_mapping(self, node: YamlNode, depth: int) -> None:
         node.value = {}
-        merged: list[Node] = []
+        merged: list[YamlNode] = []
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._key(event, depth)
             value = self._node(next(self._events), depth + 1)
@@ -199,7 +200,7 @@ class _Parser:
             elif key is not None:
                 node.value[key] = value
                 node.keys[key] = place
-        for other in merged:  # a key of its own wins, then the first of those merged
+        for other in merged:  # the mapping's own key wins, then the first merged mapping
             for key, value in other.value.items():
                 node.value.setdefault(key, value)
                 node.keys.setdefault(key, other.keys[key])
@@ -210,23 +211,23 @@ class _Parser:
             value = event.value if event.style is not None else self._scalar(event)
             if isinstance(value, str) and event.tag is None and event.anchor is None:
                 return value
-            self._fault("a key that is no plain word", event, found=_shown(event, self._text))
+            self._fault("a key that is no plain word", event, found=_excerpt(event, self._text))
             return None
         self._fault("a key that is no plain word", event, expected="letters, such as num_classes")
         self._node(event, depth + 1)
         return None
 
-    def _mergeable(self, value: Node, event: Any) -> list[Node]:
+    def _mergeable(self, value: YamlNode, event: Any) -> list[YamlNode]:
         found = value.value if value.is_sequence else [value]
         if all(node.is_mapping for node in found):
             return list(found)
         self._fault("<< merges mappings alone", event, expected="an alias of a mapping, or several")
         return []
 
-    def _scalar(self, event: Any) -> Scalar:
+    def _scalar(self, event: Any) -> YamlScalar:
         value = resolve(event.value)
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            self._fault("a number beyond 64 bits", event, found=_shown(event, self._text))
+            self._fault("a number beyond 64 bits", event, found=_excerpt(event, self._text))
             return 0
         return value
 
@@ -251,11 +252,11 @@ class _Parser:
 
 
 def _end_of(event: Any) -> int:
-    """Index behind an event. PyYAML's types allow a missing mark, its parser always sets one."""
+    """Return the index behind an event; PyYAML's types allow no mark, but its parser sets one."""
     return int(event.end_mark.index)
 
 
-def _shown(event: Any, text: str) -> str:
+def _excerpt(event: Any, text: str) -> str:
     return shorten(text[event.start_mark.index : event.end_mark.index])
 
 

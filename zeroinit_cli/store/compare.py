@@ -38,7 +38,7 @@ from zeroinit_cli.store.stream import data_blocks, plan_header, stored_tensors
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What a file is, beside what the plan says it should be.
+    """A file beside its plan: sizes, problems, and the difference.
 
     Attributes:
         plan_sha256: of the bytes that the plan gives.
@@ -46,8 +46,7 @@ class Comparison:
         size: bytes that the file has.
         problems: what is wrong with size and header, a line each.
         difference: from the plan to the file; None if nothing differs.
-        sound: the file's header is, and says where its tensors are; if not, they were looked for
-            where the plan has them.
+        sound: the file's header is valid; if not, tensors were compared where the plan has them.
     """
 
     plan_sha256: str
@@ -64,7 +63,7 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """The file has exactly the plan's bytes."""
+        """Whether the file has exactly the plan's bytes."""
         return not self.problems and not self.differences
 
 
@@ -90,7 +89,7 @@ def compare_with_plan(plan: Plan, path: Path, advance: Advance = no_advance) -> 
         if same:
             return comparison
         comparison = _explained(comparison, plan, header, file, str(path))
-    if comparison.same:  # it has the right bytes now, and had others a moment ago
+    if comparison.same:  # the second reading found the right bytes
         raise InputError("the file changed while it was read", where=str(path))
     return comparison
 
@@ -101,7 +100,7 @@ def _starts_with(file: IO[bytes], expected: bytes) -> bool:
 
 
 def _compare_block(file: IO[bytes], block: Block, buffer: Buffer) -> bool:
-    """See whether the file goes on with these bytes."""
+    """Tell whether the file goes on with these bytes."""
     if not isinstance(block, int):
         found = buffer[: read_exactly(file, buffer[: block.nbytes].data)]
         return np.array_equal(block, found)
@@ -131,7 +130,7 @@ def _explained(
         before, sound = expected, False
         tensors = stored_tensors(plan)
         header = Header(tensors=tensors, metadata=METADATA, data_start=len(expected))
-    difference = diff(planned_contents("", plan), _contents(file, header, before))
+    difference = diff(planned_contents("", plan), _file_contents(file, header, before))
     problems += _form_problems(difference)
     return replace(comparison, problems=tuple(problems), difference=difference, sound=sound)
 
@@ -154,8 +153,8 @@ def _form_problems(difference: Difference) -> Iterator[str]:
         yield f"tensor {planned.name!r}: expected {planned.form}, found {stored.form}"
 
 
-def _contents(file: IO[bytes], header: Header, before: bytes) -> Contents:
-    """Give the tensors of an open file, each as far as the file goes.
+def _file_contents(file: IO[bytes], header: Header, before: bytes) -> Contents:
+    """Return the tensors of an open file, each as far as the file goes.
 
     Args:
         file: open.

@@ -17,7 +17,7 @@ from zeroinit_cli.store.read import DataReader, StoredCheckpoint
 from zeroinit_cli.store.safetensors import METADATA
 from zeroinit_cli.store.stream import data_blocks, plan_header
 
-Blocks = Callable[[str], Iterator[Buffer]]
+TensorBlocks = Callable[[str], Iterator[Buffer]]
 """A tensor's bytes by its name, cut only between elements; a block is valid until the next."""
 
 
@@ -30,14 +30,14 @@ class Contents:
         tensors: in the order of their bytes.
         metadata: the header's own strings.
         headers: a digest of each file's header; of a plan, of the header that it would have.
-        reading: opens it; what it gives reads tensors until it is closed.
+        reading: opens it, as a context that yields a reader of tensors' bytes.
     """
 
     label: str
     tensors: tuple[TensorInfo, ...]
     metadata: Mapping[str, str]
     headers: tuple[bytes, ...]
-    reading: Callable[[], AbstractContextManager[Blocks]]
+    reading: Callable[[], AbstractContextManager[TensorBlocks]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,28 +89,28 @@ class Difference:
 
     @property
     def same_form(self) -> bool:
-        """Both have the same tensors, each with its type and shape."""
+        """Whether both have the same tensors, each with its type and shape."""
         return not (self.only_a or self.only_b or self.reshaped)
 
     @property
     def nothing(self) -> bool:
-        """No tensor, metadata or header differs; how many files hold them does not matter."""
+        """Whether no tensor, metadata or header differs, however many files hold them."""
         return self.same_form and not (
             self.differing or self.metadata or self.order or self.headers
         )
 
     @property
     def identical(self) -> bool:
-        """The same bytes: one file each, the same header, the same tensors."""
+        """Whether the bytes are the same: one file each, the same header, the same tensors."""
         return self.nothing and self.files == (1, 1)
 
 
 def stored_contents(checkpoint: StoredCheckpoint) -> Contents:
-    """Give the contents of files, file after file."""
+    """Return the contents of files, file after file."""
     places = {tensor.info.name: tensor for tensor in checkpoint.tensors}
 
     @contextmanager
-    def reading() -> Iterator[Blocks]:
+    def reading() -> Iterator[TensorBlocks]:
         buffer = np.empty(BLOCK_BYTES, np.uint8)  # a whole number of elements of any type
         with DataReader(checkpoint) as data:
 
@@ -133,7 +133,7 @@ def stored_contents(checkpoint: StoredCheckpoint) -> Contents:
 
 
 def planned_contents(label: str, plan: Plan) -> Contents:
-    """Give the contents of the one file that a plan gives, computed block by block."""
+    """Return the contents of the one file that a plan gives, computed block by block."""
     planned = {tensor.info.name: tensor for tensor in plan.tensors}
 
     def blocks(name: str) -> Iterator[Buffer]:
@@ -178,14 +178,14 @@ def diff(a: Contents, b: Contents, progress: Progress = no_progress) -> Differen
         reshaped=tuple((info, of_b[info.name]) for info in shared if info != of_b[info.name]),
         differing=tuple(tensor for tensor in found.values() if tensor is not None),
         same=tuple(name for name, tensor in found.items() if tensor is None),
-        metadata=_metadata(a.metadata, b.metadata),
+        metadata=_metadata_changes(a.metadata, b.metadata),
         order=single and [info.name for info in shared] != in_b,
         headers=single and a.headers != b.headers,
         files=(len(a.headers), len(b.headers)),
     )
 
 
-def _metadata(
+def _metadata_changes(
     a: Mapping[str, str], b: Mapping[str, str]
 ) -> dict[str, tuple[str | None, str | None]]:
     keys = sorted(a.keys() | b.keys())
@@ -224,7 +224,7 @@ def _compare_tensor(
     return TensorDifference(
         info=info,
         count=count,
-        # Packed elements have no index of their own: the byte's is given.
+        # Packed elements cannot be told apart: this is the byte's index.
         index=(flat,) if info.dtype.bits % 8 else unravelled(flat, info.shape),
         expected=element_text(expected, info.dtype),
         found=element_text(found, info.dtype),
@@ -257,7 +257,7 @@ def aligned(first: Iterator[Buffer], second: Iterator[Buffer]) -> Iterator[tuple
 def element_text(data: bytes, dtype: DType) -> str:
     """Write one element as a person reads it: the shortest decimal that gives it back.
 
-    Of types that numpy lacks, and of packed ones, the bits.
+    Types that numpy lacks, and packed ones, are written as bits.
     """
     if dtype.code == BF16.code:
         value = np.frombuffer(b"\0\0" + data, "<f4")[0]  # bfloat16 is the upper half of a float32

@@ -24,7 +24,7 @@ def block_nbytes(block: Block) -> int:
 
 
 def zero_views(nbytes: int) -> list[memoryview]:
-    """Give so many zero bytes, as views of one shared buffer that stays in the cache."""
+    """Return so many zero bytes, as views of one shared buffer that stays in the cache."""
     whole, rest = divmod(nbytes, len(_ZEROS))
     return [_ZEROS] * whole + ([_ZEROS[:rest]] if rest else [])
 
@@ -69,7 +69,7 @@ class BackgroundSha256:
         self._work.put(block)
 
     def hexdigest(self) -> str:
-        """Finish, and give the digest of all that was appended."""
+        """Finish, and return the digest of all that was appended."""
         self._work.put(None)
         self._thread.join()
         return self._sha256.hexdigest()

@@ -60,13 +60,13 @@ def shard_names(weight_map: Mapping[str, str], index: Path) -> list[str]:
     """
     names = sorted(set(weight_map.values()))
     for name in names:
-        _check_name(name, index)
+        _check_shard_name(name, index)
     if len(names) > _MOST_SHARDS:
         raise _malformed(index, f"at most {_MOST_SHARDS} shards", f"{len(names)}")
     return names
 
 
-def _check_name(name: str, index: Path) -> None:
+def _check_shard_name(name: str, index: Path) -> None:
     leads_elsewhere = name in ("", ".", "..") or any(mark in name for mark in "/\\:\0")
     if leads_elsewhere or not name.isprintable():
         raise CheckpointError(

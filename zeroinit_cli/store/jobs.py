@@ -33,7 +33,7 @@ def in_order(
     jobs: int = 1,
     advance: Advance = no_advance,
 ) -> list[Answer]:
-    """Do tasks in several processes, and give the answers in the order of the tasks.
+    """Do tasks in several processes, and return the answers in the order of the tasks.
 
     Args:
         work: a function of a module. What it raises ends all tasks, and is raised here.
@@ -66,8 +66,8 @@ def in_order(
 
 @contextmanager
 def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
-    """Start processes, by our ends of their pipes; none outlives the block."""
-    from zeroinit_cli.atomic import undisturbed  # by way of filelock, which takes time to import
+    """Start processes, and yield them by our ends of their pipes; all are ended with the block."""
+    from zeroinit_cli.atomic import undisturbed  # it imports filelock, which takes time
 
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, Any] = {}
@@ -75,7 +75,7 @@ def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
         for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-            with undisturbed(), _signals_blocked():  # a process half started would complain
+            with undisturbed(), _signals_blocked():  # a signal would leave a process half started
                 workers[ours] = process
                 process.start()
             theirs.close()
@@ -90,8 +90,8 @@ def _workers(work: Any, count: int) -> Iterator[dict[Connection, Any]]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block signals: here until the block ends, for ever in a process that is started in it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C is no signal to a child
+    """Block signals in the block; a process that is started in it never gets them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows sends no Ctrl-C to a child
         yield
         return
     # Python starts this helper with the first process, and before 3.13 then unblocks the signals.
@@ -106,10 +106,10 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _hand_out(connection: Connection, waiting: Iterator[tuple[int, Any]]) -> bool:
-    """Give a process its next task, if there is one."""
+    """Send a process its next task, if there is one."""
     task = next(waiting, None)
     if task is not None:
-        with suppress(BrokenPipeError):  # the process is gone: the next receive finds it out
+        with suppress(BrokenPipeError):  # the process is gone: the next receive reports it
             connection.send(task)
     return task is not None
 
@@ -171,7 +171,7 @@ def _send_error(connection: Connection, error: BaseException) -> None:
 
 
 class _ProgressReports:
-    """Reports progress through a pipe, but not every block."""
+    """Progress reports through a pipe, at most ten a second."""
 
     def __init__(self, connection: Connection):
         self._connection = connection

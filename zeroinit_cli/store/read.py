@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import IO, Self
 
 from zeroinit_cli.errors import CheckpointError, InputError
+from zeroinit_cli.filenames import SUFFIX
 from zeroinit_cli.files import is_there, opened, read_exactly, stamp_of
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.store.index import check_weight_map, parse_index, shard_names
 from zeroinit_cli.store.safetensors import PREFIX_BYTES, Header, decode_header, header_bytes
 from zeroinit_cli.text import listed
 
-SUFFIX = ".safetensors"
-INDEX_SUFFIX = ".safetensors.index.json"
+INDEX_SUFFIX = f"{SUFFIX}.index.json"
 _MOST_NAMED = 3
 
 
@@ -46,7 +46,7 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorSpan:
-    """The bytes of a tensor: in which file of a checkpoint, and from which byte of it on."""
+    """The place of a tensor's bytes: the number of its file, the first byte, and how many."""
 
     info: TensorInfo
     file: int
@@ -143,7 +143,7 @@ def _tensor_spans(files: Iterable[StoredFile]) -> tuple[TensorSpan, ...]:
 
 
 def _in_folder(folder: Path) -> Path:
-    """Find the one index of a folder, or its one checkpoint."""
+    """Find a folder's one index, or its one checkpoint."""
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
@@ -195,7 +195,7 @@ def _read_shard(path: Path, index: Path) -> StoredFile:
 
     The Hub's cache keeps index and shards as links into one folder of blobs.
     """
-    # not Path.resolve: before Python 3.13 a link to itself is an error of its own there
+    # not Path.resolve, which before Python 3.13 raises RuntimeError for a link to itself
     resolved, folder = os.path.realpath(path), os.path.realpath(index.parent)
     if Path(resolved).parent not in (Path(folder), Path(os.path.realpath(index)).parent):
         raise CheckpointError(
@@ -210,7 +210,7 @@ def _read_shard(path: Path, index: Path) -> StoredFile:
 
 
 class DataReader:
-    """Reads tensors' bytes; the file of the last one stays open.
+    """A reader of tensors' bytes; the file of the last one stays open.
 
     Args:
         checkpoint: whose tensors.

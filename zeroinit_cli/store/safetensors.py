@@ -163,7 +163,7 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
             "malformed __metadata__",
             where=where,
             expected="an object whose values are strings",
-            found=_short(value),
+            found=_cut_repr(value),
         )
     return dict(sorted(value.items()))
 
@@ -171,7 +171,7 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
 def _stored(name: str, entry: Any, where: str) -> StoredTensor:
     place = f"{where}: tensor {name!r}"
     if not isinstance(entry, dict) or sorted(entry) != list(_FIELDS):
-        found = ", ".join(sorted(entry)) if isinstance(entry, dict) else _short(entry)
+        found = ", ".join(sorted(entry)) if isinstance(entry, dict) else _cut_repr(entry)
         raise CheckpointError(
             "malformed entry",
             where=place,
@@ -189,7 +189,7 @@ def _dtype(code: Any, place: str) -> DType:
     dtype = DTYPES.get(code) if isinstance(code, str) else None
     if dtype is None:
         raise CheckpointError(
-            "unknown dtype", where=place, expected=", ".join(DTYPES), found=_short(code)
+            "unknown dtype", where=place, expected=", ".join(DTYPES), found=_cut_repr(code)
         )
     return dtype
 
@@ -200,7 +200,7 @@ def _shape(sizes: Any, place: str) -> tuple[int, ...]:
             "malformed shape",
             where=place,
             expected="integers from 0 on, they and their product below 2^64",
-            found=_short(sizes),
+            found=_cut_repr(sizes),
         )
     return tuple(sizes)
 
@@ -211,7 +211,7 @@ def _data_offsets(offsets: Any, place: str) -> tuple[int, int]:
             "malformed data_offsets",
             where=place,
             expected="[start, end], integers, 0 <= start <= end < 2^64",
-            found=_short(offsets),
+            found=_cut_repr(offsets),
         )
     return offsets[0], offsets[1]
 
@@ -223,7 +223,7 @@ def _check_length(info: TensorInfo, nbytes: int, place: str) -> None:
         raise CheckpointError(
             "data_offsets do not fit the shape",
             where=place,
-            expected=f"{expected} for {info.dtype.code} {_short(list(info.shape))}",
+            expected=f"{expected} for {info.dtype.code} {_cut_repr(list(info.shape))}",
             found=f"{nbytes} bytes",
         )
 
@@ -236,9 +236,9 @@ def _are_sizes(value: Any) -> bool:
 
 
 def _fits(shape: list[int]) -> bool:
-    """Tell whether the product, too, is within 64 bits, as the library demands."""
+    """Tell whether the product of the sizes, too, fits 64 bits, as the library demands."""
     product = 1
-    for size in shape:  # in this order: an overflow stays one, even if a 0 follows
+    for size in shape:  # in order, as the library: an overflow counts even if a 0 follows
         product *= size
         if product >= 2**64:
             return False
@@ -265,7 +265,7 @@ def _check_contiguous(tensors: list[StoredTensor], data_bytes: int, where: str) 
         )
 
 
-def _short(value: Any) -> str:
+def _cut_repr(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -273,7 +273,7 @@ def _short(value: Any) -> str:
 def parse_json(text: bytes) -> Any:
     """Parse one JSON value: UTF-8, no key twice, no constants that JSON lacks, no lone surrogates.
 
-    This is stricter than Python's parser, and at least as strict as that of safetensors.
+    It is stricter than Python's parser, and at least as strict as that of safetensors.
 
     Raises:
         ValueError: it is none; the message is one line.
@@ -285,7 +285,7 @@ def parse_json(text: bytes) -> Any:
             parse_constant=_refuse_constant,
             parse_int=_integer,
         )
-        if b"\\ud" in text.lower():  # nothing else can bring a surrogate in
+        if b"\\ud" in text.lower():  # only such an escape can give a surrogate
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ValueError(reason_of_unreadable(error)) from error

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zeroinit_cli.filenames import INDEX, FileDigest, file_names, sums_sha256
+from zeroinit_cli.filenames import INDEX, FileDigest, file_names, sha256sum_digest
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.progress import Advance
 from zeroinit_cli.store.jobs import in_order
@@ -52,7 +52,7 @@ def split(plan: Plan, most_bytes: int | None) -> tuple[Shard, ...]:
     names = file_names(len(groups))
     if len(groups) == 1:
         return (Shard(name=names[0], plan=plan, size=plan_size(plan)),)
-    parts = (_part(plan, group) for group in groups)
+    parts = (_subplan(plan, group) for group in groups)
     return tuple(
         Shard(name=name, plan=part, size=plan_size(part))
         for name, part in zip(names, parts, strict=False)
@@ -63,7 +63,7 @@ def index_bytes(shards: Sequence[Shard]) -> bytes:
     """Write `model.safetensors.index.json`: where each tensor is, and the bytes of all."""
     weight_map = {tensor.info.name: shard.name for shard in shards for tensor in shard.plan.tensors}
     total = sum(shard.plan.nbytes for shard in shards)
-    # json.dumps is ten times slower with an indentation: then it does not use its encoder in C
+    # json.dumps with an indentation is ten times slower: it then leaves its encoder in C
     entries = (
         f"    {json.dumps(name)}: {json.dumps(weight_map[name])}" for name in sorted(weight_map)
     )
@@ -84,10 +84,10 @@ def with_index(shards: Sequence[Shard], digests: dict[str, str]) -> tuple[FileDi
 
 
 def overall(files: Sequence[FileDigest]) -> tuple[str, int]:
-    """Give the SHA-256 and the size of a checkpoint: its file's, or those of all its files."""
+    """Return the SHA-256 and the size of a checkpoint: of its one file, or of all its files."""
     if len(files) == 1:
         return files[0].sha256, files[0].size
-    digest = sums_sha256((file.name, file.sha256) for file in files)
+    digest = sha256sum_digest((file.name, file.sha256) for file in files)
     return digest, sum(file.size for file in files)
 
 
@@ -117,8 +117,8 @@ def _fill(tensors: Sequence[PlannedTensor], most_bytes: int) -> list[list[Planne
     return [*groups, current] if current or not groups else groups
 
 
-def _part(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
-    """Make a plan of these tensors and of the values that they keep, and nothing else."""
+def _subplan(plan: Plan, tensors: Iterable[PlannedTensor]) -> Plan:
+    """Make a plan of these tensors and the values that they keep."""
     chosen = tuple(tensors)
     wanted = {sha256 for tensor in chosen for sha256 in tensor.rule.kept_digests()}
     kept = {sha256: plan.kept[sha256] for sha256 in sorted(wanted)}

@@ -51,7 +51,7 @@ def data_blocks(plan: Plan, lend: Callable[[], Buffer]) -> Iterator[Block]:
         the part of a buffer that holds bytes, or a number of zero bytes.
     """
     buffer, used = lend(), 0
-    for part in _parts(plan, len(buffer)):
+    for part in _block_regions(plan, len(buffer)):
         if isinstance(part, int) or used + part.nbytes > len(buffer):
             if used:
                 yield buffer[:used]
@@ -65,7 +65,7 @@ def data_blocks(plan: Plan, lend: Callable[[], Buffer]) -> Iterator[Block]:
         yield buffer[:used]
 
 
-class _Part(NamedTuple):
+class _BlockRegion(NamedTuple):
     """A region of one tensor, or of one piece of it, that fits into a buffer.
 
     A tuple, because it is made faster than a dataclass, and a plan may have 100,000 of them.
@@ -84,7 +84,7 @@ class _Part(NamedTuple):
         self.rule.fill(bits, self.shape, self.region, self.elements)
 
 
-def _parts(plan: Plan, most_bytes: int) -> Iterator[_Part | int]:
+def _block_regions(plan: Plan, most_bytes: int) -> Iterator[_BlockRegion | int]:
     """Cut the plan into parts of at most so many bytes, or numbers of zero bytes of any length."""
     for tensor in plan.tensors:
         elements = Elements(dtype=tensor.info.dtype, kept=plan.kept)
@@ -98,7 +98,7 @@ def _parts(plan: Plan, most_bytes: int) -> Iterator[_Part | int]:
             for region in regions(shape, most_bytes // itemsize):
                 lengths = tuple(end - start for start, end in region)
                 nbytes = math.prod(lengths) * itemsize
-                yield _Part(rule, shape, region, elements, lengths, nbytes)
+                yield _BlockRegion(rule, shape, region, elements, lengths, nbytes)
 
 
 def plan_sha256(

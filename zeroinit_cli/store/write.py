@@ -32,7 +32,7 @@ def write_checkpoint(plan: Plan, path: Path, advance: Advance = no_advance) -> s
             sha256.update(block)
             flush.wrote(_write_block(file, block))
             advance(block_nbytes(block))
-        file.truncate(len(header) + plan.nbytes)  # a hole at the end was only sought over
+        file.truncate(len(header) + plan.nbytes)  # seeking over a last hole extends no file
         return sha256.hexdigest()
 
 
@@ -108,7 +108,7 @@ class EarlyFlush:
             raise self._failure
 
     def _run(self) -> None:
-        flush = getattr(os, "fdatasync", os.fsync)  # macOS has the second only
+        flush = getattr(os, "fdatasync", os.fsync)  # macOS has fsync only
         while not self._ended:
             self._wanted.wait()
             self._wanted.clear()

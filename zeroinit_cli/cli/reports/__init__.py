@@ -1,4 +1,4 @@
-"""What the commands print of their answers, a module for each kind of answer or of format.
+"""The output of the commands' answers, a module for each kind of answer.
 
 `docs/output.md` is the page of the documents for programs; `github` and `markdown` are for CI.
 """

@@ -1,4 +1,4 @@
-"""What `diff` prints."""
+"""The output of `diff`."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def print_human(sides: "Sides", found: "Difference") -> None:
-    """A line for each difference, and a last one that counts."""
+    """Print a line for each difference, and a last line with counts."""
     out("\n".join(printable(line) for line in _lines(sides, found)))
 
 
 def print_github(sides: "Sides", found: "Difference", *, quiet: bool) -> None:
-    """One annotation, or, where nothing differs, a line."""
+    """Print one annotation, or a line where nothing differs."""
     lines = list(_lines(sides, found))
     if found.nothing:
         if not quiet:
@@ -58,7 +58,7 @@ def _lines(sides: "Sides", found: "Difference") -> Iterator[str]:
         yield "the tensors lie in another order"
     if found.headers and not (found.only_a or found.only_b or found.reshaped or found.metadata):
         yield "the headers differ in bytes"
-    yield _summary(found)
+    yield _counts_line(found)
 
 
 def _differing_line(tensor: "TensorDifference") -> str:
@@ -71,7 +71,7 @@ def _differing_line(tensor: "TensorDifference") -> str:
     )
 
 
-def _summary(found: "Difference") -> str:
+def _counts_line(found: "Difference") -> str:
     counts = (
         (len(found.only_a), "only in A"),
         (len(found.only_b), "only in B"),
@@ -87,7 +87,7 @@ def _value(text: str | None) -> str:
 
 
 def to_json(sides: "Sides", found: "Difference") -> dict[str, Any]:
-    """The document that docs/output.md describes."""
+    """Return the document that docs/output.md describes."""
     return {
         "a": sides[0].label,
         "b": sides[1].label,

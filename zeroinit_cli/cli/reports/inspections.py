@@ -1,4 +1,4 @@
-"""What `inspect` prints: a whole checkpoint or one tensor, in words, as a document, for GitHub."""
+"""The output of `inspect`, of a checkpoint or one tensor: text, a document, or annotations."""
 
 import math
 from collections import Counter
@@ -19,7 +19,7 @@ _DIGITS = 6  # of norms: further ones could depend on the machine
 
 
 def print_human(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> None:
-    """A table of all tensors, the totals, and what the headers say."""
+    """Print a table of all tensors, the totals, and what the headers say."""
     headings = ("tensor", "type", "shape")
     if found is None:
         rows = [headings, *(_header_row(placed) for placed in checkpoint.tensors)]
@@ -36,7 +36,7 @@ def print_human(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor
 def to_json(
     checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None"
 ) -> dict[str, Any]:
-    """The document of a whole checkpoint."""
+    """Return the document of a whole checkpoint."""
     tensors = (
         [tensor_json(checkpoint, placed, None) for placed in checkpoint.tensors]
         if found is None
@@ -64,7 +64,7 @@ def to_json(
 
 
 def print_github(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> None:
-    """A notice with the totals, and a warning for each tensor with what is no finite number."""
+    """Print a notice with the totals, and a warning for each tensor with NaN or infinity."""
     github.annotate(
         github.Level.NOTICE,
         "zeroinit inspect",
@@ -133,14 +133,14 @@ def _header_lines(checkpoint: "StoredCheckpoint") -> list[str]:
 def _recognized_line(found: "Sequence[InspectedTensor]") -> str:
     ruled = sum(tensor.recognized.rule is not None for tensor in found)
     others = Counter(
-        tensor.recognized.verdict.value for tensor in found if tensor.recognized.rule is None
+        tensor.recognized.kind.value for tensor in found if tensor.recognized.rule is None
     )
     rest = "".join(f", {count} {word}" for word, count in sorted(others.items()))
     return f"recognised: {ruled} of {len(found)} by a rule{rest}"
 
 
 def tensor_lines(found: "InspectedTensor") -> list[str]:
-    """One tensor in lines."""
+    """Describe one tensor in lines."""
     info, summary = found.placed.info, found.summary
     lines = [
         f"{info.name}: {info.dtype.code} {_shape_text(found.placed)}, "
@@ -157,7 +157,7 @@ def tensor_lines(found: "InspectedTensor") -> list[str]:
 def tensor_json(
     checkpoint: "StoredCheckpoint", placed: "TensorSpan", found: "InspectedTensor | None"
 ) -> dict[str, Any]:
-    """The document of one tensor; what only its data tells is left out if that was not read."""
+    """Return the document of one tensor; without its data only what the header says."""
     document: dict[str, Any] = {
         "data_offsets": [placed.start, placed.start + placed.nbytes],
         "dtype": placed.info.dtype.code,
@@ -179,20 +179,20 @@ def tensor_json(
         "nearly": None if what.nearly is None else _nearly_json(found, what.nearly),
         "norm": float(_norm_text(summary.norm)) if finite and summary.norm is not None else None,
         "rule": None if what.rule is None else what.rule.to_json(),
-        "verdict": what.verdict.value,
+        "verdict": what.kind.value,
         "zeros": summary.zeros,
     }
 
 
 def print_tensor_github(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
-    """A notice, and a warning if it holds what is no finite number."""
+    """Print a notice, and a warning if the tensor holds NaN or infinity."""
     file = checkpoint.files[found.placed.file].path
     github.annotate(github.Level.NOTICE, "zeroinit inspect", tensor_lines(found), file=file)
     _warn_of_infinite(checkpoint, found)
 
 
 def _warn_of_infinite(checkpoint: "StoredCheckpoint", found: "InspectedTensor") -> None:
-    """An annotation for a tensor that no training can start from."""
+    """Print a warning if a tensor holds NaN or infinity: no training can start from it."""
     if not (found.summary.nans or found.summary.infinities):
         return
     github.annotate(
@@ -204,14 +204,14 @@ def _warn_of_infinite(checkpoint: "StoredCheckpoint", found: "InspectedTensor") 
 
 
 def _verdict(found: "InspectedTensor") -> str:
-    """What a tensor was recognized as, in a phrase."""
+    """Describe in a phrase what a tensor was recognized as."""
     info, summary, what = found.placed.info, found.summary, found.recognized
     if what.rule is not None:
         text = what.rule.describe(info.shape)
     elif what.constant is not None:
         text = f"constant {_element(found, what.constant)}"
     else:
-        text = what.verdict.value
+        text = what.kind.value
     if what.nearly is not None:
         text += f": {_nearly_words(found, what.nearly)}"
     for count, name in ((summary.nans, "NaN"), (summary.infinities, "inf")):
@@ -262,7 +262,7 @@ def _index(found: "InspectedTensor", flat: int) -> list[int]:
 
 
 def _share_text(count: int, whole: int) -> str:
-    """A percentage that is 0 or 100 only where it is exactly that."""
+    """Write a percentage; it is 0 or 100 only where that is exact."""
     if not whole:
         return ""
     percent = 100 * count / whole
@@ -274,10 +274,10 @@ def _share_text(count: int, whole: int) -> str:
 
 
 def _shape_text(placed: "TensorSpan") -> str:
-    """`64 x 3 x 7 x 7`."""
+    """Write a shape as `64 x 3 x 7 x 7`."""
     return " x ".join(map(str, placed.info.shape)) or "scalar"
 
 
 def _norm_text(norm: float | None) -> str:
-    """To the digits that every machine agrees on."""
+    """Write a norm with the digits that all machines agree on."""
     return f"{norm:.{_DIGITS}g}"

@@ -1,4 +1,4 @@
-"""What `plan` prints: tables and warnings for people, a document for programs."""
+"""The output of `plan`: tables and warnings for people, a document for programs."""
 
 import base64
 from pathlib import Path
@@ -17,7 +17,7 @@ _MOST_PATTERNS = 4
 
 
 def print_human(plan: Plan, source: Source, *, every: bool) -> None:
-    """A table and totals; what is known not to train goes to standard error.
+    """Print a table and totals; warnings go to standard error.
 
     Args:
         plan: of the source.
@@ -35,7 +35,7 @@ def print_human(plan: Plan, source: Source, *, every: bool) -> None:
 
 
 def print_github(plan: Plan, source: Source) -> None:
-    """Totals, and an annotation for each warning: at the spec, if the source is one."""
+    """Print totals, and an annotation for each warning: at the spec, if the source is one."""
     for line in _totals(plan, source).splitlines():
         github.plain(line)
     for warning in plan.warnings:
@@ -49,7 +49,7 @@ def print_github(plan: Plan, source: Source) -> None:
 
 
 def to_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
-    """The canonical form, and beside it what explains it and what its kept values are."""
+    """Return the canonical form with the reasons, the options and the kept values."""
     tensors = [
         {
             **tensor.to_json(),

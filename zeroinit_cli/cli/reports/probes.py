@@ -1,4 +1,4 @@
-"""What `probe` prints: the verdict and numbers for people, a document for programs."""
+"""The output of `probe`: the verdict and numbers for people, a document for programs."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from zeroinit_cli.cli.github import Level, annotate
 from zeroinit_cli.errors import printable
 from zeroinit_cli.probing.judge import THRESHOLDS, Verdict, oddity
 from zeroinit_cli.probing.report import (
-    Layer,
+    LayerReport,
     Probe,
     Run,
     number,
@@ -26,7 +26,7 @@ _DIGITS = 4  # of measured numbers in JSON: further ones could depend on the mac
 
 
 def print_human(probe: Probe, verdict: Verdict, *, every: bool) -> None:
-    """The report.
+    """Print the report.
 
     Args:
         probe: what was measured.
@@ -62,7 +62,7 @@ def print_human(probe: Probe, verdict: Verdict, *, every: bool) -> None:
 
 
 def print_github(probe: Probe, verdict: Verdict) -> None:
-    """The verdict as one annotation: a notice if it is good, else a warning."""
+    """Print the verdict as one annotation: a notice if it is good, else a warning."""
     annotate(
         Level.NOTICE if verdict.good else Level.WARNING,
         f"zeroinit probe: {probe.conditions.source}",
@@ -71,12 +71,12 @@ def print_github(probe: Probe, verdict: Verdict) -> None:
 
 
 def to_json(probe: Probe, verdict: Verdict) -> dict[str, Any]:
-    """Write the document of docs/output.md."""
+    """Return the document that docs/output.md describes."""
     conditions = asdict(probe.conditions)
     source, start = conditions.pop("source"), conditions.pop("start")
     pairs = zip(probe.run.layers, probe.torch.layers, strict=True)
     return {
-        "cautions": [asdict(warning) for warning in probe.warnings],
+        "warnings": [asdict(warning) for warning in probe.warnings],
         "conditions": conditions,
         "layers": [
             {
@@ -126,7 +126,7 @@ def _run_json(run: Run) -> dict[str, Any]:
     }
 
 
-def _layer_json(layer: Layer) -> dict[str, Any]:
+def _layer_json(layer: LayerReport) -> dict[str, Any]:
     values = {name: value for name, value in asdict(layer).items() if name not in ("kind", "name")}
     return {**values, **{name: _rounded(values[name]) for name in _MEASURED}}
 
@@ -135,7 +135,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{_DIGITS}g}")
 
 
-def _layer_rows(pairs: list[tuple[Layer, Layer]]) -> Iterator[tuple[str, ...]]:
+def _layer_rows(pairs: list[tuple[LayerReport, LayerReport]]) -> Iterator[tuple[str, ...]]:
     yield "layer", "type", "activation", "torch", "gradient", "torch", "flat", "distinct", "rank"
     for layer, own in pairs:
         yield (

@@ -1,4 +1,4 @@
-"""What `verify` prints: a calm line where all is well, and all that is known where it is not."""
+"""The output of `verify`: one line for a checkpoint that holds, all details for one that fails."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _MOST_LINES = 20  # of a finding; --json has them all
 
 
 def status(result: Verified | Unanswered) -> str:
-    """One word, or one for each finding; "ok" only where something was checked and held."""
+    """Return one word, or one for each finding; "ok" only where something was checked and held."""
     if isinstance(result, Unanswered):
         return "unanswered"
     if result.findings:
@@ -23,7 +23,7 @@ def status(result: Verified | Unanswered) -> str:
 
 
 def print_human(results: Results) -> None:
-    """For people: a line for each checkpoint, and more for those of which something is wrong."""
+    """Print a line for each checkpoint, and the findings and guesses of those that fail."""
     for result in results:
         out(headline(result))
         if isinstance(result, Unanswered):
@@ -37,7 +37,7 @@ def print_human(results: Results) -> None:
 
 
 def headline(result: Verified | Unanswered) -> str:
-    """The one line that says how it stands with a checkpoint."""
+    """Write the line that tells a checkpoint's status."""
     said = ""
     if isinstance(result, Verified) and result.checked and not result.findings:
         said = f" ({', '.join(result.checked)})"
@@ -45,7 +45,7 @@ def headline(result: Verified | Unanswered) -> str:
 
 
 def cause_lines(causes: Sequence[Cause]) -> Iterator[str]:
-    """Guesses, called such."""
+    """Yield a line for each guess, marked as a guess."""
     for cause in causes:
         yield f"probably: {cause.text}"
         if cause.hint is not None:
@@ -53,7 +53,7 @@ def cause_lines(causes: Sequence[Cause]) -> Iterator[str]:
 
 
 def print_github(results: Results, *, quiet: bool) -> None:
-    """For GitHub Actions: an annotation at the lock's entry for each checkpoint that fails."""
+    """Print an annotation at the lock's entry for each checkpoint that fails."""
     for result in results:
         if isinstance(result, Unanswered):
             lines = str(result.error).splitlines()
@@ -79,7 +79,7 @@ def _numbered(result: Verified) -> Iterator[tuple[Finding, str]]:
 
 
 def to_json(results: Results) -> dict[str, Any]:
-    """The document that docs/output.md describes."""
+    """Return the document that docs/output.md describes."""
     return {"checkpoints": [_checkpoint_json(result) for result in results]}
 
 

@@ -18,19 +18,19 @@ class Family(Strict):
     input_names: ClassVar[tuple[str, ...]]
 
     def default_input(self) -> Shape | None:
-        """The input's shape where the spec need not give it."""
+        """Return the input's shape where the spec need not give it."""
         return None
 
     def mismatches(self, shape: Shape) -> Iterator[MismatchError]:
-        """Give everything that does not fit together, on an input of the right rank."""
+        """Yield everything that does not fit together, on an input of the right rank."""
         yield from ()
 
     def outputs(self, shape: Shape) -> tuple[Shape, ...]:
-        """Shapes of the outputs, where nothing mismatches."""
+        """Return the shapes of the outputs; there must be no mismatches."""
         raise NotImplementedError
 
     def counts(self, shape: Shape) -> Counts:
-        """Count what it holds, where nothing mismatches; its modules only roughly."""
+        """Count what the family holds; there must be no mismatches. Modules are counted roughly."""
         raise NotImplementedError
 
 
@@ -44,5 +44,5 @@ class LayeredFamily(Strict):
     input_names: ClassVar[tuple[str, ...] | None] = None
 
     def as_layers(self, shape: Shape) -> list[dict[str, Any]]:
-        """Write the layers that it stands for, as a spec would."""
+        """Return the layers that it stands for, as a spec would write them."""
         raise NotImplementedError

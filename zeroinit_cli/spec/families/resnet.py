@@ -7,10 +7,9 @@ from pydantic import Field
 
 from zeroinit_cli.spec.blueprint import Counts, Shape
 from zeroinit_cli.spec.families.base import Family
-from zeroinit_cli.spec.fields import Size
+from zeroinit_cli.spec.fields import BlockCount, Size
 from zeroinit_cli.spec.layers.base import MismatchError, check_divisor
 
-Blocks = Annotated[int, Field(ge=1, le=1000)]
 _BASE_WIDTH = 64
 
 
@@ -22,7 +21,7 @@ class ResNet(Family):
     block: Literal["BasicBlock", "Bottleneck"] = Field(
         description="Two 3 x 3 convolutions, or 1 x 1, 3 x 3 and 1 x 1."
     )
-    layers: Annotated[list[Blocks], Field(min_length=1, max_length=8)] = Field(
+    layers: Annotated[list[BlockCount], Field(min_length=1, max_length=8)] = Field(
         description="Blocks of each stage; each but the first halves height and width."
     )
     num_classes: Size = Field(description="Features that it gives.")
@@ -52,11 +51,11 @@ class ResNet(Family):
         return 4 if self.block == "Bottleneck" else 1
 
     def stage_channels(self) -> list[int]:
-        """Channels of each stage, before expansion."""
+        """Return the channels of each stage, before expansion."""
         return [self.width * 2**stage for stage in range(len(self.layers))]
 
     def inner_channels(self, channels: int) -> int:
-        """Channels of a block's inner convolutions."""
+        """Return the channels of a block's inner convolutions."""
         if self.block == "BasicBlock":
             return channels
         return channels * self.width_per_group // _BASE_WIDTH * self.groups

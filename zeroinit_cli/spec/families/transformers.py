@@ -7,7 +7,15 @@ from pydantic import Field
 
 from zeroinit_cli.spec.blueprint import Counts, Shape
 from zeroinit_cli.spec.families.base import Family
-from zeroinit_cli.spec.fields import MOST_WINDOW, Activation, Epsilon, Number, Probability, Size
+from zeroinit_cli.spec.fields import (
+    MOST_WINDOW,
+    Activation,
+    BlockCount,
+    Epsilon,
+    Number,
+    Probability,
+    Size,
+)
 from zeroinit_cli.spec.layers.base import (
     MismatchError,
     check_divisor,
@@ -15,7 +23,6 @@ from zeroinit_cli.spec.layers.base import (
     encoder_block,
 )
 
-Blocks = Annotated[int, Field(ge=1, le=1000)]
 _HEADS = "the heads do not divide the width"
 _MODULES = 16  # in a block, roughly
 
@@ -28,7 +35,7 @@ class ViT(Family):
     patch_size: Annotated[int, Field(ge=1, le=MOST_WINDOW)] = Field(
         description="Height and width of a patch; divides those of the input."
     )
-    num_layers: Blocks = Field(description="Blocks.")
+    num_layers: BlockCount = Field(description="Blocks.")
     num_heads: Size = Field(description="Heads of attention; divides hidden_dim.")
     hidden_dim: Size = Field(description="Features of a patch.")
     num_classes: Size = Field(description="Features that it gives.")
@@ -78,7 +85,7 @@ class _TokenFamily(Family):
 
     vocab_size: Size = Field(description="Different tokens.")
     max_seq_len: Size = Field(description="Tokens in the longest sequence.")
-    num_layers: Blocks = Field(description="Blocks.")
+    num_layers: BlockCount = Field(description="Blocks.")
     num_heads: Size = Field(description="Heads of attention.")
     hidden_dim: Size = Field(description="Features of a token.")
 
@@ -128,7 +135,7 @@ class GPT(_TokenFamily):
     dropout: Probability = Field(default=0.0, description="Of attention, branches and tokens.")
 
     def head_features(self) -> int:
-        """Features of a head."""
+        """Return the features of a head."""
         return self.head_dim or self.hidden_dim // self.num_heads
 
     def mismatches(self, shape: Shape) -> Iterator[MismatchError]:

@@ -22,7 +22,7 @@ ORIGIN = "\0"
 
 
 class MismatchError(Exception):
-    """A layer or family that cannot take its input. It has no place in the file yet.
+    """A layer or family that cannot take its input; its place in the file is added later.
 
     Args:
         problem: what is wrong.
@@ -83,7 +83,7 @@ class Layer(Strict):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The mapping of all arguments, or the value of the shorthand alone, or nothing."""
+        """Return the schema: all arguments, or the shorthand's value alone, or nothing."""
         schema = handler(core_schema)
         mapping = dict(handler.resolve_ref_schema(schema))
         description = mapping.pop("description", None)
@@ -103,7 +103,7 @@ class Layer(Strict):
         return type(self).__name__
 
     def resolve(self, shape: Shape) -> Resolved:
-        """Give the layer's output and counts on an input of a shape.
+        """Return the layer's output and counts on an input of a shape.
 
         Raises:
             MismatchError: it cannot take this input.
@@ -111,7 +111,7 @@ class Layer(Strict):
         raise NotImplementedError
 
     def result(self, output: Shape, counts: Counts = MODULE, **inferred: Any) -> Resolved:
-        """Put the result of `resolve` together.
+        """Return the result of `resolve` with the layer's arguments.
 
         Args:
             output: shape of the output.
@@ -152,7 +152,7 @@ class Layer(Strict):
             )
 
     def spread(self, key: str, count: int) -> tuple[int, ...]:
-        """Give an argument for each of some dimensions: one number is the number of all.
+        """Return an argument for each of some dimensions: one number holds for all.
 
         Raises:
             MismatchError: the argument is a list of another length.
@@ -200,7 +200,7 @@ class SpatialLayer(Layer):
         self.needs_rank(shape, "channels", *DIMENSIONS[self.rank])
 
     def along(self, key: str) -> tuple[int, ...]:
-        """Give an argument for each spatial dimension.
+        """Return an argument for each spatial dimension.
 
         Raises:
             MismatchError: the argument is a list of another length.
@@ -248,12 +248,12 @@ def bracketed(names: Iterable[str]) -> str:
 
 
 def count(shape: Shape) -> int:
-    """Entries of a value of this shape."""
+    """Count the entries of a value of this shape."""
     return math.prod(shape)
 
 
 def index_of(dim: int, shape: Shape) -> int:
-    """Index in a shape without the batch of a dimension that counts the batch as 0.
+    """Return the index, in a shape without the batch, of a dimension that counts the batch as 0.
 
     It is out of range where the shape has no such dimension.
     """
@@ -261,13 +261,13 @@ def index_of(dim: int, shape: Shape) -> int:
 
 
 def check_divisor(part: int, whole: int, key: str, problem: str) -> Iterator[MismatchError]:
-    """Give a mismatch if a number does not divide another one."""
+    """Yield a mismatch if a number does not divide another one."""
     if whole % part:
         yield MismatchError(problem, key=key, expected=f"a divisor of {whole}", found=str(part))
 
 
 def check_padding_row(row: int | None, rows: int) -> Iterator[MismatchError]:
-    """Give a mismatch if a table has no row for `padding_idx`."""
+    """Yield a mismatch if a table has no row for `padding_idx`."""
     if row is not None and row >= rows:
         yield MismatchError(
             "no such row in the table",

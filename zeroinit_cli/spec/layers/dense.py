@@ -5,8 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from zeroinit_cli.spec.blueprint import Counts, Shape
-from zeroinit_cli.spec.fields import Epsilon, Probability, Size
-from zeroinit_cli.spec.fields import Shape as ShapeField
+from zeroinit_cli.spec.fields import Epsilon, Probability, ShapeField, Size
 from zeroinit_cli.spec.layers.base import (
     Layer,
     MismatchError,

@@ -105,7 +105,7 @@ class _AlongDimension(Layer):
     dim: int = Field(default=-1, ge=-8, le=8, description="Along which; 0 is the batch.")
 
     def index(self, shape: Shape) -> int:
-        """Index of the dimension in the shape.
+        """Return the index of the dimension in the shape.
 
         Raises:
             MismatchError: there is no such dimension.

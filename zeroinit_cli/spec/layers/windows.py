@@ -86,7 +86,7 @@ class _TransposedConvolution(SpatialLayer):
 
 
 def _checked_channels(layer: _Convolution | _TransposedConvolution, shape: Shape) -> int:
-    """Give the channels of an input, compared with those that are declared and with the groups."""
+    """Return the channels of an input, checked against those declared and the groups."""
     layer.needs_space(shape)
     layer.expects("channels", layer.in_channels, shape[0], key="in_channels")
     for size, direction in ((shape[0], "gets"), (layer.out_channels, "gives")):
@@ -98,7 +98,7 @@ def _checked_channels(layer: _Convolution | _TransposedConvolution, shape: Shape
 def _convolved(
     layer: _Convolution | _TransposedConvolution, channels: int, spatial: Shape
 ) -> Resolved:
-    """Put the result together from the input's channels and the output's spatial sizes."""
+    """Return the result for the input's channels and the output's spatial sizes."""
     window = count(layer.along("kernel_size"))
     counts = Counts(
         weights=channels * layer.out_channels // layer.groups * window,
@@ -199,7 +199,7 @@ def window_output(
     *,
     ceil_mode: bool = False,
 ) -> Shape:
-    """Give the sizes after a window has moved over each dimension, as torch counts them.
+    """Return the sizes after a window has moved over each dimension, as torch counts them.
 
     Source:
         The formulas of torch.nn.Conv2d and torch.nn.MaxPool2d.

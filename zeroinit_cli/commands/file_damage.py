@@ -1,22 +1,23 @@
-"""What has happened to one file's bytes: cut, appended to, flipped, converted, or written anew."""
+"""Damage to one file, guessed from its bytes: cut, extended, flipped, converted, or rewritten."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroinit_cli.commands.diagnose import read_part, truncated
 from zeroinit_cli.commands.findings import Cause
-from zeroinit_cli.files import opened, read_exactly
+from zeroinit_cli.errors import CheckpointError
+from zeroinit_cli.files import opened, read_exactly, read_part, size_of
 from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.store.safetensors import PREFIX_BYTES, decode_header, header_length
 from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.store.compare import Comparison
     from zeroinit_cli.store.diff import Difference, TensorDifference
 
-_MOST_FLIPPED = 8  # bits that rot; more of them are more than one accident
-_LEAST_HOLE = 4096  # bytes of 0 at the end that no edit of an element explains: a page
+_MOST_FLIPPED = 8  # more flipped bits are no single accident
+_LEAST_HOLE = 4096  # a page; no edit of one element leaves so many zero bytes at the end
 _WINDOW_BYTES = 1 << 20  # in which a conversion of line ends must show
 
 
@@ -45,12 +46,12 @@ class _FileBytes:
 
     @property
     def header_is_right(self) -> bool:
-        """The planned header is there, as far as the file goes."""
+        """Whether the planned header is there, as far as the file goes."""
         return self.header.startswith(self.start)
 
 
 def damage(path: Path, plan: Plan, comparison: "Comparison") -> Cause | None:
-    """Guess what has happened to a file that has not its plan's bytes, the surest first.
+    """Guess what happened to a file whose bytes are not its plan's; the surest guess first.
 
     Args:
         path: the file.
@@ -76,15 +77,43 @@ def damage(path: Path, plan: Plan, comparison: "Comparison") -> Cause | None:
     return next((cause for guess in guesses if (cause := guess(file)) is not None), None)
 
 
+def shortened(path: Path, expected: int) -> Cause | None:
+    """Tell whether a file is shorter than its own header announces; no plan is needed.
+
+    Args:
+        path: the file.
+        expected: bytes that it should have.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    size = size_of(path)
+    if size >= expected:
+        return None
+    try:
+        length = header_length(read_part(path, 0, PREFIX_BYTES), size, str(path))
+        decode_header(read_part(path, PREFIX_BYTES, length), expected, str(path))
+    except CheckpointError:
+        return None
+    return _truncated(size, expected)
+
+
 def _cut_short(file: _FileBytes) -> Cause | None:
-    """See whether all bytes that are there are right, and the last are missing."""
+    """Detect a file whose bytes are right but whose end is missing."""
     if file.missing > 0 and not file.comparison.differences and file.header_is_right:
-        return truncated(file.comparison.size, file.comparison.expected_size)
+        return _truncated(file.comparison.size, file.comparison.expected_size)
     return None
 
 
+def _truncated(size: int, expected: int) -> Cause:
+    return Cause(
+        kind="truncated",
+        text=f"a copy or download that stopped after {size:,} of {expected:,} bytes",
+    )
+
+
 def _appended(file: _FileBytes) -> Cause | None:
-    """See whether all bytes are right, and others follow."""
+    """Detect a file with all planned bytes and more behind them."""
     if file.missing < 0 and not file.comparison.differences and file.header_is_right:
         more = counted(-file.missing, "byte")
         text = f"{more} appended by something; all before them are right"
@@ -93,7 +122,7 @@ def _appended(file: _FileBytes) -> Cause | None:
 
 
 def _converted_line_ends(file: _FileBytes) -> Cause | None:
-    """See a conversion of line ends, which Git makes of what it is told is `text`."""
+    """Detect a conversion of line ends, which Git makes of files marked as `text`."""
     found, expected = read_part(file.path, 0, _WINDOW_BYTES), _planned_start(file.plan, file.header)
     for old, new in ((b"\n", b"\r\n"), (b"\r\n", b"\n")):
         converted = expected.replace(old, new)
@@ -108,7 +137,7 @@ def _converted_line_ends(file: _FileBytes) -> Cause | None:
 
 
 def _flipped(file: _FileBytes) -> Cause | None:
-    """See whether a few bits differ, each in an element of one tensor or a byte of the header."""
+    """Detect a few flipped bits, each in one element of one tensor or in one byte of the header."""
     if file.missing:
         return None
     flips = [one ^ other for one, other in zip(file.header, file.start, strict=False)]
@@ -128,14 +157,15 @@ def _flipped(file: _FileBytes) -> Cause | None:
 
 
 def _never_written(file: _FileBytes) -> Cause | None:
-    """See whether all is 0 from some byte on, although it should not be."""
+    """Detect a file that holds only zeros from some byte on where it should not."""
     differences, size = file.comparison.differences, file.comparison.size
     if not file.header_is_right or not differences or file.missing:
         return None
     if not all(tensor.found in ("0", "0.0", "false") for tensor in differences):
         return None
     end = _last_nonzero(file.path) + 1
-    if end > _position(file.plan, len(file.header), differences[0]) or size - end < _LEAST_HOLE:
+    first = _position_in_file(file.plan, len(file.header), differences[0])
+    if end > first or size - end < _LEAST_HOLE:
         return None
     return Cause(
         kind="unwritten",
@@ -145,7 +175,7 @@ def _never_written(file: _FileBytes) -> Cause | None:
 
 
 def _written_again(file: _FileBytes) -> Cause | None:
-    """See whether the same tensors with the same values have another header."""
+    """Detect the same tensors with the same values under another header."""
     difference = file.comparison.difference
     if difference is None or not file.comparison.sound:
         return None
@@ -189,7 +219,7 @@ def _planned_start(plan: Plan, header: bytes) -> bytes:
     return bytes(start)
 
 
-def _position(plan: Plan, header_bytes: int, difference: "TensorDifference") -> int:
+def _position_in_file(plan: Plan, header_bytes: int, difference: "TensorDifference") -> int:
     """Find the byte of the planned file where the first differing element begins."""
     start = header_bytes
     for tensor in plan.tensors:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.commands.tensors import reader
-from zeroinit_cli.commands import picture as pictures
-from zeroinit_cli.commands.picture import (
+from zeroinit_cli.commands import tensor_picture as pictures
+from zeroinit_cli.commands.tensor_picture import (
     LEVELS,
     NOT_A_NUMBER,
     Layout,

@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint, or ends too early: told by its own bytes, without torch."""
+"""Files that are no checkpoint, recognised by their first bytes, such as a pickle."""
 
 import re
 from collections.abc import Iterator
@@ -7,12 +7,11 @@ from pathlib import Path
 
 from zeroinit_cli.commands.findings import Cause
 from zeroinit_cli.errors import CheckpointError, InputError
-from zeroinit_cli.files import opened, read_exactly, size_of
-from zeroinit_cli.store.safetensors import PREFIX_BYTES, decode_header, header_length
+from zeroinit_cli.files import read_part
 
 _LFS_SPEC = b"version https://git-lfs.github.com/spec"
 _OPENING_BYTES = 1024  # Git LFS's own limit for pointers
-_LEAST_TEXT = 8  # bytes; of a checkpoint the first eight are a length, and the last of these 0
+_LEAST_TEXT = 8  # bytes; a checkpoint begins with a length of eight bytes, whose last is 0
 _LFS_OID = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
 FOREIGN = (
     (re.compile(rb"\s*<(!doctype\s+html|html)", re.IGNORECASE), "html", "a web page"),
@@ -36,7 +35,7 @@ FOREIGN = (
 
 
 def foreign(path: Path, sha256: str | None = None) -> Cause | None:
-    """Tell from a file's first bytes what it is, if it is no checkpoint.
+    """Recognise a file that is no checkpoint by its first bytes.
 
     Args:
         path: the file; one that is called .json may well begin like JSON.
@@ -48,7 +47,7 @@ def foreign(path: Path, sha256: str | None = None) -> Cause | None:
     opening = read_part(path, 0, _OPENING_BYTES)
     if not opening:
         return Cause(kind="empty", text="a copy or download that never began: the file is empty")
-    if opening[4:9] == b"\0\0\0\0{":  # a header's length, which may look like a pickle, and JSON
+    if opening[4:9] == b"\0\0\0\0{":  # a header's length, which may look like a pickle, then JSON
         return None
     if opening.startswith(_LFS_SPEC):
         return _pointer(opening, sha256)
@@ -60,22 +59,9 @@ def foreign(path: Path, sha256: str | None = None) -> Cause | None:
     return None
 
 
-def opening_cause(path: Path, sha256: str, size: int) -> Cause | None:
-    """Tell, without a plan, what happened to a file that has not the right digest.
-
-    Args:
-        path: the file.
-        sha256: what it should have.
-        size: bytes that it should have.
-    """
-    with suppress(InputError):  # it is no longer there
-        return foreign(path, sha256) or _shortened(path, size_of(path), size)
-    return None
-
-
 @contextmanager
-def diagnosed() -> Iterator[None]:
-    """Add a hint to the error of a file that cannot be a checkpoint, if its bytes tell what it is.
+def foreign_file_hint() -> Iterator[None]:
+    """Add a hint to the error of a file that is no checkpoint, if its bytes tell what it is.
 
     Raises:
         CheckpointError: what the block raises.
@@ -84,20 +70,12 @@ def diagnosed() -> Iterator[None]:
         yield
     except CheckpointError as error:
         if error.hint is None and error.where is not None:
-            with suppress(InputError, ValueError):  # no file, but a tensor in one
+            with suppress(InputError, ValueError):  # `where` is a tensor, not a file
                 cause = foreign(Path(error.where))
-                if cause is not None and cause.kind != "empty":  # which the error says
+                if cause is not None and cause.kind != "empty":  # the error says that already
                     more = "" if cause.hint is None else f": {cause.hint}"
                     error.hint = f"probably {cause.text}{more}"
         raise
-
-
-def truncated(size: int, expected: int) -> Cause:
-    """Say that a file ends too early."""
-    return Cause(
-        kind="truncated",
-        text=f"a copy or download that stopped after {size:,} of {expected:,} bytes",
-    )
 
 
 def _begins_like(kind: str, what: str) -> Cause:
@@ -105,14 +83,14 @@ def _begins_like(kind: str, what: str) -> Cause:
 
 
 def _is_text(opening: bytes) -> bool:
-    """See whether all is printable, which the first eight bytes of no checkpoint are."""
-    text = opening.decode(errors="replace").removesuffix("\ufffd")  # cut within a character
+    """Tell whether all bytes are printable; the first eight bytes of a checkpoint never are."""
+    text = opening.decode(errors="replace").removesuffix("\ufffd")  # the end may cut a character
     printable = all(letter.isprintable() or letter in "\t\r\n" for letter in text)
     return len(opening) >= _LEAST_TEXT and printable and "\ufffd" not in text
 
 
 def _pointer(opening: bytes, sha256: str | None) -> Cause:
-    """Say which file a pointer stands for: it names its object by SHA-256."""
+    """Describe a Git LFS pointer, which names its object by SHA-256."""
     text = "a Git LFS pointer in place of the file"
     if sha256 is None:
         return Cause(kind="lfs-pointer", text=text, hint="git lfs pull")
@@ -123,32 +101,3 @@ def _pointer(opening: bytes, sha256: str | None) -> Cause:
         text=f"{text}; it points to " + ("these very bytes" if locked else "other bytes"),
         hint="git lfs pull" if locked else None,
     )
-
-
-def _shortened(path: Path, size: int, expected: int) -> Cause | None:
-    """See whether the file's own header announces the expected size, but the file has fewer bytes.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if size >= expected:
-        return None
-    try:
-        length = header_length(read_part(path, 0, PREFIX_BYTES), size, str(path))
-        decode_header(read_part(path, PREFIX_BYTES, length), expected, str(path))
-    except CheckpointError:
-        return None
-    return truncated(size, expected)
-
-
-def read_part(path: Path, start: int, count: int) -> bytes:
-    """Read bytes from a place on, as many as are there.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    data = bytearray(count)
-    with opened(path) as (file, _):
-        file.seek(start)
-        del data[read_exactly(file, memoryview(data)) :]
-    return bytes(data)

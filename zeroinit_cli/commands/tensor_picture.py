@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroinit_cli.commands.summary import BLOCK_BYTES, Read, to_numbers
+from zeroinit_cli.commands.tensor_summary import Read, to_numbers
 from zeroinit_cli.dtypes import DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rules import Range, Rule, Shape
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 LEVELS = 127
 """Steps from 0 to the strongest cell, on either side."""
@@ -52,7 +53,7 @@ class Layout:
 
 
 def layout_of(info: TensorInfo, rule: Rule | None) -> Layout:
-    """The matrix to show.
+    """Choose the matrix to show.
 
     A kernel whose rule is known to be 0 but for some taps is shown at one of them; any other tensor
     of more than two dimensions flattened, but for leading dimensions of 1.
@@ -131,7 +132,7 @@ def picture(
     )
     shape = -(-layout.rows // height), -(-layout.columns // width)
     sums = np.zeros(shape)
-    # inf - inf is no number, and a sum may overflow: such cells are shown as what they are.
+    # inf - inf is NaN, and a sum may overflow: such cells are shown as no number.
     with np.errstate(invalid="ignore", over="ignore"):
         _add_up(sums, layout, dtype, read, height, width)
     counts = np.outer(
@@ -154,7 +155,7 @@ def _cell(size: int, most: int) -> int:
 
 
 def _lengths(size: int, cell: int, cells: int) -> NDArray[np.int64]:
-    """Entries of each cell along a dimension; the last may have fewer."""
+    """Count the entries of each cell along a dimension; the last may have fewer."""
     return np.minimum(size - np.arange(cells) * cell, cell)
 
 
@@ -186,13 +187,13 @@ def _levels(
     shown = means[finite]
     scaled = np.rint(shown / strongest * LEVELS) if strongest else np.zeros_like(shown)
     weak = (scaled == 0) & (shown != 0)
-    scaled[weak] = np.sign(shown[weak])  # what is not 0 does not look like 0
+    scaled[weak] = np.sign(shown[weak])  # a nonzero mean must not look like 0
     levels[finite] = scaled.astype(np.int16)
     return levels
 
 
 def caption(shown: Picture) -> str:
-    """What a cell shows, in words."""
+    """Say what a cell shows."""
     if shown.height == shown.width == 1:
         cell = "each cell shows one element"
     else:
@@ -205,7 +206,7 @@ def caption(shown: Picture) -> str:
 def colour_of(
     level: int, zero: Colour = _ZERO, positive: Colour = _POSITIVE, negative: Colour = _NEGATIVE
 ) -> Colour:
-    """Red, green and blue of a level; of weak ones at a distance from 0 that can be seen."""
+    """Return red, green and blue of a level; weak levels stay visibly different from 0."""
     if level == NOT_A_NUMBER:
         return _NO_NUMBER
     end = positive if level > 0 else negative
@@ -217,7 +218,7 @@ def colour_of(
 
 
 def image_bytes(picture: Picture, suffix: str) -> bytes:
-    """The file of a picture, by its suffix, `.png` or `.svg`."""
+    """Encode a picture as a file, by its suffix: `.png` or `.svg`."""
     return _png(picture) if suffix == ".png" else _svg(picture)
 
 
@@ -227,7 +228,7 @@ def _enlarged(picture: Picture) -> int:
 
 
 def _png(picture: Picture) -> bytes:
-    """An indexed PNG, a palette entry for each level.
+    """Encode an indexed PNG with a palette entry for each level.
 
     Source:
         PNG (Portable Network Graphics) Specification, W3C: chunks and filter type 0.
@@ -255,7 +256,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _svg(picture: Picture) -> bytes:
-    """One path for each level that occurs; runs of equal cells in a row are one rectangle."""
+    """Encode an SVG with one path for each level; equal cells in a row are one rectangle."""
     rows, columns = picture.levels.shape
     scale = _enlarged(picture)
     paths: dict[int, list[str]] = {}

@@ -1,20 +1,21 @@
-"""What has probably happened to a checkpoint that does not hold: told by its bytes, as a guess.
+"""What has probably happened to a checkpoint that fails verification: a guess from its bytes.
 
-The surest guess comes first; there is at most one of the files and one of the lock. Each costs at
-most a pass over the files, and none is made where all is well.
+There is at most one guess about the lock and one about the files. Each costs at most one pass over
+the files. Nothing is guessed where verification finds nothing.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroinit_cli.commands.damage import damage
-from zeroinit_cli.commands.diagnose import opening_cause
+from zeroinit_cli.commands.file_damage import damage, shortened
 from zeroinit_cli.commands.findings import Cause, Finding, Outcome
+from zeroinit_cli.commands.foreign_files import foreign
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.dtypes import FLOATS
-from zeroinit_cli.errors import CheckpointError, ZeroinitError
+from zeroinit_cli.errors import CheckpointError, InputError, ZeroinitError
 from zeroinit_cli.lock import LockEntry
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.text import listed
@@ -35,7 +36,9 @@ def probable_causes(
     derived: "Derived | None",
     entry: LockEntry | None,
 ) -> tuple[Cause, ...]:
-    """Guess what has happened to the lock, and to the files.
+    """Guess what has happened to the lock and to the files.
+
+    A guess that fails is left out; the findings do not depend on it.
 
     Args:
         location: of the checkpoint.
@@ -45,24 +48,24 @@ def probable_causes(
         entry: of the lock, if there is one.
     """
     outcomes = {finding.outcome for finding in findings}
-    try:
-        of_lock = _cause_of_lock(outcomes, derived, entry)
-        of_files = _cause_of_files(location, outcomes, files, derived)
-    except (ZeroinitError, MemoryError):  # what was found counts, whatever becomes of the guesses
-        return ()
-    return tuple(cause for cause in (of_lock, of_files) if cause is not None)
+    causes: list[Cause | None] = []
+    with suppress(ZeroinitError, MemoryError):
+        causes.append(_cause_of_lock(outcomes, derived, entry))
+    with suppress(ZeroinitError, MemoryError):
+        causes.append(_cause_of_files(location, outcomes, files, derived))
+    return tuple(cause for cause in causes if cause is not None)
 
 
 def _cause_of_lock(
     outcomes: Collection[Outcome], derived: "Derived | None", entry: LockEntry | None
 ) -> Cause | None:
-    """Guess why the lock says something else than its source gives."""
+    """Guess why the lock does not agree with its source."""
     if entry is None or derived is None:
         return None
     if Outcome.DRIFTED in outcomes:
         spec = derived.source.spec
         if spec is not None and spec.digest() != entry.spec_sha256:
-            return None  # which is said already, and no guess
+            return None  # a finding says so already
         return _other_versions(entry) if derived.plan.digest() != entry.plan else None
     same = derived.comparisons.keys() == derived.plans.keys() and all(
         comparison.same for comparison in derived.comparisons.values()
@@ -102,12 +105,12 @@ def _cause_of_files(
     files: "Sequence[CheckedFile]",
     derived: "Derived | None",
 ) -> Cause | None:
-    """Guess from the bytes of each file, or else from the tensors of all."""
+    """Guess from the bytes of each file, else from the tensors of all files."""
     changed = [file for file in files if file.lines]
     guesses = [(file.expected.name, _cause_of_file(file, derived)) for file in changed]
     cause = _first(guesses, named=location.own_folder)
     if cause is not None or derived is None or Outcome.UNREPRODUCED in outcomes:
-        return cause  # what the plan gives now may be no measure of the files
+        return cause  # today's plan is not what the files were made from
     if location.own_folder:
         return _cause_of_folder(location.folder, derived)
     for file in changed:
@@ -117,14 +120,17 @@ def _cause_of_files(
 
 
 def _cause_of_file(file: "CheckedFile", derived: "Derived | None") -> Cause | None:
-    cause = opening_cause(file.path, file.expected.sha256, file.expected.size)
+    cause = None
+    with suppress(InputError):  # the file is no longer there
+        cause = foreign(file.path, file.expected.sha256)
+        cause = cause or shortened(file.path, file.expected.size)
     if cause is not None or derived is None or file.comparison is None:
         return cause
     return damage(file.path, derived.plans[file.expected.name], file.comparison)
 
 
 def _first(guesses: Iterable[tuple[str, Cause | None]], *, named: bool) -> Cause | None:
-    """Take the first guess; if named, with the files that the same has happened to."""
+    """Take the first guess; if `named`, add the files that the same has happened to."""
     told = [(name, cause) for name, cause in guesses if cause is not None]
     if not told:
         return None
@@ -154,7 +160,7 @@ def _cause_of_folder(folder: Path, derived: "Derived") -> Cause | None:
 def _split_otherwise(
     stored: "StoredCheckpoint", difference: "Difference", derived: "Derived"
 ) -> Cause | None:
-    """See whether all tensors are right, but lie in other files than planned."""
+    """Detect that all tensors are right, but lie in other files than planned."""
     if not difference.same_form or difference.differing:
         return None
     planned = {
@@ -185,7 +191,7 @@ def _cause_of_tensors(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _wrapped(plan: Plan, difference: "Difference") -> Cause | None:
-    """See whether every name begins with the name of a wrapper's attribute."""
+    """Detect a wrapper: every name begins with the wrapper's attribute."""
     planned, found = difference.only_a, difference.only_b
     if not found or not len(found) == len(planned) == len(plan.tensors):
         return None
@@ -200,7 +206,7 @@ def _wrapped(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _ties_left_out(plan: Plan, difference: "Difference") -> Cause | None:
-    """See whether only tensors are missing that are there under their other name."""
+    """Detect that only tensors are missing that are there under their other name."""
     tied = {tensor.info.name: tensor.tied_to for tensor in plan.tensors if tensor.tied_to}
     missing = [info.name for info in difference.only_a]
     if not missing or difference.only_b or len(missing) == len(plan.tensors):
@@ -215,7 +221,7 @@ def _ties_left_out(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _run_in_training_mode(plan: Plan, difference: "Difference") -> Cause | None:
-    """See whether only the statistics of batch norms differ: no optimizer has stepped."""
+    """Detect a run without an optimizer's step: only statistics of batch norms differ."""
     names = [tensor.info.name for tensor in difference.differing]
     if not difference.same_form or not names or not all(map(_is_statistic, names)):
         return None
@@ -227,7 +233,7 @@ def _run_in_training_mode(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _trained(plan: Plan, difference: "Difference") -> Cause | None:
-    """See whether most floating tensors differ, all over the model."""
+    """Detect training: most floating tensors differ, all over the model."""
     infos = (tensor.info for tensor in plan.tensors)
     weights = {info.name for info in infos if info.dtype in FLOATS and not _is_statistic(info.name)}
     changed = {tensor.info.name for tensor in difference.differing} & weights
@@ -241,7 +247,7 @@ def _trained(plan: Plan, difference: "Difference") -> Cause | None:
 
 
 def _another_model(plan: Plan, difference: "Difference") -> Cause | None:
-    """See whether there are other tensors, shapes or types: the last guess."""
+    """Detect other tensors, shapes or types; this is the last guess."""
     reshaped = difference.reshaped
     names = [planned.name for planned, _ in reshaped]
     if difference.same_form:
@@ -264,7 +270,7 @@ def _is_statistic(name: str) -> bool:
 
 
 def _batches(difference: "Difference") -> str:
-    """Say what a batch norm has counted: the number of batches that it has seen."""
+    """Write how many batches a batch norm has counted."""
     counters = (tensor for tensor in difference.differing if tensor.info.name.endswith(_COUNTER))
     first = next(counters, None)
     return f"; its batch norms have counted {first.found}" if first is not None else ""

@@ -5,22 +5,22 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from zeroinit_cli.commands.picture import LEVELS, NOT_A_NUMBER, Colour, Picture, colour_of
+from zeroinit_cli.commands.tensor_picture import LEVELS, NOT_A_NUMBER, Colour, Picture, colour_of
 
 _DARK, _WARM, _COLD = (28, 28, 28), (255, 110, 70), (70, 150, 255)
 _POSITIVE, _NEGATIVE = "+*#", "-=%"  # from weak to strong
-_PLAIN_SIZE = (32, 64)  # cells off a terminal, whoever looks
+_PLAIN_SIZE = (32, 64)  # cells where output is no terminal
 
 
 def in_colour() -> bool:
-    """Whether standard output is a terminal that shows colours and half blocks."""
+    """Tell whether standard output is a terminal that shows colours and half blocks."""
     encoding = (sys.stdout.encoding or "").lower()
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return sys.stdout.isatty() and not plain and encoding.startswith("utf")
 
 
 def most_cells() -> tuple[int, int]:
-    """Rows and columns of cells that there is room for."""
+    """Return the number of rows and columns of cells that fit."""
     if not sys.stdout.isatty():
         return _PLAIN_SIZE
     columns, lines = shutil.get_terminal_size()
@@ -29,12 +29,12 @@ def most_cells() -> tuple[int, int]:
 
 
 def render(picture: Picture) -> str:
-    """The picture's lines."""
+    """Draw the picture as lines of text."""
     return _in_blocks(picture) if in_colour() else _in_characters(picture)
 
 
 def legend() -> str:
-    """What characters stand for; colours are said in words."""
+    """Explain the characters or colours of a picture."""
     if in_colour():
         return "red is above 0, blue below, dark is 0, green no number"
     return f"{_POSITIVE} above 0, {_NEGATIVE} below, from weak to strong; . is 0, ? no number"
@@ -54,7 +54,7 @@ def _character(level: int) -> str:
 
 
 def _in_blocks(picture: Picture) -> str:
-    """Two rows of cells a line: the upper half in the text's colour, the lower in its ground's."""
+    """Draw two rows of cells in a line: the upper in the text's colour, the lower as background."""
     exact = os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
     code = _exact_code if exact else _nearest_code
     rows = picture.levels.tolist()
@@ -82,6 +82,6 @@ def _exact_code(colour: Colour) -> str:
 
 
 def _nearest_code(colour: Colour) -> str:
-    """The nearest of the 6 x 6 x 6 colours that terminals have had since xterm's 256."""
+    """Return the nearest of the 6 x 6 x 6 colours that terminals have had since xterm's 256."""
     red, green, blue = (round(part / 255 * 5) for part in colour)
     return f"5;{16 + 36 * red + 6 * green + blue}"

@@ -1,6 +1,6 @@
-"""What a tensor holds, counted in one pass: zeros, norm, and its bit patterns while they are few.
+"""Counts of a tensor's elements in one pass: zeros, norm, and bit patterns while they are few.
 
-Bit patterns of every element type become numbers here, those of types that numpy lacks too.
+It also converts bit patterns to numbers, for types that numpy lacks, too.
 """
 
 import math
@@ -15,11 +15,11 @@ from zeroinit_cli.dtypes import BF16, DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.progress import Advance, no_advance
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 Read = Callable[[int, int], Bits]
 """First element and how many -> their patterns, in a buffer that the next call may overwrite."""
 
-BLOCK_BYTES = 1 << 20
 _MOST_PATTERNS = 16  # a rule's tensor has at most a handful; more say nothing
 _SAMPLE = 1024  # elements of a block that show at once whether it is random
 _MOST_IN_SAMPLE = 64
@@ -34,7 +34,7 @@ _SMALL_FLOATS = {
 
 @dataclass(slots=True)
 class Occurrence:
-    """How often a pattern occurs, and the flat index of the first."""
+    """The number of elements with a pattern, and the flat index of the first."""
 
     count: int
     first: int
@@ -42,7 +42,7 @@ class Occurrence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What one pass over a tensor tells.
+    """The counts of one pass over a tensor.
 
     Attributes:
         numel: elements; bytes, of a packed type.
@@ -66,7 +66,7 @@ class Summary:
 
     @property
     def random(self) -> bool:
-        """More patterns than any rule gives."""
+        """Whether there are more patterns than any rule gives."""
         return not self.patterns
 
     @property
@@ -81,7 +81,7 @@ class Summary:
 
 
 def few(numel: int) -> int:
-    """How many elements may depart from a rule for its name to be worth saying."""
+    """Return how many elements may depart from a rule that is still worth naming."""
     return min(1000, max(1, numel // 64))
 
 
@@ -111,7 +111,7 @@ class _Counts:
     others: int = 0
     first_other: int | None = None
     random: bool = False
-    zeros: int = 0  # of elements that no pattern counts, as are the next three
+    zeros: int = 0  # these four cover only elements that `patterns` does not count
     nans: int = 0
     infinities: int = 0
     squares: float = 0.0
@@ -156,7 +156,7 @@ class _Counts:
     def _take(
         self, pattern: int, rest: Bits, at: NDArray[np.int64] | None, start: int
     ) -> tuple[Bits, NDArray[np.int64] | None]:
-        """Count one pattern, and give what is left."""
+        """Count one pattern, and return the elements that are left."""
         same = rest == pattern
         count = int(np.count_nonzero(same))
         if not count:
@@ -171,7 +171,7 @@ class _Counts:
         self.patterns.setdefault(pattern, Occurrence(0, first)).count += count
 
     def _give_up(self) -> None:
-        """Call it random: turn what was counted by pattern into numbers, once."""
+        """Treat the tensor as random: turn the counts by pattern into numbers, once."""
         if self.random:
             return
         self.random = True
@@ -193,7 +193,7 @@ class _Counts:
             self.squares += times * float(np.square(numbers, out=numbers).sum())
 
     def summary(self, numel: int) -> Summary:
-        """What was counted."""
+        """Return what was counted."""
         patterns = dict(self.patterns)
         if not self.random:
             self._add_counted()
@@ -211,17 +211,17 @@ class _Counts:
 
 
 def is_packed(dtype: DType) -> bool:
-    """Whether elements are narrower than bytes, so that none can be looked at alone."""
+    """Tell whether elements are narrower than bytes, so that none can be read alone."""
     return dtype.bits % 8 != 0
 
 
 def pattern_type(dtype: DType) -> np.dtype[np.unsignedinteger]:
-    """The little-endian unsigned integer that holds one pattern."""
+    """Return the little-endian unsigned integer type that holds one pattern."""
     return np.dtype(f"<u{dtype.unit_bytes}")
 
 
 def to_numbers(bits: Bits, dtype: DType) -> NDArray[np.float64]:
-    """What patterns stand for, as float64; of complex numbers their absolute values.
+    """Convert patterns to float64; complex numbers to their absolute values.
 
     Integers beyond 2^53 are rounded: these numbers are for norms and pictures, never for bytes.
 
@@ -247,7 +247,7 @@ def to_numbers(bits: Bits, dtype: DType) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=8)
 def _small_floats(code: str) -> NDArray[np.float64]:
-    """The 256 numbers of an 8-bit floating type.
+    """List the 256 numbers of an 8-bit floating type.
 
     Source:
         OCP 8-bit Floating Point Specification; OCP Microscaling Formats (E8M0); FNUZ types as in

@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.commands.tensors import reader
-from zeroinit_cli.commands.summary import BLOCK_BYTES, Summary, pattern_type, summarize, to_numbers
+from zeroinit_cli.commands.tensor_summary import (
+    Summary,
+    pattern_type,
+    summarize,
+    to_numbers,
+)
 from zeroinit_cli.dtypes import DTYPES, F32
 from zeroinit_cli.plans.plan import TensorInfo
+from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 
 @pytest.mark.parametrize("code", [code for code in DTYPES if code.startswith("F8")])
