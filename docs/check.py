@@ -14,12 +14,14 @@ import json
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from math import isqrt, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SCHEME = "zero-1"
+SCHEME = "zero-2-draft"
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.json)?")
@@ -46,15 +48,22 @@ class Stored(NamedTuple):
         if self.dtype not in FLOATS:
             require(half_exponent == 0, f"{self.dtype} holds no fractions")
             return (1).to_bytes(self.itemsize, "little"), b""
-        mantissa, bias = FLOATS[self.dtype]
-        exponent = max(half_exponent // 2, 1 - bias)
-        require(exponent <= bias, f"2^({half_exponent}/2) is beyond {self.dtype}")
-        power = half_exponent - 2 * (exponent - mantissa)  # c is sqrt(2^power) units in its place
-        significand = (isqrt(1 << power + 2) + 1) // 2 if power > -2 else 0
-        bits = (exponent + bias - 1 << mantissa) + significand
+        bits = self.root(1, half_exponent)
         sign = 1 << 8 * self.itemsize - 1
         plus, minus = (each.to_bytes(self.itemsize, "little") for each in (bits, bits | sign))
         return plus, minus
+
+    def root(self, number: int, exponent: int) -> int:
+        """The bits of sqrt(number * 2^exponent), rounded half to even."""
+        mantissa, bias = FLOATS[self.dtype]
+        leading = max((number.bit_length() - 1 + exponent) // 2, 1 - bias)
+        require(leading <= bias, f"sqrt({number} * 2^{exponent}) is beyond {self.dtype}")
+        shift = exponent - 2 * (leading - mantissa) + 2  # the last bit of the root is a half
+        up, down = max(shift, 0), max(-shift, 0)
+        root = isqrt(number << up >> down)
+        tie = root % 2 == 1 and root * root << down == number << up
+        significand = (root + 1) // 2 - (tie and root % 4 == 1)
+        return (leading + bias - 1 << mantissa) + significand if number else 0
 
 
 def require(holds: bool, otherwise: str) -> None:
@@ -84,6 +93,14 @@ def repeated(element: bytes, count: int) -> Bytes:
     """One element many times, a run of them at once."""
     most = RUN_BYTES // len(element)
     yield from (element * min(most, count - done) for done in range(0, count, most))
+
+
+def constant(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
+    """One number many times: the root of its square, which is rounded like any other."""
+    numerator, denominator = rule["value"].as_integer_ratio()
+    bits = stored.root(numerator**2, 2 - 2 * denominator.bit_length())
+    bits |= (numerator < 0) << 8 * stored.itemsize - 1
+    return repeated(bits.to_bytes(stored.itemsize, "little"), prod(shape))
 
 
 def identity(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
@@ -156,6 +173,15 @@ def split(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
         yield from blocks(part["of"], (part["rows"], *shape[1:]), stored)
 
 
+def interleaved(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
+    """So many blocks, in each some rows of every part's own tensor, where those before end."""
+    count, parts = rule["blocks"], rule["parts"]
+    tensors = [rows(each["of"], (count * each["rows"], *shape[1:]), stored) for each in parts]
+    for _ in range(count):
+        for each, tensor in zip(parts, tensors, strict=True):
+            yield from islice(tensor, each["rows"])
+
+
 def transposed(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
     """What the rule has at (i, j, ...) is stored at (j, i, ...): some columns j at a time."""
     width, height, *rest = shape
@@ -177,9 +203,49 @@ def zero_row(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
         yield bytes(len(row)) if i == rule["row"] else row
 
 
+def squares(of: Rule, shape: Shape, dim: int | None) -> tuple[int, list[int]]:
+    """The sum of the squares of each slice: an exponent e and integers s, each sum s * 2^e."""
+    exact = Stored("F64", 8, {})
+    found = {0, *map(int, re.findall(r'"half_exponent":(-?[0-9]+)', as_json(of).decode()))}
+    powers = {int.from_bytes(bits, "little"): e for e in found for bits in exact.constant(e)}
+    counts: list[Counter[int]] = [Counter() for _ in range(1 if dim is None else shape[dim])]
+    inner = prod(shape[(dim or 0) + 1 :])
+    for i, row in enumerate(rows(of, shape, exact)):
+        if not dim:
+            counts[i if dim == 0 else 0].update(elements(row, exact))
+        else:
+            for j, count in enumerate(counts):
+                for at in range(j * inner, (j + 1) * inner):
+                    count.update(elements(row, exact)[at :: len(counts) * inner])
+    sums = [sum(n << powers[x] - min(found) for x, n in each.items() if x) for each in counts]
+    return min(found), sums
+
+
+def norms(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
+    """The norm of each slice of another tensor, exact until it is rounded."""
+    exponent, sums = squares(rule["of"], tuple(rule["shape"]), rule["dim"])
+    for each in sums:
+        yield stored.root(each, exponent).to_bytes(stored.itemsize, "little")
+
+
+def directions(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
+    """A tensor, but 1 in the first place of each slice that is 0."""
+    dim, size, one = rule["dim"], stored.itemsize, stored.constant(0)[0]
+    zero = [each == 0 for each in squares(rule["of"], shape, dim)[1]]
+    inner = prod(shape[(dim or 0) + 1 :])
+    for i, row in enumerate(rows(rule["of"], shape, stored)):
+        out = bytearray(row)
+        begun = [i] if dim == 0 else range(len(zero)) if i == 0 else []  # slices, by this row
+        for j in begun:
+            at = j * inner * size if dim else 0
+            out[at : at + size] = one if zero[j] else out[at : at + size]
+        yield bytes(out)
+
+
 RULES: dict[str, tuple[Any, ...]] = {  # the layout of each rule, and its parameters
     "zeros": (lambda rule, shape, stored: repeated(bytes(stored.itemsize), prod(shape)),),
     "ones": (lambda rule, shape, stored: repeated(stored.constant(0)[0], prod(shape)),),
+    "constant": (constant, "value"),
     "kept": (lambda rule, shape, stored: iter([stored.kept[rule["sha256"]]]), "sha256"),
     "identity": (identity,),
     "hadamard": (hadamard, "half_exponent"),
@@ -189,8 +255,11 @@ RULES: dict[str, tuple[Any, ...]] = {  # the layout of each rule, and its parame
     "taps": (taps, "of", "ranges"),
     "groups": (groups, "count", "of"),
     "split": (split, "parts"),
+    "interleaved": (interleaved, "blocks", "parts"),
     "transposed": (transposed, "of"),
     "zero-row": (zero_row, "of", "row"),
+    "norms": (norms, "dim", "of", "shape"),
+    "directions": (directions, "dim", "of"),
 }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from docs import check
 from tests.cli.command import MODEL, child
@@ -18,6 +20,10 @@ from tests.golden.make_values import nearest
 from tests.models.models import planned
 from tests.plans import plan as make_plan
 from tests.plans import plan_from_json, tensor
+from tests.plans.oracles import ruled_tensors
+from zeroinit_cli.dtypes import FLOATS, DType
+from zeroinit_cli.plans.rounding import root_bits
+from zeroinit_cli.plans.rules import Rule
 from zeroinit_cli.store.stream import plan_sha256
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +52,12 @@ def by_hand() -> dict[str, torch.Tensor]:
         "expansion": A
         * torch.tensor([[1.0, 1, 1], [1, -1, 1], [1, 1, -1], [1, -1, -1], [1, 1, 1]]),
         "groups": torch.tensor([*group, *group]),
+        "heads": torch.eye(4)[[0, 1, 1, 2, 3, 3]] * torch.tensor([1.0, 1, 0, 1, 1, 0])[:, None],
+        "less 1": torch.tensor([-1.0, -1, -1]),
+        "lines": torch.tensor(
+            [[[1, A, 1], [0, A, 0]], [[0, A, 0], [0, -A, 0]], [[0, A, 0], [0, A, 0]]]
+        ),
+        "norms": torch.tensor([[[0, 0.75**0.5, 0]]]),
         "ones": torch.ones(3),
         "paley": A * torch.tensor([[1.0, -1, -1], [1, 1, -1], [1, 1, 1], [-1, 1, 1], [1, -1, 1]]),
         "patch": torch.tensor([[[[1.0, 0], [0, 0]]], [[[0, 1], [0, 0]]]]),
@@ -130,8 +142,8 @@ def test_check_derives_shards_and_holds_a_folder_and_its_lock_against_them(tmp_p
     folder, lock = tmp_path / "net", tmp_path / "net" / "zeroinit.lock"
     lines = (folder / "model.safetensors.sha256").read_text()
     assert lines.count("\n") == 3  # two shards and their index
-    for given in ((folder,), (lock,), ()):
-        done = run("-", *given, text=plan)
+    for where in ((folder,), (lock,), ()):
+        done = run("-", *where, text=plan)
         assert (done.returncode, done.stdout, done.stderr) == (0, lines, "")
     index = folder / "model.safetensors.index.json"
     index.write_bytes(index.read_bytes() + b"\n")
@@ -191,7 +203,7 @@ def edited(change: str) -> str:
     [
         ("rule", 1, "differs: the digest of the plan"),
         ("kept", 2, "unusable: ValueError: the rule of index does not fit its shape"),
-        ("scheme", 2, "unusable: ValueError: scheme 'zero-9' is not 'zero-1'"),
+        ("scheme", 2, "unusable: ValueError: scheme 'zero-9' is not 'zero-2-draft'"),
         ("order", 2, "unusable: ValueError: tensors twice or not in file order"),
         ("unknown", 2, "unusable: KeyError: 'noise'"),
         ("parameter", 2, "unusable: ValueError: zeros has other parameters: []"),
@@ -208,7 +220,7 @@ def test_check_refuses_what_is_no_plan(change: str, code: int, message: str) -> 
 
 def test_check_is_one_short_file_of_the_standard_library() -> None:
     lines = (ROOT / "docs" / "check.py").read_text().splitlines()
-    assert len(lines) < 340
+    assert len(lines) < 410
     imported = {
         line.split()[1].partition(".")[0] for line in lines if line.startswith(("import", "from"))
     }
@@ -231,6 +243,25 @@ def test_check_agrees_under_every_option_that_changes_elements(dtype: str, expan
 def derived(plan: Any) -> str:
     """What check.py gives for the plan's canonical form and kept values."""
     return check.derive({**plan.to_json(), "kept": dict(plan.kept)})
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda dtype: dtype.name)
+def test_check_rounds_roots_as_the_package_does(dtype: DType) -> None:
+    stored = check.Stored(dtype.code, dtype.itemsize, {})
+    halfway = [(2**bits + odd) ** 2 for bits in (8, 11, 24, 53) for odd in (1, 3)]
+    for number in (*range(40), *halfway):
+        for exponent in range(-99, 30 - number.bit_length()):
+            assert stored.root(number, exponent) == root_bits(number, exponent, dtype)
+
+
+@given(ruled=ruled_tensors(), dtype=st.sampled_from(FLOATS))
+@settings(max_examples=300, deadline=None)
+def test_check_agrees_on_any_rule_in_any_type(
+    ruled: tuple[Rule, tuple[int, ...]], dtype: DType
+) -> None:
+    rule, shape = ruled
+    plan = make_plan(tensor("a", shape, rule, dtype.code))
+    assert derived(plan) == plan_sha256(plan)
 
 
 def test_check_agrees_on_a_plan_made_in_this_process() -> None:

@@ -22,7 +22,17 @@ PRESETS: dict[str, dict[str, str]] = {
 }
 """Words for several options at once; an option that is given wins over its preset."""
 
-OVERRIDE_RULES = ("algorithm-1", "algorithm-2", "kept", "ones", "patch", "position", "zeros")
+OVERRIDE_RULES = (
+    "algorithm-1",
+    "algorithm-2",
+    "kept",
+    "ones",
+    "patch",
+    "position",
+    "transposed:algorithm-1",
+    "transposed:algorithm-2",
+    "zeros",
+)
 """The rules that an override can name."""
 
 SHARD_SIZE = "max-shard-size"

@@ -1,6 +1,7 @@
 """What a rule wrote is recognized, and nothing else ever is."""
 
 import inspect
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,11 +17,21 @@ from zeroinit_cli.commands.tensor_summary import summarize
 from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import CHOICES, Options
-from zeroinit_cli.plans import policy
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans import parametrizations, policy
+from zeroinit_cli.plans.layouts import (
+    Groups,
+    Interleaved,
+    Mirrored,
+    Split,
+    Taps,
+    Transposed,
+    Viewed,
+    ZeroRow,
+)
+from zeroinit_cli.plans.norms import Directions
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
-from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
+from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.hashing import BLOCK_BYTES
 
@@ -61,15 +72,31 @@ CASES: list[tuple[Rule, tuple[int, ...]]] = [
     (Groups(count=32, of=Taps(ranges=CENTRE, of=I)), (256, 8, 3, 3)),
     (Groups(count=32, of=Taps(ranges=CENTRE, of=hadamard(-1))), (64, 1, 3, 3)),
     (Transposed(of=Taps(ranges=((1, 3), (1, 3)), of=I)), (32, 17, 4, 4)),
-    (Transposed(of=I), (9, 5)),
+    (Transposed(of=I), (20, 5)),
     (Transposed(of=hadamard(-6)), (16, 64)),
     (Split(parts=((32, I), (32, Z), (32, Z))), (96, 32)),
     (Split(parts=((32, I), (32, I), (32, I))), (96, 32)),
     (Split(parts=((192, hadamard(-8)),) * 3), (576, 96)),
+    (Split(parts=((64, I), (16, Z), (16, Z))), (96, 64)),
+    (Interleaved(blocks=4, parts=((8, I), (8, Z), (8, Z))), (96, 32)),
+    (Interleaved(blocks=4, parts=((8, I), (8, I), (8, I))), (96, 32)),
+    (Interleaved(blocks=2, parts=((32, I), (8, Z), (8, Z))), (96, 64)),
+    (Interleaved(blocks=2, parts=((32, I), (8, I), (8, I))), (96, 64)),
+    (Transposed(of=Interleaved(blocks=4, parts=((8, hadamard(-5)), (8, Z), (8, Z)))), (16, 96)),
+    (Constant(value=-1.0), (8,)),
     (Transposed(of=Split(parts=((32, I), (32, I), (32, I)))), (32, 96)),
     (ZeroRow(row=1, of=hadamard(-10)), (1000, 64)),
     (ZeroRow(row=0, of=hadamard(-10)), (1000, 64)),
     (ZeroRow(row=3, of=I), (8, 9)),
+    (Viewed(rows=128, of=Groups(count=4, of=hadamard(-5))), (4, 32, 9)),
+    (Viewed(rows=128, of=Groups(count=4, of=Split(parts=((16, I), (16, I))))), (4, 32, 16)),
+    (Viewed(rows=36, of=Groups(count=4, of=Transposed(of=hadamard(-5)))), (4, 9, 32)),
+    (Split(parts=((20, Paley(prime=23, half_exponent=-5)),) * 4), (80, 20)),
+    (Directions(dim=0, of=Z), (9, 16)),
+    (Directions(dim=2, of=Z), (9, 16, 5)),
+    (Viewed(rows=1, of=I), (40,)),
+    (Split(parts=((4, Z), (36, Viewed(rows=1, of=I)))), (40,)),
+    (Viewed(rows=80, of=Paley(prime=83, half_exponent=-7)), (80,)),
 ]
 
 
@@ -81,7 +108,8 @@ FOREIGN: list[tuple[Rule, tuple[int, ...]]] = [
     (Taps(ranges=CENTRE, of=Mirrored(of=I)), (8, 8, 3, 3)),
     (Taps(ranges=((1, 3), (1, 3)), of=hadamard(-6)), (64, 16, 4, 4)),
     (Viewed(rows=12, of=I), (3, 4, 5, 6)),
-    (Split(parts=((64, I), (16, I), (16, I))), (96, 64)),
+    (Split(parts=((64, I), (20, I), (12, I))), (96, 64)),
+    (Interleaved(blocks=4, parts=((8, I), (8, Z), (8, I))), (96, 32)),
     (Split(parts=((40, hadamard(-6)), (9, Z), (8, I))), (57, 16)),
     (ZeroRow(row=3, of=Mirrored(of=I)), (8, 9)),
 ]
@@ -104,11 +132,20 @@ def fused_linear(draw: Draw) -> Drawn:
     return policy.fused_linear(shape, parts, draw(OPTIONS)), shape
 
 
-def attention_projections(draw: Draw) -> Drawn:
-    shape, transposed = (3 * draw(SIZES), draw(SIZES)), draw(st.booleans())
-    shape = shape[::-1] if transposed else shape
-    closed = draw(st.booleans())
-    rule = policy.attention_projections(shape, draw(OPTIONS), closed=closed, transposed=transposed)
+def fused_projections(draw: Draw) -> Drawn:
+    """Queries, keys and values in blocks: if none are 0, a third or as many as inputs are q."""
+    blocks, fan_in, queries, closed = draw(SIZES), draw(SIZES), draw(SIZES), draw(st.booleans())
+    if draw(st.booleans()):
+        queries = max(fan_in // blocks, 1)
+    grouped = closed or queries * blocks == fan_in
+    keys = draw(st.integers(1, queries)) if grouped else queries
+    parts = (queries, False), (keys, closed), (keys, closed)
+    shape: tuple[int, ...] = blocks * (queries + 2 * keys), fan_in
+    transposed = draw(st.booleans())
+    shape = shape[::-1] if transposed else (*shape, *draw(st.sampled_from([(), (1,), (1, 1)])))
+    rule = policy.fused_projections(
+        shape, parts, draw(OPTIONS), blocks=blocks, transposed=transposed
+    )
     return rule, shape
 
 
@@ -144,18 +181,84 @@ def position_table(draw: Draw) -> Drawn:
     return policy.position_table(shape, draw(OPTIONS)), shape
 
 
+def stack_of_linear(draw: Draw) -> Drawn:
+    stack, parts = (
+        draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)),
+        draw(st.integers(1, 4)),
+    )
+    height, width, transposed = parts * draw(SIZES), draw(SIZES), draw(st.booleans())
+    shape = (*stack, width, height) if transposed else (*stack, height, width)
+    rule = policy.stack_of_linear(shape, draw(OPTIONS), parts=parts, transposed=transposed)
+    return rule, shape
+
+
+def recurrent_input(draw: Draw) -> Drawn:
+    gates = draw(st.sampled_from([1, 3, 4]))
+    shape = gates * draw(SIZES), draw(SIZES)
+    return policy.recurrent_input(shape, gates, draw(OPTIONS)), shape
+
+
+def recurrent_state(draw: Draw) -> Drawn:
+    gates, hidden = draw(st.sampled_from([1, 3, 4])), draw(SIZES)
+    shape = gates * hidden, draw(st.just(hidden) | st.integers(1, hidden))
+    return policy.recurrent_state(shape, gates, draw(OPTIONS)), shape
+
+
+def bilinear(draw: Draw) -> Drawn:
+    shape = draw(SIZES), draw(SIZES), draw(SIZES)
+    return policy.bilinear(shape, draw(OPTIONS)), shape
+
+
+def weight_norm_direction(draw: Draw) -> Drawn:
+    """Of a weight of 0, or of one that has no slice of 0: the others are not looked for."""
+    shape = draw(SIZES), draw(SIZES), *draw(st.lists(st.integers(1, 4), max_size=2))
+    of = draw(st.sampled_from([Z, policy.patch_convolution(shape, draw(OPTIONS))]))
+    dim = draw(st.integers(0, len(shape) - 1))
+    rule = parametrizations.weight_norm_direction(of, shape, dim)
+    return (rule if of == Z or rule == of else of), shape
+
+
+def spectral_norm_left(draw: Draw) -> Drawn:
+    rule, shape = convolution(draw)
+    return parametrizations.spectral_norm_left(rule, shape), shape[:1]
+
+
+def spectral_norm_right(draw: Draw) -> Drawn:
+    rule, shape = convolution(draw)
+    return parametrizations.spectral_norm_right(rule, shape), (math.prod(shape[1:]),)
+
+
+def unit_vector(draw: Draw) -> Drawn:
+    size = draw(SIZES)
+    return parametrizations.unit_vector(size, draw(st.integers(0, size - 1))), (size,)
+
+
+def unit_vectors(draw: Draw) -> Drawn:
+    shape = (*draw(st.lists(st.integers(1, 3), min_size=1, max_size=2)), draw(SIZES))
+    return parametrizations.unit_vectors(shape), shape
+
+
 POLICY = {
     function.__name__: function
     for function in (
         linear,
         transposed_linear,
         fused_linear,
-        attention_projections,
+        fused_projections,
         convolution,
         patch_convolution,
         transposed_convolution,
         embedding,
         position_table,
+        stack_of_linear,
+        recurrent_input,
+        recurrent_state,
+        bilinear,
+        weight_norm_direction,
+        spectral_norm_left,
+        spectral_norm_right,
+        unit_vector,
+        unit_vectors,
     )
 }
 """How a rule of each of the policy's functions is drawn."""
@@ -205,13 +308,17 @@ def test_all_that_the_policy_gives_is_recognized(
 
 
 def test_every_function_of_the_policy_that_gives_a_rule_is_drawn() -> None:
-    functions = inspect.getmembers(policy, inspect.isfunction)
+    functions = [
+        *inspect.getmembers(policy, inspect.isfunction),
+        *inspect.getmembers(parametrizations, inspect.isfunction),
+    ]
     giving = {
         name
         for name, function in functions
         if inspect.signature(function).return_annotation is Rule and name[0] != "_"
     }
-    assert giving - {"algorithm_1"} == POLICY.keys()  # which the others call
+    within_others, of_unknown_shape = "algorithm_1", "weight_norm_magnitude"
+    assert giving - {within_others, of_unknown_shape} == POLICY.keys()
 
 
 @pytest.mark.parametrize(("rule", "shape"), FOREIGN, ids=str)

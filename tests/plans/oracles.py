@@ -7,8 +7,18 @@ import torch
 from hypothesis import strategies as st
 
 from zeroinit_cli.dtypes import F32, DType
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
-from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Paley, Rule, Zeros
+from zeroinit_cli.plans.layouts import (
+    Groups,
+    Interleaved,
+    Mirrored,
+    Split,
+    Taps,
+    Transposed,
+    Viewed,
+    ZeroRow,
+)
+from zeroinit_cli.plans.norms import Directions, Norms
+from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Ones, Paley, Rule, Zeros
 from zeroinit_cli.plans.values import region_values
 
 
@@ -28,6 +38,8 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
             return 0.0
         case Ones():
             return 1.0
+        case Constant(value=value):
+            return value
         case Identity():
             return float(index[0] == index[1])
         case Hadamard(half_exponent=half_exponent):
@@ -57,12 +69,35 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
                     return entry(of, (rows, *shape[1:]), (index[0] - start, *index[1:]))
                 start += rows
             raise AssertionError(index)
+        case Interleaved(blocks=blocks, parts=parts):
+            block, place = divmod(index[0], shape[0] // blocks)
+            for rows, of in parts:
+                if place < rows:
+                    part = (blocks * rows, *shape[1:])
+                    return entry(of, part, (block * rows + place, *index[1:]))
+                place -= rows
+            raise AssertionError(index)
         case Transposed(of=of):
             swapped = (shape[1], shape[0], *shape[2:])
             return entry(of, swapped, (index[1], index[0], *index[2:]))
         case ZeroRow(row=row, of=of):
             return 0.0 if index[0] == row else entry(of, shape, index)
+        case Norms(shape=other, dim=dim, of=of):
+            number = int(np.ravel_multi_index(index, shape)) if index else 0
+            return math.sqrt(
+                math.fsum(entry(of, other, at) ** 2 for at in sliced(other, dim, number))
+            )
+        case Directions(dim=dim, of=of):
+            places = sliced(shape, dim, 0 if dim is None else index[dim])
+            if any(entry(of, shape, at) for at in places):
+                return entry(of, shape, index)
+            return float(index == places[0])
     raise AssertionError(rule)
+
+
+def sliced(shape: tuple[int, ...], dim: int | None, number: int) -> list[tuple[int, ...]]:
+    """The indices of a slice, in C order."""
+    return [at for at in np.ndindex(shape) if dim is None or at[dim] == number]
 
 
 def hadamard(half_exponent: int) -> Hadamard:
@@ -70,11 +105,17 @@ def hadamard(half_exponent: int) -> Hadamard:
 
 
 @st.composite
-def ruled_tensors(draw: st.DrawFn) -> tuple[Rule, tuple[int, ...]]:
-    """A rule and a shape that it fits, nested as the policy nests them."""
-    rows = draw(st.integers(1, 20))
-    shape: tuple[int, ...] = (rows, draw(st.integers(1, 20)))
-    leaves: list[Rule] = [Zeros(), Ones(), Identity(), *map(hadamard, (-5, -4))]
+def laid_out_tensors(draw: st.DrawFn, most: int) -> tuple[Rule, tuple[int, ...]]:
+    """A rule and a shape that it fits, nested as the policy nests them, of matrices so large."""
+    rows = draw(st.integers(1, most))
+    shape: tuple[int, ...] = (rows, draw(st.integers(1, most)))
+    leaves: list[Rule] = [
+        Zeros(),
+        Ones(),
+        Constant(value=-0.3),
+        Identity(),
+        *map(hadamard, (-5, -4)),
+    ]
     leaves += [Paley(prime=prime, half_exponent=-3) for prime in (23, 31)]
     rule = draw(st.sampled_from(leaves))
     if draw(st.booleans()):
@@ -101,4 +142,31 @@ def ruled_tensors(draw: st.DrawFn) -> tuple[Rule, tuple[int, ...]]:
         other = draw(st.integers(1, 5))
         parts = ((shape[0], rule), (other, Zeros()), (shape[0], rule))
         rule, shape = Split(parts=parts), (2 * shape[0] + other, *shape[1:])
+    elif draw(st.booleans()):
+        blocks = draw(st.sampled_from([each for each in range(1, 7) if shape[0] % each == 0]))
+        own, other = shape[0] // blocks, draw(st.integers(1, 3))
+        parts = ((own, rule), (other, Zeros()), (own, rule))
+        rule = Interleaved(blocks=blocks, parts=parts)
+        shape = (blocks * (2 * own + other), *shape[1:])
     return rule, shape
+
+
+@st.composite
+def normed_tensors(draw: st.DrawFn) -> tuple[Rule, tuple[int, ...]]:
+    """Norms or directions of a small tensor's slices: restating an entry costs a whole slice."""
+    rule, shape = draw(
+        laid_out_tensors(6).filter(
+            lambda drawn: math.prod(drawn[1]) <= 150 and "'constant'" not in str(drawn[0].to_json())
+        )
+    )
+    dim = draw(st.none() | st.integers(0, len(shape) - 1))
+    if draw(st.booleans()):
+        return Directions(dim=dim, of=rule), shape
+    alone = st.lists(st.just(1), max_size=2).map(tuple)
+    numbers = () if dim is None else (shape[dim],)
+    return Norms(shape=shape, dim=dim, of=rule), (*draw(alone), *numbers, *draw(alone))
+
+
+def ruled_tensors() -> st.SearchStrategy[tuple[Rule, tuple[int, ...]]]:
+    """A rule of any kind and a shape that it fits."""
+    return st.one_of(laid_out_tensors(20), laid_out_tensors(20), normed_tensors())

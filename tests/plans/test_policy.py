@@ -1,16 +1,31 @@
 """The policy against number theory and torch's own layers."""
 
 import doctest
-from types import FunctionType
+from types import FunctionType, ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.plans.oracles import whole
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans import policy
-from zeroinit_cli.plans.rules import Rule
+from zeroinit_cli.plans import parametrizations, policy
+from zeroinit_cli.plans.rules import Paley, Rule
+
+
+def upsampling(
+    shape: tuple[int, ...],
+    groups: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    expansion: str = "sylvester",
+) -> Rule:
+    both = [(size, size) for size in (stride, padding, dilation)]
+    geometry = policy.Geometry(groups=groups, stride=both[0], padding=both[1], dilation=both[2])
+    return policy.transposed_convolution(shape, geometry, Options(expansion=expansion))
 
 
 @pytest.mark.parametrize("fan_out", [2, 3, 10, 64, 65, 100])
@@ -64,14 +79,6 @@ def test_upsampling_in_groups_enlarges_each_groups_channels() -> None:
         assert torch.equal(layer(picture), enlarged[:, [0, 1, 3, 4]])
 
 
-def upsampling(
-    shape: tuple[int, ...], groups: int, stride: int, padding: int, dilation: int
-) -> Rule:
-    both = [(size, size) for size in (stride, padding, dilation)]
-    geometry = policy.Geometry(groups=groups, stride=both[0], padding=both[1], dilation=both[2])
-    return policy.transposed_convolution(shape, geometry, Options())
-
-
 def test_too_much_padding_leaves_the_centre_tap() -> None:
     assert policy.upsampling_taps(3, 2, 2) == (1, 2)
     assert policy.upsampling_taps(3, 2, 1) == (1, 3)
@@ -80,12 +87,86 @@ def test_too_much_padding_leaves_the_centre_tap() -> None:
     assert policy.upsampling_taps(5, 1, 3, dilation=2) == (2, 3)
 
 
-def test_what_a_docstring_shows_is_what_its_function_gives() -> None:
+@pytest.mark.parametrize("expansion", ["sylvester", "paley"])
+@pytest.mark.parametrize(
+    ("shape", "parts"), [((3, 5, 5), 1), ((2, 3, 8, 4), 2), ((2, 12, 2), 3), ((8, 4), 2)]
+)
+def test_each_matrix_of_a_stack_has_the_rule_of_one_alone(
+    shape: tuple[int, ...], parts: int, expansion: str
+) -> None:
+    options = Options(expansion=expansion)
+    *_, height, width = shape
+    rule = policy.linear((height // parts, width), options)
+    alone = torch.cat([whole(rule, (height // parts, width))] * parts)
+    stack = whole(policy.stack_of_linear(shape, options, parts=parts), shape)
+    assert torch.equal(stack, alone.expand(shape))
+    swapped = (*shape[:-2], width, height)
+    rule = policy.stack_of_linear(swapped, options, parts=parts, transposed=True)
+    assert torch.equal(whole(rule, swapped), alone.T.expand(swapped))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("blocks", "queries", "keys", "fan_in", "tail"),
+    [(1, 8, 8, 8, ()), (4, 2, 2, 8, ()), (2, 6, 2, 8, ()), (2, 12, 3, 4, ()), (4, 2, 2, 6, (1, 1))],
+)
+def test_fused_projections_hold_what_separate_layers_would(
+    blocks: int, queries: int, keys: int, fan_in: int, tail: tuple[int, ...], transposed: bool
+) -> None:
+    """Taken apart by a view, as GPT-NeoX and Falcon take them."""
+    if transposed and tail:
+        return
+    shape: tuple[int, ...] = (blocks * (queries + 2 * keys), fan_in, *tail)
+    stored = shape[::-1] if transposed else shape
+    parts = (queries, False), (keys, True), (keys, False)
+    rule = policy.fused_projections(stored, parts, Options(), blocks=blocks, transposed=transposed)
+    weight = whole(rule, stored).T if transposed else whole(rule, stored)
+    q, k, v = weight.view(blocks, -1, fan_in).split([queries, keys, keys], 1)
+    for part, rows, is_zero in ((q, queries, False), (k, keys, True), (v, keys, False)):
+        alone = whole(policy.linear((blocks * rows, fan_in), Options()), (blocks * rows, fan_in))
+        assert torch.equal(part.reshape(-1, fan_in), alone * (not is_zero))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+def test_each_gate_of_a_recurrent_net_has_the_matrix_of_one_alone(kind: Any) -> None:
+    net = kind(5, 8)
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind.__name__.removesuffix("Cell")]
+    inputs = whole(policy.linear((8, 5), Options()), (8, 5))
+    state = whole(Paley(prime=11, half_exponent=-3), (8, 8))
+    for name, rule_of, alone in (
+        ("weight_ih", policy.recurrent_input, inputs),
+        ("weight_hh", policy.recurrent_state, state),
+    ):
+        [weight] = [each for key, each in net.named_parameters() if key.startswith(name)]
+        shape = tuple(weight.shape)
+        expected = torch.cat([alone] * gates)
+        assert torch.equal(whole(rule_of(shape, gates, Options()), shape), expected)
+
+
+def test_a_projected_state_is_a_linear_map_in_each_gate() -> None:
+    net: Any = nn.LSTM(5, 8, proj_size=3)
+    shape = tuple(net.weight_hh_l0.shape)
+    alone = whole(policy.linear((8, 3), Options()), (8, 3))
+    state = whole(policy.recurrent_state(shape, 4, Options()), shape)
+    assert torch.equal(state, torch.cat([alone] * 4))
+
+
+@pytest.mark.parametrize("scale", ["orthonormal", "paper"])
+@pytest.mark.parametrize("hidden", [1, 2, 3, 4, 8, 31, 64, 100])
+def test_a_state_tells_all_units_apart_and_does_not_grow_fast(hidden: int, scale: str) -> None:
+    shape = (hidden, hidden)
+    state = whole(policy.recurrent_state(shape, 1, Options(scale=scale)), shape)
+    assert len(state.unique(dim=0)) == hidden
+    assert torch.linalg.matrix_norm(state, 2) < 1.42
+
+
+@pytest.mark.parametrize("module", [policy, parametrizations], ids=lambda module: module.__name__)
+def test_what_a_docstring_shows_is_what_its_function_gives(module: ModuleType) -> None:
     functions = [
         found
-        for name, found in vars(policy).items()
-        if isinstance(found, FunctionType) and found.__module__ == policy.__name__
+        for name, found in vars(module).items()
+        if isinstance(found, FunctionType) and found.__module__ == module.__name__
         if not name.startswith("_")
     ]
     assert all(">>> " in (function.__doc__ or "") for function in functions)
-    assert doctest.testmod(policy).failed == 0
+    assert doctest.testmod(module).failed == 0

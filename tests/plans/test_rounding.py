@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zeroinit_cli.dtypes import BF16, BY_NAME, F16, F32, FLOATS, DType
-from zeroinit_cli.plans.rounding import power_bits, stored_bytes
+from zeroinit_cli.plans.rounding import power_bits, root_bits, stored_bytes
 
 
 def exact(bits: int, dtype: DType) -> Fraction:
@@ -37,6 +37,23 @@ def test_powers_are_the_nearest_numbers_of_their_type(dtype: DType) -> None:
             assert exact(bits, dtype) ** 2 == square
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda dtype: dtype.name)
+def test_roots_are_the_nearest_numbers_of_their_type(dtype: DType) -> None:
+    """Halfway is decided for the even one, which squares of odd numbers of a bit more reach."""
+    wide = {"F64": 2**53, "F32": 2**24, "F16": 2**11, "BF16": 2**8}[dtype.code]
+    for number in (*range(1, 50), 768, 3 * 2**20, (wide + 1) ** 2, (wide + 3) ** 2, wide**2 + 1):
+        for exponent in (-30, -9, -2, -1, 0, 1) if number < wide else (0, -2):
+            bits, square = root_bits(number, exponent, dtype), number * Fraction(2) ** exponent
+            for neighbour in (bits - 1, bits + 1):
+                middle = (exact(bits, dtype) + exact(neighbour, dtype)) / 2
+                nearer = square < middle**2 if neighbour > bits else square > middle**2
+                assert nearer or (square == middle**2 and bits % 2 == 0)
+
+
+def test_the_root_of_0_is_0() -> None:
+    assert root_bits(0, -7, F32) == 0
+
+
 def test_a_tie_below_the_smallest_subnormal_goes_to_the_even_zero() -> None:
     assert power_bits(-50, F16) == 0  # half of 2^-24
     assert power_bits(-49, F16) == 1
@@ -44,7 +61,7 @@ def test_a_tie_below_the_smallest_subnormal_goes_to_the_even_zero() -> None:
 
 
 def test_powers_beyond_the_type_are_refused() -> None:
-    with pytest.raises(OverflowError, match=r"2\^\(32/2\) is beyond float16"):
+    with pytest.raises(OverflowError, match=r"sqrt\(1 \* 2\^32\) is beyond float16"):
         power_bits(32, F16)
 
 

@@ -9,8 +9,18 @@ from hypothesis import given, settings
 
 from tests.plans import RULES, rule_from_json
 from tests.plans.oracles import ruled_tensors, whole
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
-from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
+from zeroinit_cli.plans.layouts import (
+    Groups,
+    Interleaved,
+    Mirrored,
+    Split,
+    Taps,
+    Transposed,
+    Viewed,
+    ZeroRow,
+)
+from zeroinit_cli.plans.norms import Directions, Norms
+from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
 
 KEPT = Kept(sha256="digest")
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
@@ -82,7 +92,33 @@ def test_kept_values_are_found_wherever_they_lie(rule: Rule) -> None:
             "identity | zeros, transposed",
         ),
         (Split(parts=((2, Identity()),) * 3), (6, 2), "3 x identity", "3 x identity"),
+        (
+            Interleaved(blocks=2, parts=((4, Identity()), (1, Zeros()))),
+            (10, 8),
+            "identity | zeros, in 2 blocks",
+            "identity | zeros, in blocks",
+        ),
+        (
+            Interleaved(blocks=4, parts=((2, Hadamard(half_exponent=-3)),) * 2),
+            (16, 4),
+            "2 x Hadamard, c = 2^(-3/2), in 4 blocks",
+            "2 x Hadamard, in blocks",
+        ),
+        (Constant(value=-1.0), (3,), "-1", "-1"),
         (ZeroRow(row=1, of=Identity()), (3, 3), "identity, row 1 zero", "identity, row 1 zero"),
+        (
+            Norms(shape=(4, 2), dim=0, of=Hadamard(half_exponent=-2)),
+            (4, 1),
+            "norms of Hadamard, c = 2^-1",
+            "norms of Hadamard",
+        ),
+        (Directions(dim=0, of=Zeros()), (3, 3), "unit vectors", "unit vectors"),
+        (
+            Directions(dim=2, of=at_taps(1, 2)),
+            (2, 2, 3),
+            "ones at tap (1), unit vectors where 0",
+            "ones at one tap, unit vectors where 0",
+        ),
     ],
     ids=repr,
 )

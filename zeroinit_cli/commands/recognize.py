@@ -15,9 +15,9 @@ import numpy as np
 from zeroinit_cli.commands.tensor_summary import Read, Summary, few, is_packed, to_numbers
 from zeroinit_cli.dtypes import FLOATS, INTEGERS
 from zeroinit_cli.options import CHOICES, Options
-from zeroinit_cli.plans import policy
+from zeroinit_cli.plans import parametrizations, policy
 from zeroinit_cli.plans.plan import TensorInfo
-from zeroinit_cli.plans.rules import Elements, Ones, Range, Region, Rule, Shape, Zeros
+from zeroinit_cli.plans.rules import Constant, Elements, Ones, Range, Region, Rule, Shape, Zeros
 from zeroinit_cli.plans.values import region_values, regions
 from zeroinit_cli.store.hashing import BLOCK_BYTES
 
@@ -29,6 +29,7 @@ _OPTION_SETS = tuple(
 """Every choice of the options that change a rule, the default first."""
 
 _FUSED_PARTS = (2, 3, 4)  # projections in one weight, as gate and up
+_GATES = (1, 3, 4)  # of RNN, GRU, LSTM
 _HEAD = 4096  # elements compared first; they exclude most wrong rules
 _MOST_TAPS = 1 << 18  # in a kernel; a larger one is no convolution's
 _MOST_DIMENSIONS = 6
@@ -126,12 +127,14 @@ def recognize(info: TensorInfo, summary: Summary, read: Read) -> Recognized:
 
 
 def _constant_rule(pattern: int, info: TensorInfo) -> Rule | None:
-    """Return `Zeros` or `Ones` where a pattern is that of 0 or 1."""
+    """Return the rule of a pattern that is 0, 1, or in a floating type -1."""
     if pattern == 0 and info.dtype.code != "F8_E8M0":  # which has no zero
         return Zeros()
     if is_packed(info.dtype) or info.dtype.code == "C64":
         return None
     number = to_numbers(np.array([pattern], f"<u{info.dtype.itemsize}"), info.dtype)[0]
+    if number == -1 and info.dtype in FLOATS:
+        return Constant(value=-1.0)  # a norm's scale that is stored less 1, and 0
     return Ones() if number == 1 and not (info.dtype.code == "BOOL" and pattern != 1) else None
 
 
@@ -183,31 +186,74 @@ def _candidates(tensor: _Tensor) -> Iterator[Rule]:
     """Yield every rule that the policy can give a tensor of this shape, some of them twice.
 
     Where several have the same bytes the first is reported, so the likelier come first. A new
-    function of the policy is one more line in `_matrices` or `_kernels`.
+    function of the policy is one more line in one of those below.
     """
     shape = tensor.info.shape
-    if len(shape) == 2:
-        yield from _matrices(shape)
+    if len(shape) == 1:
+        yield from _vectors(tensor)
+    elif len(shape) == 2:
+        yield from _matrices(tensor)
         yield from _padded_embeddings(tensor)
     elif 2 < len(shape) <= _MOST_DIMENSIONS:
         yield from _kernels(tensor)
+        if max(shape[2:]) == 1:
+            yield from _projections(tensor)
+        yield from _stacks(shape)
+    if len(shape) > 1 and tensor.summary.nonzeros == math.prod(shape[:-1]):
+        yield parametrizations.unit_vectors(shape)  # tokens that a norm sees alone
 
 
-def _matrices(shape: Shape) -> Iterator[Rule]:
+def _vectors(tensor: _Tensor) -> Iterator[Rule]:
+    """What spectral norm holds beside a weight: a unit vector, and a column of the weight."""
+    (size,) = tensor.info.shape
+    nonzeros = tensor.summary.nonzeros
+    firsts = (place.first for pattern, place in tensor.summary.patterns.items() if pattern)
+    yield parametrizations.unit_vector(size, min(firsts))
+    if size % nonzeros == 0:  # a column of the first of several groups
+        shape = (size, 1, 1)
+        for options in _OPTION_SETS:
+            weight = policy.convolution(shape, size // nonzeros, options)
+            yield parametrizations.spectral_norm_left(weight, shape)
+
+
+def _matrices(tensor: _Tensor) -> Iterator[Rule]:
     """Yield linear maps, fused and transposed ones, and tables."""
-    rows, columns = shape
+    shape, rows = tensor.info.shape, tensor.info.shape[0]
     yield from (policy.linear(shape, options) for options in _OPTION_SETS)
+    yield from _projections(tensor)
     for options in _OPTION_SETS:
-        for closed in (True, False):
-            if rows % 3 == 0:
-                yield policy.attention_projections(shape, options, closed=closed)
-            if columns % 3 == 0:
-                yield policy.attention_projections(shape, options, closed=closed, transposed=True)
         yield policy.transposed_linear(shape, options)
         yield policy.position_table(shape, options)
         for parts in _FUSED_PARTS:
             if rows % parts == 0:
                 yield policy.fused_linear(shape, parts, options)
+        for gates in _GATES:
+            if rows % gates == 0:
+                yield policy.recurrent_state(shape, gates, options)
+    yield from _directions_of_zeros(shape)
+
+
+def _projections(tensor: _Tensor) -> Iterator[Rule]:
+    """Yield queries, keys and values in one weight, one after the other or head by head.
+
+    Keys and values are as many, and no more than queries. Where they are 0, what is not tells how
+    many queries there are; else those are taken for a third, or for as many as the inputs.
+    """
+    shape, nonzeros = tensor.info.shape, tensor.summary.nonzeros
+    for transposed in (False, True) if len(shape) == 2 else (False,):
+        fan_out, fan_in = (shape[1], shape[0]) if transposed else shape[:2]
+        for queries in dict.fromkeys((fan_out // 3, fan_in, nonzeros, nonzeros // fan_in)):
+            keys = (fan_out - queries) // 2
+            if queries + 2 * keys != fan_out or not 0 < keys <= queries:
+                continue
+            for blocks in _divisors(math.gcd(queries, keys)):
+                rows = queries // blocks, keys // blocks
+                for closed in (True, False):
+                    parts = (rows[0], False), (rows[1], closed), (rows[1], closed)
+                    for options in _OPTION_SETS:
+                        yield policy.fused_projections(
+                            shape, parts, options, blocks=blocks, transposed=transposed
+                        )
 
 
 def _padded_embeddings(tensor: _Tensor) -> Iterator[Rule]:
@@ -236,6 +282,23 @@ def _kernels(tensor: _Tensor) -> Iterator[Rule]:
             yield policy.convolution(shape, groups, options)
             if box is not None:
                 yield policy.transposed_convolution(shape, _upsampling(groups, box), options)
+
+
+def _stacks(shape: Shape) -> Iterator[Rule]:
+    """Stacks of matrices, in either layout, and fused ones."""
+    height, width = shape[-2:]
+    for options in _OPTION_SETS:
+        for transposed, rows in ((False, height), (True, width)):
+            for parts in (1, *_FUSED_PARTS):
+                if rows % parts == 0:
+                    yield policy.stack_of_linear(shape, options, parts=parts, transposed=transposed)
+    yield from _directions_of_zeros(shape)
+
+
+def _directions_of_zeros(shape: Shape) -> Iterator[Rule]:
+    """What weight norm stores of a weight of 0; of another, where no slice is 0, the weight."""
+    for dim in range(len(shape)):
+        yield parametrizations.weight_norm_direction(Zeros(), shape, dim)
 
 
 def _upsampling(groups: int, box: tuple[Range, ...]) -> policy.Geometry:

@@ -51,8 +51,8 @@ class Viewed(Rule):
         """
         axes = range(len(shape) + 1)
         axis = next(axis for axis in axes if math.prod(shape[:axis]) == self.rows)
-        rows = _flat_positions(shape[:axis], region[:axis])
-        columns = _flat_positions(shape[axis:], region[axis:])
+        rows = flat_positions(shape[:axis], region[:axis])
+        columns = flat_positions(shape[axis:], region[axis:])
         bounds = tuple((int(flat[0]), int(flat[-1]) + 1) for flat in (rows, columns))
         lengths = tuple(last - first for first, last in bounds)
         if lengths == (rows.size, columns.size):
@@ -70,11 +70,14 @@ class Viewed(Rule):
     def nonzeros(self, shape: Shape) -> int:
         return self.of.nonzeros(self.matrix_shape(shape))
 
+    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
+        yield self.of, self.matrix_shape(shape)
+
     def matrix_shape(self, shape: Shape) -> tuple[int, int]:
         return self.rows, math.prod(shape) // max(self.rows, 1)
 
 
-def _flat_positions(shape: Shape, region: Region) -> NDArray[np.int64]:
+def flat_positions(shape: Shape, region: Region) -> NDArray[np.int64]:
     """Return a region's positions in C order, ascending; one position for no dimensions."""
     flat = np.zeros(1, np.int64)
     for size, (first, last) in zip(shape, region, strict=True):
@@ -120,6 +123,9 @@ class Taps(Rule):
     def nonzeros(self, shape: Shape) -> int:
         taps = math.prod(last - first for first, last in self.ranges)
         return self.of.nonzeros(shape[:2]) * taps
+
+    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
+        yield self.of, shape[:2]
 
     def tap_ranges(self) -> tuple[Range, ...]:
         return self.ranges
@@ -167,6 +173,9 @@ class Groups(Rule):
     def nonzeros(self, shape: Shape) -> int:
         return self.of.nonzeros(self._group_shape(shape)) * self.count
 
+    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
+        yield self.of, self._group_shape(shape)
+
     def _group_shape(self, shape: Shape) -> Shape:
         return (shape[0] // self.count, *shape[1:])
 
@@ -196,14 +205,17 @@ class Split(Rule):
                 of.fill(part, (end - start, *shape[1:]), local, elements)
 
     def describe(self, shape: Shape, *, brief: bool = False) -> str:
-        texts = [of.describe((rows, *shape[1:]), brief=brief) for rows, of in self.parts]
+        texts = [of.describe(part, brief=brief) for of, part in self.laid_out(shape)]
         return f"{len(texts)} x {texts[0]}" if len(set(texts)) == 1 else " | ".join(texts)
 
     def nonzeros(self, shape: Shape) -> int:
-        return sum(of.nonzeros((rows, *shape[1:])) for rows, of in self.parts)
+        return sum(of.nonzeros(part) for of, part in self.laid_out(shape))
 
     def children(self) -> tuple[Rule, ...]:
         return tuple(of for _, of in self.parts)
+
+    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
+        yield from ((of, (rows, *shape[1:])) for rows, of in self.parts)
 
     def pieces(self, shape: Shape) -> Iterator[tuple[Range, Rule]]:
         start = 0
@@ -214,6 +226,58 @@ class Split(Rule):
     def to_json(self) -> dict[str, Any]:
         parts = [{"rows": rows, "of": of.to_json()} for rows, of in self.parts]
         return {"rule": self.kind, "parts": parts}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interleaved(Rule):
+    """Dimension 0 cut into `blocks` equal blocks, and each block into parts: (rows, rule) for each.
+
+    The rows of one part, put together over all blocks, are by its rule: so queries, keys and values
+    lie where each head has its own in turn.
+
+    Attributes:
+        blocks: how many, 2 or more; one block is a `Split`.
+        parts: of each block, in order.
+    """
+
+    kind: ClassVar[str] = "interleaved"
+    blocks: int
+    parts: tuple[tuple[int, Rule], ...]
+
+    def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
+        (top, bottom), *rest = region
+        for start, place, rows, of in self._runs():
+            first, last = max(top, start), min(bottom, start + rows)
+            if first < last:
+                local = ((place + first - start, place + last - start), *rest)
+                whole = (self.blocks * rows, *shape[1:])
+                of.fill(out[first - top : last - top], whole, local, elements)
+
+    def describe(self, shape: Shape, *, brief: bool = False) -> str:
+        texts = [of.describe(part, brief=brief) for of, part in self.laid_out(shape)]
+        joined = f"{len(texts)} x {texts[0]}" if len(set(texts)) == 1 else " | ".join(texts)
+        return f"{joined}, in blocks" if brief else f"{joined}, in {self.blocks} blocks"
+
+    def nonzeros(self, shape: Shape) -> int:
+        return sum(of.nonzeros(part) for of, part in self.laid_out(shape))
+
+    def children(self) -> tuple[Rule, ...]:
+        return tuple(of for _, of in self.parts)
+
+    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
+        yield from ((of, (self.blocks * rows, *shape[1:])) for rows, of in self.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        parts = [{"rows": rows, "of": of.to_json()} for rows, of in self.parts]
+        return {"rule": self.kind, "blocks": self.blocks, "parts": parts}
+
+    def _runs(self) -> Iterator[tuple[int, int, int, Rule]]:
+        """Yield each run of rows: its place, its place in its part, its length, its rule."""
+        start = 0
+        for block in range(self.blocks):
+            for rows, of in self.parts:
+                yield start, block * rows, rows, of
+                start += rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,6 +295,9 @@ class Transposed(Rule):
 
     def nonzeros(self, shape: Shape) -> int:
         return self.of.nonzeros(_swapped(shape))
+
+    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
+        yield self.of, _swapped(shape)
 
 
 def _swapped(dimensions: tuple[T, ...]) -> tuple[T, ...]:

@@ -16,7 +16,7 @@ from zeroinit_cli.dtypes import RANK, DType
 if TYPE_CHECKING:  # rules import numpy, which a command that reads headers alone does without
     from zeroinit_cli.plans.rules import Rule
 
-SCHEME = "zero-1"
+SCHEME = "zero-2-draft"
 """The rules' version: the same scheme gives the same bytes for ever. docs/format.md states it."""
 
 
@@ -83,11 +83,13 @@ class PlanWarning:
         kind: a word for programs, stable between releases.
         text: what is the case, in a sentence.
         hint: what to type or read, where something helps.
+        tensors: names of all tensors that it is about, in the plan's order; `text` has a few.
     """
 
     kind: str
     text: str
     hint: str | None = None
+    tensors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,16 @@ import math
 from dataclasses import dataclass
 
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.layouts import (
+    Groups,
+    Interleaved,
+    Mirrored,
+    Split,
+    Taps,
+    Transposed,
+    Viewed,
+    ZeroRow,
+)
 from zeroinit_cli.plans.rules import Hadamard, Identity, Paley, Rule, Shape, Zeros
 
 
@@ -76,26 +85,104 @@ def fused_linear(shape: Shape, parts: int, options: Options) -> Rule:
     return Split(parts=((fan_out, algorithm_1(fan_out, shape[1], options)),) * parts)
 
 
-def attention_projections(
-    shape: Shape, options: Options, *, closed: bool, transposed: bool = False
+def stack_of_linear(
+    shape: Shape, options: Options, *, parts: int = 1, transposed: bool = False
 ) -> Rule:
-    """Rule a fused weight (3 * fan_out, fan_in) of q, k and v, or the same transposed.
+    """Rule a stack (..., fan_out, fan_in) of linear maps: in each matrix the rule of one alone.
 
-    Closed attention gives 0 at the start: q by Algorithm 1, which is the identity where the
-    projection is square, k and v 0. In other attention each is by Algorithm 1.
+    Args:
+        shape: the last two dimensions are a matrix's.
+        options: what the plan depends on.
+        parts: how many projections of equal size each matrix holds, by rows; each has Algorithm 1.
+        transposed: the matrices are stored (fan_in, fan_out), parts by columns.
 
-    >>> attention_projections((24, 8), Options(), closed=True)  # MultiheadAttention.in_proj_weight
-    Split(parts=((8, Identity()), (8, Zeros()), (8, Zeros())))
+    >>> stack_of_linear((4, 16, 8), Options(), parts=2)  # MixtralExperts.gate_up_proj
+    Viewed(rows=64, of=Groups(count=4, of=Split(parts=((8, Identity()), (8, Identity())))))
+    """
+    *stack, height, width = shape
+    fan_out, fan_in = (width, height) if transposed else (height, width)
+    matrix = linear((fan_out, fan_in), options)
+    if parts > 1:
+        matrix = fused_linear((fan_out, fan_in), parts, options)
+    if transposed:
+        matrix = Transposed(of=matrix)
+    count = math.prod(stack)
+    rule = _grouped(count, matrix)
+    return Viewed(rows=count * height, of=rule) if stack else rule
+
+
+def recurrent_input(shape: Shape, gates: int, options: Options) -> Rule:
+    """Rule a weight (gates * hidden, fan_in) of a recurrent net's input: Algorithm 1 in each gate.
+
+    >>> recurrent_input((32, 8), 4, Options())  # nn.LSTM(8, 8).weight_ih_l0
+    Split(parts=((8, Identity()), (8, Identity()), (8, Identity()), (8, Identity())))
+    """
+    return linear(shape, options) if gates == 1 else fused_linear(shape, gates, options)
+
+
+def recurrent_state(shape: Shape, gates: int, options: Options) -> Rule:
+    """Rule a weight (gates * hidden, fan_in) of a recurrent net's state, the same in each gate.
+
+    Where fan_in = hidden, Paley's matrix with columns of length about 1, under all options. From
+    the identity a unit would hear itself alone, and units whose rows in the input's weight are
+    equal would stay equal. Where a projection makes fan_in another: Algorithm 1.
+
+    >>> recurrent_state((8, 8), 1, Options())  # nn.RNN(8, 8).weight_hh_l0
+    Paley(prime=11, half_exponent=-3)
+    """
+    hidden, fan_in = shape[0] // gates, shape[1]
+    gate = algorithm_1(hidden, fan_in, options)
+    if hidden == fan_in:
+        gate = Paley(prime=paley_prime(hidden), half_exponent=-(hidden - 1).bit_length())
+    return gate if gates == 1 else Split(parts=((hidden, gate),) * gates)
+
+
+def bilinear(shape: Shape, options: Options) -> Rule:
+    """Rule a weight (fan_out, fan_in1, fan_in2): Algorithm 1 on the products of both inputs.
+
+    It is a linear map of all products: Algorithm 1 on (fan_out, fan_in1 * fan_in2).
+
+    >>> bilinear((8, 4, 4), Options())  # nn.Bilinear(4, 4, 8).weight
+    Viewed(rows=8, of=Identity())
+    """
+    fan_out, fan_in = shape[0], math.prod(shape[1:])
+    return Viewed(rows=fan_out, of=algorithm_1(fan_out, fan_in, options))
+
+
+def fused_projections(
+    shape: Shape,
+    parts: tuple[tuple[int, bool], ...],
+    options: Options,
+    *,
+    blocks: int = 1,
+    transposed: bool = False,
+) -> Rule:
+    """Rule a weight that holds several projections, by rows: each is 0 or by Algorithm 1.
+
+    Args:
+        shape: (fan_out, fan_in) or transposed, further dimensions all 1.
+        parts: of each block in order, how many rows, and whether they are 0.
+        options: what the plan depends on.
+        blocks: how often the parts repeat: attention may store q, k and v head by head.
+        transposed: it is stored (fan_in, fan_out), parts by columns.
+
+    >>> fused_projections((12, 4), ((2, False), (1, True)), Options(), blocks=4)
+    Interleaved(blocks=4, parts=((2, Hadamard(half_exponent=-3)), (1, Zeros())))
 
     Source:
-        arXiv:2110.12661: W_Q = I, W_K = W_V = 0.
+        arXiv:2110.12661 for attention that is to give 0: W_Q = I, W_K = W_V = 0.
     """
-    rows, fan_in = reversed(shape) if transposed else shape
-    fan_out = rows // 3
-    query = algorithm_1(fan_out, fan_in, options)
-    rest: Rule = Zeros() if closed else query
-    split = Split(parts=((fan_out, query), (fan_out, rest), (fan_out, rest)))
-    return Transposed(of=split) if transposed else split
+    fan_out, fan_in = (shape[1], shape[0]) if transposed else shape[:2]
+    rules = tuple(
+        (rows, Zeros() if is_zero else algorithm_1(blocks * rows, fan_in, options))
+        for rows, is_zero in parts
+    )
+    rule: Rule = Interleaved(blocks=blocks, parts=rules)
+    if blocks == 1:
+        rule = rules[0][1] if len(rules) == 1 else Split(parts=rules)
+    if transposed:
+        return Transposed(of=rule)
+    return rule if len(shape) == len((fan_out, fan_in)) else Viewed(rows=fan_out, of=rule)
 
 
 def convolution(shape: Shape, groups: int, options: Options) -> Rule:

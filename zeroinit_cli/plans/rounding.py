@@ -28,25 +28,33 @@ def power_bits(half_exponent: int, dtype: DType) -> int:
     The value is an integer power of two or that times sqrt(2), which is irrational: no tie can
     occur but among the subnormals, where halving one is exact or a tie to even.
     """
+    return root_bits(1, half_exponent, dtype)
+
+
+def root_bits(number: int, exponent: int, dtype: DType) -> int:
+    """Bits of sqrt(number * 2^exponent), rounded once from the exact value, half to even."""
     if dtype.code not in MANTISSA_BITS:
         raise ValueError(f"{dtype.code} holds no fractions")
+    if number == 0:
+        return 0
     mantissa, bias = MANTISSA_BITS[dtype.code], _BIAS[dtype.code]
-    exponent = max(half_exponent // 2, 1 - bias)  # of the leading bit; subnormals share the last
-    if exponent > bias:
-        raise OverflowError(f"2^({half_exponent}/2) is beyond {dtype.name}")
-    # value / ulp = sqrt(2^power): an integer square root and its remainder round it exactly.
-    power = half_exponent - 2 * (exponent - mantissa)
-    significand = _rounded_root(power)
-    return ((exponent + bias - 1) << mantissa) + significand
+    leading = (number.bit_length() - 1 + exponent) // 2  # the exponent of the root's leading bit
+    leading = max(leading, 1 - bias)  # subnormals share the last
+    if leading > bias:
+        raise OverflowError(f"sqrt({number} * 2^{exponent}) is beyond {dtype.name}")
+    # root / ulp = sqrt(number * 2^power): an integer square root and its remainder round it exactly
+    power = exponent - 2 * (leading - mantissa)
+    return ((leading + bias - 1) << mantissa) + _rounded_root(number, power)
 
 
-def _rounded_root(power: int) -> int:
-    """Compute sqrt(2^power), rounded to the nearest integer, half to even."""
-    if power < 0:
-        return 1 if power == -1 else 0  # sqrt(1/2) rounds up; 1/2 is a tie and goes to the even 0
-    root = math.isqrt(1 << power)
-    remainder = (1 << power) - root * root
-    return root + (remainder > root)  # past root + 1/2 exactly where remainder > root
+def _rounded_root(number: int, power: int) -> int:
+    """Compute sqrt(number * 2^power), rounded to the nearest integer, half to even."""
+    shift = power + 2  # of the square of twice the root, whose last bit is the half
+    square = number << shift if shift >= 0 else number >> -shift
+    twice = math.isqrt(square)
+    exact = twice * twice == square and (shift >= 0 or square << -shift == number)
+    tie_to_even = exact and twice & 3 == 1
+    return twice // 2 + (twice & 1) - tie_to_even
 
 
 def stored_bytes(values: NDArray[np.generic], dtype: DType) -> bytes:

@@ -24,7 +24,7 @@ import numpy as np
 
 from zeroinit_cli.dtypes import DType
 from zeroinit_cli.plans.matrices import fill_hadamard, fill_identity, fill_paley
-from zeroinit_cli.plans.rounding import MANTISSA_BITS, Bits, power_bits
+from zeroinit_cli.plans.rounding import MANTISSA_BITS, Bits, power_bits, stored_bytes
 
 Shape = tuple[int, ...]
 Range = tuple[int, int]
@@ -94,6 +94,10 @@ class Rule(ABC):
     def children(self) -> "tuple[Rule, ...]":
         """List the rules that this one lays out."""
         return tuple(value for _, value in self._parameters() if isinstance(value, Rule))
+
+    def laid_out(self, shape: Shape) -> "Iterator[tuple[Rule, Shape]]":
+        """Yield each rule whose entries are some of the tensor's, and the shape that it has."""
+        yield from ((child, shape) for child in self.children())
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical form: the kind as `rule`, and the parameters."""
@@ -168,6 +172,25 @@ class Ones(Rule):
 
     def describe(self, shape: Shape, *, brief: bool = False) -> str:
         return "ones"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Constant(Rule):
+    """Every entry one number, rounded once if the type cannot hold it.
+
+    Attributes:
+        value: neither 0 nor 1, which are `Zeros` and `Ones`.
+    """
+
+    kind: ClassVar[str] = "constant"
+    value: float
+
+    def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
+        data = stored_bytes(np.array([self.value], np.float64), elements.dtype)
+        out[...] = np.frombuffer(data, out.dtype)
+
+    def describe(self, shape: Shape, *, brief: bool = False) -> str:
+        return f"{self.value:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

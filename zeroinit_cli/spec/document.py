@@ -48,9 +48,17 @@ class Override(Strict):
     pattern: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
         description="A glob over names in the state dict; * matches dots too."
     )
-    rule: Literal["algorithm-1", "algorithm-2", "kept", "ones", "patch", "position", "zeros"] = (
-        Field(description="What these tensors get.")
-    )
+    rule: Literal[
+        "algorithm-1",
+        "algorithm-2",
+        "kept",
+        "ones",
+        "patch",
+        "position",
+        "transposed:algorithm-1",
+        "transposed:algorithm-2",
+        "zeros",
+    ] = Field(description="What these tensors get.")
 
 
 class Init(Strict):
