@@ -33,14 +33,14 @@ def plan(
     """Plan every tensor of an architecture's state dict, its rule and why; make no weights.
 
     Args:
-        architecture: a function that builds a module, the most exact way: it is called under two
-            seeds, to tell constants from random draws, and its large weights are never held. Or a
-            SOURCE of the command line, a name or a spec's path. Or a module as its constructor left
-            it, which tells less: a parameter that no rule covers is kept if all its entries are
-            equal, a buffer always, and the plan's warnings name both.
-        example_inputs: arguments of its forward: a tensor, a tuple of arguments or a dict of
-            keywords, on any device, meta too. The forward is run once, to see how each parameter
-            is used. By default inputs are guessed from its first layers; a SOURCE knows its own.
+        architecture: a function that builds a module, the exact way: it is noted which values are
+            drawn and which are meant, and its large weights are not held. Or a SOURCE
+            of the command line, a name or a spec's path. Or a module as its constructor left it,
+            which is a weaker witness: a parameter that no rule covers is kept if all its entries
+            are equal, a buffer always, and the plan's warnings name both.
+        example_inputs: what its forward takes: a tensor, a tuple of arguments or a dict of keys,
+            on any device, meta too. It is run once, to see how each parameter is used.
+            If not given, inputs are guessed from its first layers; a SOURCE knows its own.
         dtype: type of the floating tensors, float32 if not given.
         expansion: `sylvester` or `paley`.
         residual: `end`, `layer` or `none`.

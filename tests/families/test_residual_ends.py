@@ -119,12 +119,25 @@ def test_position_tables_are_mirrored() -> None:
 ADDS = [
     ("resnet18", {"identity": 5, "fork": 3}),
     ("lraspp_mobilenet_v3_large", {"identity": 10, "resized": 1}),
-    ("retinanet_resnet50_fpn", {"identity": 12, "fork": 4, "resized": 2}),
+    (  # but for those of its pyramid, all in what turns its heads' outputs into corners of boxes
+        "retinanet_resnet50_fpn",
+        {
+            "identity": 12,
+            "fork": 4,
+            "resized": 2,
+            "parameter": 2,
+            "products": 2,
+            "forks": 2,
+            "equal": 2,
+            "no_layer": 8,
+        },
+    ),
     ("raft_large", {"identity": 8, "fork": 4, "products": 2}),
     ("mvit_v1_b", {"identity": 26, "fork": 6, "parameter": 2}),
     ("mvit_v2_s", {"identity": 29, "fork": 19, "scores": 16, "part": 32}),
 ]
 CLASSES = {
+    "no_layer": "not residual: no layer stands between the operands",
     "identity": "residual: one operand goes into the other",
     "fork": "residual: both leave one fork, one by a longer way",
     "resized": "not residual: the longer way alone is enlarged before it is added",
@@ -132,6 +145,8 @@ CLASSES = {
     "parameter": "not residual: adds what does not depend on the input",
     "scores": "not residual: adds to the scores of attention",
     "part": "part of a sum that goes on: see its last add",
+    "forks": "not residual: the operands come from different forks",
+    "equal": "not residual: both ways have as many weight layers",
 }
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from zeroinit_cli.models.attention import attention_of
 from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import Structure, find_structure
 
@@ -66,18 +65,11 @@ def begins_as_identity(module: nn.Module, *inputs: torch.Tensor) -> bool:
                 parameter.normal_()
             if name in zeros or "bias" in name:
                 parameter.zero_()
-        for path in structure.closed_attention:
-            _close_attention(module.get_submodule(path))
+        for name in structure.closed_attention:
+            rows = structure.projections[name].rows["v"]
+            module.get_parameter(name)[slice(None) if rows is None else sorted(rows)] = 0
     result = module.train()(*inputs)
     return torch.equal(result[0] if isinstance(result, tuple) else result, inputs[0])
-
-
-def _close_attention(block: nn.Module) -> None:
-    known = attention_of(block)
-    assert known is not None
-    assert known.fused is not None
-    fused = block.get_parameter(known.fused)
-    fused[fused.shape[0] // 3 :].zero_()
 
 
 def images(channels: int = 8, size: int = 8) -> torch.Tensor:

@@ -1,14 +1,17 @@
 """Warnings of expansions that repeat rows, and of chains in which their channels cancel."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 from torch.nn import functional
 
 from tests.models.test_planning import plan_of
 from tests.models.warned import texts, warnings_of
+from zeroinit_cli.models.given import init_given
 from zeroinit_cli.models.warnings.expansions import repeating
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed
@@ -168,3 +171,86 @@ def test_a_norm_multiplies_gradients_by_one_over_the_root_of_its_own_eps() -> No
 
     [(text, _)] = texts(net, "batch-norm-chain")
     assert text.endswith("by up to 32")
+
+
+class Checks(nn.Module):
+    """Its forward asks for a shape before its chain."""
+
+    def __init__(self, *, check: bool) -> None:
+        super().__init__()
+        self.check, self.chain = check, vgg()
+
+    def forward(self, x: Any) -> Any:
+        if self.check and x.shape[-1] % 2:
+            x = functional.pad(x, (0, 1))
+        return self.chain(x)
+
+
+class Dense(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.three = conv_bn(3, 8), conv_bn(8, 16), conv_bn(19, 32)
+
+    def forward(self, x: Any) -> Any:
+        return self.three(torch.cat([x, self.two(self.one(x))], 1))
+
+
+class AsksInside(nn.Module):
+    """A forward that no run goes through; what is behind it is run as if it gave its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f = nn.Sequential(conv_bn(8, 16), conv_bn(16, 8))
+
+    def forward(self, x: Any) -> Any:
+        y = self.f(x)
+        return y if y.numpy().sum() > 0 else -y
+
+
+def test_chains_are_seen_through_whatever_forward() -> None:
+    def behind(factory: Callable[[], nn.Module]) -> tuple[str, ...]:
+        [warning] = warnings_of(factory)["batch-norm-chain"]
+        return warning.tensors
+
+    for check in (False, True):
+        found = behind(partial(Checks, check=check))
+        assert found == ("chain.2.1.weight", "chain.3.1.weight")
+    assert behind(Dense) == ("three.1.weight",)
+    assert behind(lambda: nn.Sequential(conv_bn(3, 8), AsksInside(), conv_bn(8, 16))) == (
+        "2.1.weight",
+    )
+
+
+class Mixes(nn.Module):
+    """FastViT's mixer: a norm and a convolution that begins closed, less the norm alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.identity, self.norm = nn.BatchNorm2d(8), nn.BatchNorm2d(8)
+        self.conv = nn.Sequential(
+            nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False), nn.BatchNorm2d(8)
+        )
+        self.gamma = nn.Parameter(torch.full((8, 1, 1), 1e-5))
+
+    def forward(self, x: Any) -> Any:
+        mixed = self.conv(x) + self.identity(x)
+        return x + self.gamma * (mixed - (0 + self.norm(x)))
+
+
+def test_a_difference_that_cancels_is_warned_of_until_a_branch_inside_is_open() -> None:
+    """Whether it does is asked of torch: the scale has no gradient then."""
+    assert texts(Mixes, "cancelled") == [
+        (
+            "1 difference is of two values that are equal at the start, and so 0: what scales it "
+            "has no gradient: sub in the model",
+            "--override 'conv.1.weight=ones' opens a branch inside",
+        )
+    ]
+    for overrides, learns in (((), False), (("conv.1.weight=ones",), True)):
+        found = warnings_of(Mixes, *overrides)
+        assert [each.tensors for each in found.get("cancelled", [])] == [("gamma",)] * (not learns)
+        module = Mixes()
+        init_given(module, Mixes, Options.from_words({}, overrides=overrides))
+        module(torch.randn(2, 8, 4, 4)).square().sum().backward()
+        assert module.gamma.grad is not None
+        assert bool(module.gamma.grad.any()) is learns

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import zeroinit_cli
 from tests.models.closings import (
     Around,
     begins_as_identity,
@@ -14,7 +15,9 @@ from tests.models.closings import (
     obstacles,
     tokens,
 )
+from tests.models.test_planning import plan_of
 from tests.models.transformer_blocks import Mlp, Multihead, PreNorm
+from zeroinit_cli.plans.rules import Constant
 
 
 class RmsNorm(nn.Module):
@@ -93,6 +96,18 @@ class NoScale(nn.Module):
         return functional.layer_norm(x, (8,))
 
 
+def test_a_scale_that_is_stored_less_one_closes_a_branch_at_minus_one() -> None:
+    def block() -> nn.Module:
+        return Around(nn.Linear(8, 8), GemmaNorm())
+
+    assert ends(block()) == {"branch.1.weight"}
+    [scale] = [each for each in plan_of(block).tensors if each.info.name == "branch.1.weight"]
+    assert scale.rule == Constant(value=-1.0)
+    module, x = block(), tokens()
+    zeroinit_cli.init_(module, build=block)
+    assert torch.equal(module(x), x)
+
+
 class Unit(nn.Module):
     def forward(self, x: Any) -> Any:
         return x / x.norm(dim=-1, keepdim=True)
@@ -101,8 +116,7 @@ class Unit(nn.Module):
 @pytest.mark.parametrize(
     ("norm", "name"),
     [
-        (GemmaNorm(), "a norm written out"),
-        (NoScale(), "layer_norm"),
+        (NoScale(), "branch.1 (NoScale)"),
         (Unit(), "a norm written out"),
         (nn.LayerNorm(8, elementwise_affine=False), "branch.1 (LayerNorm)"),
         (nn.LayerNorm(8, bias=False), None),
@@ -139,8 +153,8 @@ def test_a_small_layer_scale_is_kept_and_attention_behind_it_is_closed(spelling:
         nn.Sequential(Multihead(), LayerScale(1e-5, spelling)),
         nn.Sequential(Mlp(), LayerScale(1e-5, spelling)),
     )
-    assert ends(block) == {"attn.0.mha: v", "mlp.1.gamma: scale"}
-    assert ends(block, "layer") == {"attn.0.mha: v", "mlp.0.fc2.weight"}
+    assert ends(block) == {"attn.0.mha.in_proj_weight: v", "mlp.1.gamma: scale"}
+    assert ends(block, "layer") == {"attn.0.mha.in_proj_weight: v", "mlp.0.fc2.weight"}
 
 
 @pytest.mark.parametrize("residual", ["end", "layer"])

@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zeroinit_cli.dtypes import BY_NAME
 from zeroinit_cli.errors import NoRuleError, PlanError
 from zeroinit_cli.models.planning import plan_factory
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.layouts import Split, ZeroRow
+from zeroinit_cli.plans.layouts import Split, Viewed, ZeroRow
+from zeroinit_cli.plans.norms import Norms
 from zeroinit_cli.plans.plan import Plan
-from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Zeros
+from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Paley, Zeros
 
 
 def plan_of(factory: Callable[[], nn.Module], options: Options | None = None) -> Plan:
@@ -105,33 +106,80 @@ def test_constants_of_the_constructor_are_kept_and_rounded_once_to_the_type() ->
     }
 
 
+class Prototypes(nn.Module):
+    """Uses two random parameters as no function does whose parameters have a rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Linear(3, 4)
+        self.centres = nn.Parameter(torch.randn(5, 4))
+        self.phases = nn.Parameter(torch.randn(5))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.cdist(self.encoder(values), self.centres) * torch.cos(self.phases)
+
+
 def test_a_random_tensor_without_a_rule_is_an_error_that_names_it() -> None:
     with pytest.raises(NoRuleError) as caught:
-        plan_of(lambda: nn.Sequential(nn.Bilinear(2, 3, 4)))
+        plan_of(Prototypes)
     assert str(caught.value) == (
         "error: 2 random tensors have no rule in a test\n"
         "  expected: a kind of tensor that the policy knows; none is guessed\n"
-        "  found: 0.weight [4, 2, 3] of Bilinear, 0.bias [4] of Bilinear\n"
+        "  found: centres [5, 4] of Prototypes, phases [5] of Prototypes\n"
         "\n"
-        "hint: --override '0.weight=zeros' names a rule: "
-        "algorithm-1, algorithm-2, kept, ones, patch, position, zeros"
+        "hint: --override 'centres=zeros' names a rule: "
+        "algorithm-1, algorithm-2, kept, ones, patch, position, transposed:algorithm-1, "
+        "transposed:algorithm-2, zeros"
     )
 
 
+def gates(count: int) -> dict[str, object]:
+    """Of a recurrent layer from 3 to 4, each gate by itself; of one gate without a split."""
+    state, given = Paley(prime=7, half_exponent=-2), Hadamard(half_exponent=-2)
+    if count == 1:
+        return {"hh": state, "ih": given}
+    return {"hh": Split(parts=((4, state),) * count), "ih": Split(parts=((4, given),) * count)}
+
+
 @pytest.mark.parametrize(
-    "factory",
+    ("layer", "count"),
     [
-        lambda: nn.LSTM(3, 4),
-        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)),
-        lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True),
+        (nn.LSTM, 4),
+        (nn.GRU, 3),
+        (nn.RNN, 1),
+        (nn.LSTMCell, 4),
+        (nn.GRUCell, 3),
+        (nn.RNNCell, 1),
     ],
-    ids=["LSTM", "weight norm", "bias_k"],
 )
-def test_unknown_modules_with_random_weights_are_never_guessed(
-    factory: Callable[[], nn.Module],
+def test_recurrent_layers_are_ruled_gate_by_gate(
+    layer: Callable[[int, int], nn.Module], count: int
 ) -> None:
-    with pytest.raises(NoRuleError):
-        plan_of(factory)
+    end = "" if isinstance(layer(3, 4), nn.RNNCellBase) else "_l0"
+    assert rules_of(lambda: layer(3, 4)) == {
+        f"bias_hh{end}": Zeros(),
+        f"bias_ih{end}": Zeros(),
+        **{f"weight_{name}{end}": rule for name, rule in gates(count).items()},
+    }
+
+
+def test_a_bilinear_map_is_ruled_on_pairs() -> None:
+    rules = rules_of(lambda: nn.Bilinear(2, 3, 4))
+    assert rules == {"weight": Viewed(rows=4, of=Identity()), "bias": Zeros()}
+
+
+def test_weight_norm_gives_what_the_weight_would_get() -> None:
+    weight = Hadamard(half_exponent=-2)
+    assert rules_of(lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))) == {
+        "parametrizations.weight.original0": Norms(of=weight, shape=(4, 3), dim=0),
+        "parametrizations.weight.original1": weight,
+        "bias": Zeros(),
+    }
+
+
+def test_what_joins_keys_and_values_begins_with_nothing() -> None:
+    rules = rules_of(lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True))
+    assert rules["bias_k"] == rules["bias_v"] == Zeros()
 
 
 def test_a_state_dict_entry_that_is_no_tensor_is_an_error() -> None:

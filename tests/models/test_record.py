@@ -16,9 +16,7 @@ from zeroinit_cli.models.record import record
 
 def recorded(forward: Callable[..., Any], *args: Any, **modules: Any) -> Record:
     module = Written(forward, **modules)
-    return record(
-        module, args, {}, tensors={}, is_leaf=lambda each: isinstance(each, nn.Linear | nn.ReLU)
-    )
+    return record(module, args, {}, tensors={})
 
 
 def steps(found: Record) -> list[str]:
@@ -37,8 +35,10 @@ def test_composite_functions_are_one_step() -> None:
     assert steps(found) == ["x", "relu x", "layer_norm relu", "output layer_norm"]
 
 
-def test_a_leaf_is_one_step_whatever_happens_inside() -> None:
-    found = recorded(lambda m, x: m.f(x) + 1, X, f=nn.Linear(4, 4))
+def test_what_is_passed_over_is_one_step_whatever_happens_inside() -> None:
+    module = Written(lambda m, x: m.f(x) + 1, f=nn.Linear(4, 4))
+    passed_over = frozenset({module.get_submodule("f")})
+    found = record(module, (X,), {}, tensors={}, passed_over=passed_over)
     assert steps(found) == ["x", "f x", "add f", "output add"]
     assert set(found.modules) == {"", "f"}
 

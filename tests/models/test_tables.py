@@ -105,9 +105,11 @@ class Gpt(nn.Module):
         return logits, loss
 
 
-def test_nano_gpt_is_closed_by_its_output_projections_alone() -> None:
+def test_nano_gpt_is_closed_by_what_gives_its_values_and_by_its_second_layers() -> None:
     assert ends(Gpt()) == {
-        f"transformer.h.{i}.{part}.c_proj.weight" for i in range(2) for part in ("attn", "mlp")
+        f"transformer.h.{i}.{end}"
+        for i in range(2)
+        for end in ("attn.c_attn.weight: v", "mlp.c_proj.weight")
     }
 
 
@@ -157,7 +159,7 @@ def test_a_table_looked_up_by_position_is_a_position_table(spelling: str) -> Non
     module = by(POSITIONS[spelling])
     structure = find_structure(module, "end")
     assert structure.untraced == ()
-    assert dict(structure.tables) == {"table": "position table"}
+    assert dict(structure.tables) == {"table.weight": "position table"}
     assert classes(module) == ["PARAMETER"] or spelling == "shifted"
 
 
@@ -172,7 +174,9 @@ CONSTANTS: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize("spelling", CONSTANTS)
 def test_a_table_looked_up_by_zeros_is_a_segment_table(spelling: str) -> None:
     """BERT's token types, where none are given."""
-    assert dict(find_structure(by(CONSTANTS[spelling]), "end").tables) == {"table": "segment table"}
+    assert dict(find_structure(by(CONSTANTS[spelling]), "end").tables) == {
+        "table.weight": "segment table"
+    }
     plan = {
         tensor.info.name: tensor.rule for tensor in plan_of(lambda: by(CONSTANTS[spelling])).tensors
     }
@@ -208,7 +212,7 @@ class Relative(nn.Module):
 
 def test_a_table_whose_values_are_added_to_scores_is_a_relative_one() -> None:
     assert dict(find_structure(Relative(), "end").tables) == {
-        "distances": "relative-position table"
+        "distances.weight": "bias of attention"
     }
 
 
@@ -219,7 +223,7 @@ def test_so_is_one_that_is_given_to_attention_as_its_mask() -> None:
         return functional.scaled_dot_product_attention(q, q, q, attn_mask=bias)
 
     module = Written(forward, q=nn.Linear(8, 8), table=nn.Embedding(8, 8))
-    assert dict(find_structure(module, "end").tables) == {"table": "relative-position table"}
+    assert dict(find_structure(module, "end").tables) == {"table.weight": "bias of attention"}
 
 
 def test_of_position_tables_that_are_summed_only_the_largest_is_not_0() -> None:
@@ -236,8 +240,8 @@ def test_of_position_tables_that_are_summed_only_the_largest_is_not_0() -> None:
         )
 
     assert dict(find_structure(module(), "end").tables) == {
-        "rows": "position table summed with a larger one",
-        "columns": "position table",
+        "rows.weight": "position table summed with a larger one",
+        "columns.weight": "position table",
     }
     plan = {tensor.info.name: tensor for tensor in plan_of(module).tensors}
     assert plan["rows.weight"].rule == Zeros()

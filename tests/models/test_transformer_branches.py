@@ -30,18 +30,18 @@ from zeroinit_cli.models.structure import find_structure
 
 
 @pytest.mark.parametrize("attention", [SeparateAttention, FusedAttention])
-def test_attention_that_is_not_recognised_ends_in_its_output_projection(
+def test_attention_written_out_is_closed_by_what_gives_its_values(
     attention: type[nn.Module],
 ) -> None:
-    last = "attn.out.weight" if attention is SeparateAttention else "attn.proj.weight"
+    last = "attn.v.weight: v" if attention is SeparateAttention else "attn.qkv.weight: v"
     assert ends(PreNorm(attention())) == {last, "mlp.fc2.weight"}
     assert ends(PostNorm(attention())) == {last, "mlp.fc2.weight"}
     assert begins_as_identity(PreNorm(attention()), tokens())
 
 
 def test_torchs_attention_is_closed_by_v() -> None:
-    assert ends(PreNorm(Multihead())) == {"attn.mha: v", "mlp.fc2.weight"}
-    assert ends(PostNorm(Multihead())) == {"attn.mha: v", "mlp.fc2.weight"}
+    assert ends(PreNorm(Multihead())) == {"attn.mha.in_proj_weight: v", "mlp.fc2.weight"}
+    assert ends(PostNorm(Multihead())) == {"attn.mha.in_proj_weight: v", "mlp.fc2.weight"}
     assert begins_as_identity(PreNorm(Multihead()), tokens())
 
 
@@ -49,14 +49,17 @@ def test_torchs_attention_is_closed_by_v() -> None:
 def test_closed_attention_is_the_same_under_layer_and_stays_closed_under_none(
     residual: str,
 ) -> None:
-    assert "attn.mha: v" in ends(PreNorm(Multihead()), residual)
+    assert "attn.mha.in_proj_weight: v" in ends(PreNorm(Multihead()), residual)
     structure = find_structure(PreNorm(Multihead()), "none")
-    assert closed(structure) == {"attn.mha: v"}
+    assert closed(structure) == {"attn.mha.in_proj_weight: v"}
     assert left_open(structure) == ["--residual none"]
 
 
 def test_a_gated_feed_forward_ends_in_its_down_projection() -> None:
-    assert ends(PreNorm(Multihead(), SwiGlu())) == {"attn.mha: v", "mlp.down_proj.weight"}
+    assert ends(PreNorm(Multihead(), SwiGlu())) == {
+        "attn.mha.in_proj_weight: v",
+        "mlp.down_proj.weight",
+    }
     assert begins_as_identity(PreNorm(Multihead(), SwiGlu()), tokens())
 
 
@@ -73,7 +76,7 @@ class AttentionWeights(nn.Module):
 
 
 def test_attention_whose_weights_are_returned_is_closed_all_the_same() -> None:
-    assert ends(AttentionWeights()) == {"attn: v"}
+    assert ends(AttentionWeights()) == {"attn.in_proj_weight: v"}
 
 
 class Parallel(nn.Module):
@@ -101,12 +104,12 @@ class Parallel(nn.Module):
     "order", ["x first", "x last", "dropped together", "python's sum", "stacked"]
 )
 def test_parallel_attention_and_feed_forward_are_two_branches(order: str) -> None:
-    assert ends(Parallel(order)) == {"attn.mha: v", "mlp.fc2.weight"}
+    assert ends(Parallel(order)) == {"attn.mha.in_proj_weight: v", "mlp.fc2.weight"}
     assert begins_as_identity(Parallel(order), tokens())
 
 
 def test_a_decoders_three_branches() -> None:
-    assert ends(Cross()) == {"own: v", "other: v", "mlp.fc2.weight"}
+    assert ends(Cross()) == {"own.in_proj_weight: v", "other.in_proj_weight: v", "mlp.fc2.weight"}
     assert begins_as_identity(Cross(), tokens(), tokens())
 
 
@@ -125,7 +128,7 @@ class Queries(nn.Module):
 
 
 def test_learned_queries_are_a_trunk_like_any_other() -> None:
-    assert ends(Queries()) == {"attn: v", "mlp.fc2.weight"}
+    assert ends(Queries()) == {"attn.in_proj_weight: v", "mlp.fc2.weight"}
 
 
 class PositionsAgain(nn.Module):
@@ -161,21 +164,25 @@ class Detr(nn.Module):
         return src
 
 
-def test_what_other_layers_read_too_is_never_zeroed() -> None:
+def test_positions_that_queries_and_keys_alone_are_given_are_no_branch() -> None:
     structure = find_structure(Detr(), "end")
-    assert closed(structure) == {"attn.0: v", "attn.1: v"}
-    assert left_open(structure) == ["what norm.0 (LayerNorm) gives is used elsewhere too"]
+    assert closed(structure) == {"attn.0.in_proj_weight: v", "attn.1.in_proj_weight: v"}
+    assert left_open(structure) == []
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_torchs_own_layers_are_closed_by_v_and_by_their_second_linear(norm_first: bool) -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=norm_first)
-    assert ends(layer) == {"self_attn: v", "linear2.weight"}
+    assert ends(layer) == {"self_attn.in_proj_weight: v", "linear2.weight"}
     structure = find_structure(layer, "none")
-    assert closed(structure) == {"self_attn: v"}
+    assert closed(structure) == {"self_attn.in_proj_weight: v"}
     assert left_open(structure) == ["--residual none"]
     decoder = nn.TransformerDecoderLayer(8, 2, 16, norm_first=norm_first)
-    assert ends(decoder) == {"self_attn: v", "multihead_attn: v", "linear2.weight"}
+    assert ends(decoder) == {
+        "self_attn.in_proj_weight: v",
+        "multihead_attn.in_proj_weight: v",
+        "linear2.weight",
+    }
     if norm_first:
         assert begins_as_identity(layer, tokens())
 
@@ -193,7 +200,9 @@ def test_torchs_stacks_are_known_to_add_nothing_themselves() -> None:
 
     layers = {f"encoder.layers.{i}" for i in range(2)}
     assert ends(Classifier()) == {
-        f"{layer}.{end}" for layer in layers for end in ("self_attn: v", "linear2.weight")
+        f"{layer}.{end}"
+        for layer in layers
+        for end in ("self_attn.in_proj_weight: v", "linear2.weight")
     }
     assert len(ends(nn.Transformer(8, 2, 1, 1, 16, batch_first=True))) == 5
 
@@ -211,7 +220,7 @@ class Masked(PreNorm):
 
 def test_a_stack_of_other_layers_is_looked_into() -> None:
     stack = nn.TransformerEncoder(Masked(Multihead()), 1, enable_nested_tensor=False)  # type: ignore[arg-type]  # duck-typed by torch
-    assert ends(stack) == {"layers.0.attn.mha: v", "layers.0.mlp.fc2.weight"}
+    assert ends(stack) == {"layers.0.attn.mha.in_proj_weight: v", "layers.0.mlp.fc2.weight"}
 
 
 class OwnLayer(nn.TransformerEncoderLayer):
@@ -239,7 +248,7 @@ class Shared(nn.Module):
 
 
 def test_a_block_applied_several_times_is_closed_in_all_of_them() -> None:
-    assert ends(Shared()) == {"block.attn.mha: v", "block.mlp.fc2.weight"}
+    assert ends(Shared()) == {"block.attn.mha.in_proj_weight: v", "block.mlp.fc2.weight"}
     assert begins_as_identity(Shared(), tokens())
 
 
@@ -316,4 +325,4 @@ class Rotary(nn.Module):
 
 
 def test_rotary_positions_are_no_residual_adds() -> None:
-    assert classes(Rotary()) == ["PRODUCTS"]
+    assert classes(Rotary()) == ["EQUAL"]

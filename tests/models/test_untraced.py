@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -16,13 +17,13 @@ from zeroinit_cli.models.structure import find_structure
 
 
 def _branches_on_data(m: Any, x: Any) -> Any:
-    if x.sum() > 0:
+    if x.numpy().sum() > 0:  # what torch does not see, no stand-in answers
         return x + m.f(x)
     return x + m.g(x)
 
 
 def _loops_while(m: Any, x: Any) -> Any:
-    while x.norm() > 1:
+    while np.linalg.norm(x.numpy()) > 1:
         x = x + m.f(x)
     return x
 
@@ -35,6 +36,18 @@ def test_a_forward_that_depends_on_its_data_is_named_and_nothing_in_it_guessed(
     assert [(each.path, each.module_type) for each in structure.untraced] == [("", "Written")]
     assert structure.adds == ()
     assert closed(structure) == set()
+
+
+def test_what_torch_is_asked_is_answered_by_a_stand_in_and_the_run_goes_on() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        if x.sum() > 0 or bool((x != x).any()):
+            return x
+        rows = x[x > 0].view(2, 5, 8)[:, x.argmax().item() :]
+        return rows + m.f(rows)
+
+    structure = find_structure(block(forward), "end")
+    assert structure.untraced == ()
+    assert closed(structure) == {"f.weight"}
 
 
 def test_one_such_submodule_hides_nothing_of_the_rest() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.models.closings import Around, Written
-from tests.models.warned import Attends, texts, warnings_of
+from tests.models.warned import texts, warnings_of
 
 
 def test_open_branches_are_warned_of_with_the_reason_and_what_mends_it() -> None:
@@ -39,7 +39,7 @@ def test_open_branches_are_warned_of_with_the_reason_and_what_mends_it() -> None
     assert texts(unknown, kind) == [
         (
             "1 residual branch is left open, in the model: it ends in branch.1 (Softmax)",
-            "--override 'NAME=zeros' closes a branch by the name of its last weight",
+            None,
         )
     ]
     assert texts(lambda: Around(nn.Linear(8, 8)), kind) == []
@@ -98,15 +98,32 @@ def test_holes_are_warned_of_where_outputs_stay_0(
 
 def test_parts_that_could_not_be_traced_are_warned_of() -> None:
     def forward(m: Any, x: Any) -> Any:
-        return x + m.f(x) if x.sum() > 0 else x
+        return x + m.f(x) if x.numpy().sum() > 0 else x
 
-    assert texts(lambda: nn.Sequential(Written(forward, f=nn.Linear(8, 8))), "untraced") == [
-        (
-            "the forward of 0 (Written) could not be traced: what it adds itself, or looks up by "
-            "position, is not known; what it calls was looked at part by part",
-            "--override 'NAME=zeros' closes a branch by the name of its last weight",
-        )
-    ]
+    def net() -> nn.Module:
+        return nn.Sequential(Written(forward, f=nn.Linear(8, 8)))
+
+    found = warnings_of(net)
+    assert list(found) == ["guessed-inputs", "untraced", "not-reached"]
+    [[guess], [untraced], [unreached]] = found.values()
+    assert (untraced.text, untraced.hint, untraced.tensors) == (
+        "the forward of 0 (Written) could not be traced: what it adds itself, or looks up by "
+        "position, is not known; what it calls was looked at part by part",
+        "--override '0.f.weight=zeros' closes a branch if that is its last weight",
+        ("0.f.bias", "0.f.weight"),
+    )
+    assert (unreached.text, unreached.hint, unreached.tensors) == (
+        "2 tensors were not reached by the forward: 0.f.weight, 0.f.bias; their rules go by "
+        "the types of their layers",
+        "example_inputs=... that lead to them",
+        ("0.f.bias", "0.f.weight"),
+    )
+    assert (guess.text, guess.hint, guess.tensors) == (
+        "what the model takes was guessed: float32 [2, 5, 8], which its forward does not run "
+        "through on",
+        "example_inputs=... says what it takes",
+        (),
+    )
 
 
 def test_adds_in_disguise_are_warned_of() -> None:
@@ -117,9 +134,12 @@ def test_adds_in_disguise_are_warned_of() -> None:
         (
             "no plain adds, but of a value and what comes from it: sub in the model; no branch is "
             "looked for there",
-            "--override 'NAME=zeros' closes a branch by the name of its last weight",
+            "--override 'f.weight=zeros' closes it by its last weight",
         )
     ]
+    [warning] = warnings_of(factory)["hidden-add"]
+    assert warning.tensors == ("f.weight",)
+    assert texts(factory, "hidden-add", "f.weight=zeros") == []
 
 
 class Scaled(nn.Module):
@@ -144,26 +164,65 @@ def test_a_layer_scale_that_is_not_small_is_warned_of(value: float, warned: bool
     assert texts(lambda: Scaled(value), "damped-branch", residual="layer") == []
 
 
-def test_a_last_bias_that_is_kept_is_warned_of() -> None:
-    def factory(value: float) -> nn.Module:
-        layer = nn.Linear(8, 8)
-        nn.init.constant_(layer.bias, value)
-        return Around(layer)
+class Spreads(nn.Module):
+    """A branch that a product ends, which no rule of the policy closes."""
 
-    assert texts(lambda: factory(0.0), "kept-bias") == []
-    assert texts(lambda: factory(1.0), "kept-bias") == [
+    def __init__(self) -> None:
+        super().__init__()
+        self.f, self.g = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        mask = torch.zeros(x.size(1), x.size(1))
+        mask[:, 0] = 1
+        return x + mask @ self.f(self.g(x))
+
+
+def test_a_warning_is_gone_once_the_override_that_it_advises_is_given() -> None:
+    def net() -> nn.Module:
+        return nn.Sequential(Spreads(), Spreads())
+
+    assert texts(net, "open-branch") == [
         (
-            "residual branches begin as a constant, not as 0, since their last bias is kept as "
-            "constructed: branch.0.bias",
-            "--override 'branch.0.bias=zeros'",
+            "2 residual branches are left open, in 0, 1: it ends in matmul",
+            "--override '0.f.weight=zeros' closes one of them by its last weight",
         )
     ]
+    [warning] = warnings_of(net)["open-branch"]
+    assert warning.tensors == ("0.f.weight", "1.f.weight")
+    assert texts(net, "open-branch", "0.f.weight=zeros") == [
+        (
+            "1 residual branch is left open, in 1: it ends in matmul",
+            "--override '1.f.weight=zeros' closes it by its last weight",
+        )
+    ]
+    assert texts(net, "open-branch", "*.f.weight=zeros") == []
 
-    def attends() -> nn.Module:
-        module = Attends()
-        nn.init.ones_(module.attn.in_proj_bias)
-        return module
+    def shared() -> nn.Module:
+        def forward(m: Any, x: Any) -> Any:
+            y = m.f(x)
+            return m.g(x + y) * m.h(y)
 
-    [(text, hint)] = texts(attends, "kept-bias")
-    assert text.endswith(": attn.in_proj_bias")
-    assert hint == "--override 'attn.in_proj_bias=zeros'"
+        return Written(forward, **{name: nn.Linear(8, 8) for name in ("f", "g", "h")})
+
+    [(_, hint)] = texts(shared, "open-branch")
+    assert hint == "--override 'f.weight=zeros' sets it to 0 all the same"
+    assert "open-branch" not in warnings_of(shared, "f.weight=zeros")
+
+
+def test_every_warning_carries_the_names_of_its_tensors() -> None:
+    linear = Around(nn.Linear(8, 8))
+    cases: dict[str, tuple[Any, tuple[str, ...], dict[str, str]]] = {
+        "residual-none": (lambda: linear, ("branch.0.weight",), {"residual": "none"}),
+        "damped-branch": (lambda: Scaled(0.5), ("gamma",), {}),
+        "zero-before-norm": (
+            lambda: Around(nn.Linear(8, 8), nn.LayerNorm(8)),
+            ("branch.0.weight",),
+            {"residual": "layer"},
+        ),
+        "holes": (lambda: nn.ConvTranspose2d(4, 4, 2, 3), ("weight",), {}),
+    }
+    for kind, (factory, tensors, words) in cases.items():
+        [warning] = warnings_of(factory, **words)[kind]
+        assert warning.tensors == tensors, kind
+    assert texts(lambda: Scaled(0.5), "damped-branch", "gamma=zeros") == []
+    assert texts(lambda: linear, "residual-none", "branch.0.weight=zeros", residual="none") == []

@@ -53,7 +53,7 @@ DOUBLE = {
     "both layers of torch's layer": (
         lambda: nn.TransformerEncoderLayer(8, 2, 8),
         "linear1.weight=zeros",
-        "the model",
+        "linear1 before linear2",
     ),
 }
 
@@ -66,6 +66,8 @@ def test_two_zeros_in_one_branch_are_warned_of(name: str) -> None:
     expected = "two zeros follow each other, so that neither ever gets a gradient: "
     assert [warning.text for warning in found] == [expected + where]
     assert found[0].hint == "leave out the --override that makes them 0"
+    assert override.removesuffix("=zeros") in found[0].tensors
+    assert len(found[0].tensors) == 2
 
 
 def test_and_they_are_dead() -> None:
@@ -156,5 +158,6 @@ def test_a_zero_head_is_warned_of_where_nothing_normalizes() -> None:
 
         return Written(forward, **{name: nn.Linear(8, 8) for name in ("body", "a", "b")})
 
-    [(text, _)] = texts(two_heads, kind, "[ab].weight=zeros")
-    assert text.endswith(": a.weight, b.weight")
+    [warning] = warnings_of(two_heads, "[ab].weight=zeros")[kind]
+    assert warning.text.endswith(": a.weight, b.weight")
+    assert warning.tensors == ("a.weight", "b.weight")

@@ -6,7 +6,6 @@ added or subtracted may be nothing at the start. What none of these explains onl
 
 from torch import nn
 
-from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
@@ -76,9 +75,13 @@ def difference(flow: DataFlow, node: Node) -> Place:
 def _scaled(flow: DataFlow, node: Node, fixed: Node, value: Node) -> Place:
     """A product with what does not depend on the input: the scale of a norm, or of a layer."""
     parameter = flow.parameter(fixed)
+    if parameter is None:
+        parameter = flow.adds_one(fixed)
     normalized = flow.origin(value)
-    if parameter is not None and _normalizes(flow, normalized):
+    if parameter is not None and normalizes(flow, normalized):
         return Place(step=_written_norm(node, parameter), before=flow.parents(normalized)[0])
+    if next(flow.parameters_in(fixed), None) is None:
+        return Place(before=value)  # a constant, which never learns
     constant = flow.constant(fixed)
     size = float(constant.abs().max()) if constant is not None and constant.numel() else None
     step = Step(kind=StepKind.SCALE, node=node, name=_read_name(flow, fixed), size=size)
@@ -97,7 +100,7 @@ def _written_norm(node: Node, parameter: nn.Parameter | None) -> Step:
     return Step(kind=StepKind.NORM, node=node, name="a norm written out", parameter=parameter)
 
 
-def _normalizes(flow: DataFlow, node: Node) -> bool:
+def normalizes(flow: DataFlow, node: Node) -> bool:
     """Whether a node divides a value by a root of a statistic of it."""
     name, parents = function_name(node), flow.parents(node)
     if len(parents) != 2:
@@ -110,7 +113,7 @@ def _normalizes(flow: DataFlow, node: Node) -> bool:
 def _is_root(flow: DataFlow, node: Node) -> bool:
     """Whether a value is a root of a mean or sum, or one over it, as norms use."""
     names: set[str] = set()
-    while flow.module(node) is None and flow.parents(node):
+    while node.op == "function" and flow.parents(node):
         name = function_name(node)
         names.add(name)
         if name in STATISTICS:
@@ -138,7 +141,4 @@ def _followed(flow: DataFlow, one: Node, other: Node, start: Node | None) -> tup
 
 def _squashing(flow: DataFlow, node: Node) -> int:
     """How sure it is that a factor is a gate: 2 where it is never 0, 1 where it may be."""
-    node = flow.origin(node)
-    module = flow.module(node)
-    name = type_name(module).lower() if module is not None else function_name(node)
-    return GATES.get(name, 0)
+    return GATES.get(function_name(flow.origin(node)), 0)

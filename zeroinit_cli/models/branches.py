@@ -1,24 +1,26 @@
 """What a residual branch goes through on its way to the add, seen from the add backwards."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
 
 from zeroinit_cli.models.arithmetic import difference, product, quotient, shift
-from zeroinit_cli.models.attention import opaque_attention_of
-from zeroinit_cli.models.classes import is_norm, is_weight_layer, own_parameter, type_name
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
     ALIVE_AT_ZERO,
-    DEAD_AT_ZERO,
     DIFFERENCES,
+    MULTI_HEAD,
     NORM_FUNCTIONS,
     PRODUCTS,
     QUOTIENTS,
+    SCALED_DOT_PRODUCT,
     function_name,
+    is_dead_at_zero,
+    scale_of,
 )
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import Place, Step, StepKind
@@ -70,10 +72,8 @@ def _place(flow: DataFlow, node: Node, start: Node | None) -> Place:
     passed = flow.passed_on(node)
     if passed is not None:
         return Place(before=passed)
-    module, name = flow.module(node), function_name(node)
+    name = function_name(node)
     before = next(iter(flow.parents(node)), None)
-    if module is not None:
-        return Place(step=_module_step(flow, node, module), before=before)
     if name in PRODUCTS:
         return product(flow, node, start)
     if name in QUOTIENTS:
@@ -87,57 +87,46 @@ def _place(flow: DataFlow, node: Node, start: Node | None) -> Place:
     return Place(step=_function_step(flow, node, name), before=before)
 
 
-def _module_step(flow: DataFlow, node: Node, module: nn.Module) -> Step | None:
-    kind = _module_kind(module)
-    if kind is None:
-        return None
-    path = flow.path(node)
-    learned = own_parameter(module, "weight")
-    name = f"{path} ({type_name(module)})"
-    return Step(
-        kind=kind,
-        node=node,
-        name=name,
-        module=module,
-        path=path,
-        parameter=learned if kind in (StepKind.NORM, StepKind.WEIGHT) else None,
-        lack=f"the scale of {name} is a buffer" if "weight" in module._buffers else "",
-    )
-
-
-def _module_kind(module: nn.Module) -> StepKind | None:
-    if opaque_attention_of(module):
-        return StepKind.ATTENTION
-    if is_weight_layer(module):
-        return StepKind.WEIGHT
-    if is_norm(module):
-        return StepKind.NORM
-    activation = type_name(module).lower()
-    if activation in DEAD_AT_ZERO or (isinstance(module, nn.Hardtanh) and module.min_val >= 0):
-        return StepKind.DEAD
-    return None if activation in ALIVE_AT_ZERO else StepKind.UNKNOWN
-
-
 def _function_step(flow: DataFlow, node: Node, name: str) -> Step | None:
-    """An activation, a layer written as a function, or what only a person could tell."""
-    if name in DEAD_AT_ZERO:
-        return Step(kind=StepKind.DEAD, node=node, name=name)
+    """An activation, a layer, attention, or what only a person could tell."""
+    called = flow.called(node)
+    if is_dead_at_zero(node):
+        return Step(kind=StepKind.DEAD, node=node, name=called)
     if name in ALIVE_AT_ZERO:
         return None
+    if name in (MULTI_HEAD, SCALED_DOT_PRODUCT):
+        return Step(kind=StepKind.ATTENTION, node=node, name=called)
     weight = flow.weight(node)
-    parameter = flow.parameter(weight) if weight is not None else None
-    if parameter is not None:
-        return Step(kind=StepKind.WEIGHT, node=node, name=name, parameter=parameter)
+    if weight is not None:
+        return Step(kind=StepKind.WEIGHT, node=node, name=called, parameter=_zeroed(flow, weight))
     if node.op in ("input", "read"):
-        name = f"the {'input' if node.op == 'input' else 'parameter'} {node.target}"
-    return Step(kind=StepKind.UNKNOWN, node=node, name=name)
+        called = f"the {'input' if node.op == 'input' else 'parameter'} {node.target}"
+    return Step(kind=StepKind.UNKNOWN, node=node, name=called)
+
+
+def _zeroed(flow: DataFlow, weight: Node) -> nn.Parameter | None:
+    """What makes a weight 0: itself, its directions under weight norm, the gain of its own norm."""
+    directions = flow.directions(weight)
+    if directions is not None:
+        return directions[0]
+    parameter = flow.parameter(weight)
+    origin = flow.origin(weight)
+    if parameter is None and function_name(origin) in NORM_FUNCTIONS:
+        scale = scale_of(origin)
+        gains = list(flow.parameters_in(scale)) if scale is not None else []
+        return gains[0] if len(gains) == 1 else None
+    if parameter is None and function_name(origin) in PRODUCTS:
+        factors = [flow.parameter(each) for each in flow.parents(origin)]
+        layout = flow.layout(weight)
+        size = 0 if layout is None else math.prod(layout.shape)
+        gains = [each for each in factors if each is not None]
+        # a weight times a number, or a gain that is smaller than what it scales
+        is_gain = len(factors) == len(gains) == 1 or any(each.numel() < size for each in gains)
+        return gains[0] if len(gains) == 1 and is_gain else None
+    return parameter
 
 
 def _norm_function_step(flow: DataFlow, node: Node) -> Step:
-    name = function_name(node)
-    position = NORM_FUNCTIONS[name]
-    scale = node.kwargs.get("weight")
-    if position is not None and len(node.args) > position:
-        scale = node.args[position]
-    parameter = flow.parameter(scale) if isinstance(scale, Node) else None
-    return Step(kind=StepKind.NORM, node=node, name=name, parameter=parameter)
+    scale = scale_of(node)
+    parameter = flow.parameter(scale) if scale is not None else None
+    return Step(kind=StepKind.NORM, node=node, name=flow.called(node), parameter=parameter)

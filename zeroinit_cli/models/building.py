@@ -1,44 +1,60 @@
 """Build a module without its large weights, with no trace left in the process.
 
 The plain meta device loses what constructors compute and fails where they read their tensors, so
-tensors are made on the CPU as ever, and a parameter moves to meta when it is registered, if the
-policy ignores what its constructor put there. What is untouched memory until then costs none.
+tensors are made on the CPU as ever, and a large parameter moves to meta when it is registered, if
+what is in it is no more than a draw, a number, or memory that nobody wrote. What is untouched
+memory until then costs none. Where the value of one of them is needed after all, the module is
+built once more with just these left real.
 """
 
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from zeroinit_cli.models.shapes import ShapesOnly
+from zeroinit_cli.models.origins import Origin, Origins
+from zeroinit_cli.models.placing import Placing, draws_on_meta, every_parameter_through
 
 Factory = Callable[[], nn.Module]
 
-_WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
-    (nn.Linear, ("weight",)),
-    (nn.modules.conv._ConvNd, ("weight",)),
-    (nn.Embedding, ("weight",)),
-    (nn.EmbeddingBag, ("weight",)),
-    (
-        nn.MultiheadAttention,
-        ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
-    ),
-)
-"""Parameters whose rule never looks at the constructor's value, by type of their module."""
+_CPU = torch.device("cpu")
+_MOST_BUILDS = 4  # each with more left real, before all is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """A module and what was noted while it was built.
+
+    Attributes:
+        module: without its large weights.
+        real: numbers of the large parameters that were left real; None for all of them.
+        origins: of the values of its tensors.
+        registered: ids of the parameters that were registered meanwhile.
+        has_drawn: Python's or numpy's generator was used, or a draw of torch's went into Python.
+    """
+
+    module: nn.Module
+    real: frozenset[int] | None
+    origins: Origins = field(repr=False)
+    registered: frozenset[int] = field(repr=False)
+    has_drawn: bool
+
+    def origin(self, tensor: torch.Tensor) -> Origin:
+        """Where a tensor's values come from."""
+        return self.origins.of(tensor)
 
 
 def build(factory: Factory, seed: int, *, real_weights: bool = False) -> nn.Module:
     """Call a factory on the CPU, under float32 and one seed, without its large weights.
 
-    A constructor whose values depend on weights (it reads one, or keeps what a forward pass gave)
-    is called again with all weights real.
-
     Args:
-        factory: builds the module; may be called twice.
+        factory: builds the module; may be called more than once.
         seed: of torch, numpy and random while it runs; their states are put back.
         real_weights: build them too, whatever they cost.
 
@@ -46,33 +62,63 @@ def build(factory: Factory, seed: int, *, real_weights: bool = False) -> nn.Modu
         Exception: whatever the factory raises.
     """
     if real_weights:
-        return _build(factory, seed)
-    with suppress(Exception):  # any code may run in a constructor; what is wrong is raised below
-        with _weights_on_meta(), ShapesOnly():
-            module = _build(factory, seed)
-        if not _misses_values(module):
-            return module
-    return _build(factory, seed)
+        return _called(factory, seed)[0]
+    return build_noted(factory, seed).module
 
 
-def is_weight(module: nn.Module, name: str) -> bool:
-    """Whether the policy ignores what this parameter's constructor put there."""
-    return any(isinstance(module, kind) and name in names for kind, names in _WEIGHTS)
+def build_noted(factory: Factory, seed: int, real: frozenset[int] | None = frozenset()) -> Built:
+    """Build a module as `build` does, and note where the values of its tensors come from.
+
+    A constructor that asks for the value of a large parameter is called again with that one real;
+    so is one that computes a buffer from it.
+
+    Args:
+        factory: builds the module; may be called more than once.
+        seed: of torch, numpy and random while it runs; their states are put back.
+        real: numbers of the large parameters to leave real, of an earlier build; None for all.
+
+    Raises:
+        Exception: whatever the factory raises.
+    """
+    for _ in range(_MOST_BUILDS):
+        if real is None:
+            break
+        placing = Placing(real)
+        built = None
+        # any code may run in a constructor; what is wrong is raised below
+        with suppress(Exception):
+            built = _attempt(factory, seed, placing)
+        needed = placing.origins.asked
+        if built is not None:
+            needed = needed.union(*(built.origin(each).lost for each in built.module.buffers()))
+            if not needed:
+                return built
+        if needed <= real:
+            break
+        real |= needed
+    return _attempt(factory, seed, Placing(None))
 
 
-def _build(factory: Factory, seed: int) -> nn.Module:
+def _attempt(factory: Factory, seed: int, placing: Placing) -> Built:
+    origins = placing.origins
+    with every_parameter_through(placing), draws_on_meta(origins), origins, placing:
+        module, has_drawn = _called(factory, seed)
+    return Built(
+        module=module,
+        real=placing.real,
+        origins=origins,
+        registered=frozenset(placing.registered),
+        has_drawn=has_drawn or origins.has_leaked,
+    )
+
+
+def _called(factory: Factory, seed: int) -> tuple[nn.Module, bool]:
+    """A module, and whether Python's or numpy's generator was used."""
     with warnings.catch_warnings(), _neutral_defaults(), _seeded(seed):
         warnings.simplefilter("ignore")  # of builders, about defaults and weights that we ignore
-        return factory()
-
-
-def _misses_values(module: nn.Module) -> bool:
-    """Whether a value that only the constructor knows was computed from a weight on meta."""
-    return any(
-        tensor is not None and tensor.is_meta and not is_weight(owner, name)
-        for owner in module.modules()
-        for name, tensor in (*owner._parameters.items(), *owner._buffers.items())
-    )
+        before = _outer_chance()
+        module = factory()
+        return module, _outer_chance() != before
 
 
 @contextmanager
@@ -81,10 +127,15 @@ def _neutral_defaults() -> Iterator[None]:
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"):
+        with on_cpu():
             yield
     finally:
         torch.set_default_dtype(dtype)
+
+
+def on_cpu() -> AbstractContextManager[Any]:
+    """Make the CPU the default device; where it is, no mode is needed that slows every call."""
+    return nullcontext() if torch.get_default_device() == _CPU else _CPU
 
 
 @contextmanager
@@ -103,26 +154,7 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(states[2])
 
 
-@contextmanager
-def _weights_on_meta() -> Iterator[None]:
-    original = nn.Module.register_parameter
-
-    def register_parameter(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
-        if param is not None and not param.is_meta and is_weight(self, name):
-            _move_to_meta(param)
-        original(self, name, param)
-
-    nn.Module.register_parameter = register_parameter  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        nn.Module.register_parameter = original  # type: ignore[method-assign]
-
-
-def _move_to_meta(parameter: nn.Parameter) -> None:
-    """In place, so that a parameter tied to others stays tied."""
-    empty = nn.Parameter(
-        torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad
-    )
-    with suppress(RuntimeError):  # something else holds its storage: it stays real, at a cost only
-        torch.utils.swap_tensors(parameter, empty)
+def _outer_chance() -> tuple[Any, ...]:
+    """The states of the generators that torch knows nothing of, to compare."""
+    _, keys, *rest = np.random.get_state()
+    return random.getstate(), np.asarray(keys).tobytes(), *rest

@@ -1,10 +1,11 @@
 """The names of a state dict, each with its tensor and the module that registered it."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from zeroinit_cli.dtypes import BY_NAME, FLOATS, INTEGERS, DType
 from zeroinit_cli.errors import PlanError
@@ -59,21 +60,32 @@ class Entry:
 def state_entries(module: nn.Module, where: str) -> list[Entry]:
     """The state dict in its order.
 
+    Two names are tied if they are the same memory, whether by one tensor or by two.
+
     Raises:
-        PlanError: it holds what is no plain parameter or buffer.
+        PlanError: it holds what is no plain parameter or buffer, or a part of it is scripted.
     """
+    for path, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise PlanError(
+                "a scripted module, which does not tell how its tensors are used",
+                where=f"{where}: {path}" if path else where,
+                expected="a module in Python",
+                found=type(part).__name__,
+                hint="plan or initialise the module first, and script it then",
+            )
     return list(_entries(module, where))
 
 
 def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
     owners: dict[str, tuple[str, nn.Module, str]] = {}
-    first_names: dict[int, str] = {}
+    first_names: dict[Hashable, str] = {}
     for prefix, owner in module.named_modules(remove_duplicate=False):
         for attribute, tensor in (*owner._parameters.items(), *owner._buffers.items()):
             if tensor is not None:
                 name = f"{prefix}.{attribute}" if prefix else attribute
                 owners[name] = prefix, owner, attribute
-                first_names.setdefault(id(tensor), name)
+                first_names.setdefault(_memory(tensor), name)
     for position, (name, tensor) in enumerate(module.state_dict(keep_vars=True).items()):
         place = f"{where}: {name}"
         if not isinstance(tensor, torch.Tensor) or name not in owners:
@@ -86,7 +98,7 @@ def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
             raise PlanError(
                 "a tensor without plain storage", where=place, found=type(tensor).__name__
             )
-        first = first_names[id(tensor)]
+        first = first_names[_memory(tensor)]
         path, owner, attribute = owners[first]
         yield Entry(
             name=name,
@@ -100,3 +112,12 @@ def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
             tied_to=None if first == name else first,
             position=position,
         )
+
+
+def _memory(tensor: torch.Tensor) -> Hashable:
+    """What two tensors that are the same memory, seen in the same way, have in common."""
+    if is_lazy(tensor) or tensor.layout is not torch.strided or not tensor.numel():
+        return id(tensor)
+    storage = tensor.untyped_storage()
+    layout = tensor.storage_offset(), tensor.dtype, tensor.shape, tensor.stride()
+    return storage._cdata, *layout

@@ -1,25 +1,20 @@
 """A module's forward, recorded: whole, or as far as it runs, and what lies behind part by part."""
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map_only
 
-from zeroinit_cli.models.attention import composite_of, opaque_attention_of
-from zeroinit_cli.models.classes import has_own_forward, is_norm, is_weight_layer, type_name
-from zeroinit_cli.models.inputs import Example, guesses
-from zeroinit_cli.models.nodes import Node, Record, tensors_in
-from zeroinit_cli.models.record import record
-from zeroinit_cli.models.untouched import Named, in_mode, stand_ins
-
-_TRIALS = 60  # of examples, for a module of which nothing is known
-_MOST_STEPS = 10_000  # in trials that failed, for one that is large
-_MOST_RETRIES = 8  # of a run, each passing over one more type of module
-
-Tensors = Mapping[int, tuple[str, torch.Tensor]]
+from zeroinit_cli.errors import PlanError
+from zeroinit_cli.models.classes import type_name
+from zeroinit_cli.models.guesses import guesses
+from zeroinit_cli.models.inputs import Example
+from zeroinit_cli.models.nodes import Layout, Node, Record
+from zeroinit_cli.models.trials import Trial, Trials, is_layer
+from zeroinit_cli.models.untouched import in_mode, stand_ins
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,14 +26,20 @@ class Part:
         nodes: the steps of its forward, as far as it ran; names in them are relative to `path`.
         modules: every module that was called, by its name there.
         constants: every tensor that a step reads, by its name there.
+        layouts: of the value that each step gives.
+        called: every module that was called.
         unknown: modules that are one step because the forward of one of their type does not run.
+        is_again: the same module was run before, on other arguments or in the other mode.
     """
 
     path: str
     nodes: tuple[Node, ...]
     modules: Mapping[str, nn.Module]
     constants: Mapping[str, torch.Tensor]
+    layouts: Mapping[Node, Layout]
+    called: frozenset[nn.Module]
     unknown: frozenset[nn.Module]
+    is_again: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,155 +51,169 @@ class Untraced:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Guess:
+    """What a module was run on, of which nothing was known.
+
+    Attributes:
+        examples: the arguments, of each run that counts.
+        tried: how many were tried before one went through.
+        is_whole: one did, with nothing passed over.
+    """
+
+    examples: tuple[Example, ...]
+    tried: int
+    is_whole: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Forward:
-    """All that could be seen of a module's forward."""
+    """All that could be seen of a module's forward.
+
+    Attributes:
+        parts: what was run.
+        untraced: the modules whose forward is not known to its end.
+        is_whole: a run of the whole went through, with nothing passed over.
+        guess: what it was run on, if that was guessed.
+    """
 
     parts: tuple[Part, ...]
     untraced: tuple[Untraced, ...]
+    is_whole: bool = True
+    guess: Guess | None = None
+
+    @property
+    def reached(self) -> frozenset[int]:
+        """The ids of all tensors that some run read."""
+        return frozenset(id(each) for part in self.parts for each in part.constants.values())
 
 
-def run(module: nn.Module, examples: Iterable[Example] | None = None) -> Forward:
+def run(module: nn.Module, examples: Iterable[Example] | Example | None = None) -> Forward:
     """The steps of a module's forward, on shapes alone: its weights hold no values meanwhile.
 
     The forward is that of training, whatever mode the module is in. One that draws at random which
-    layers to pass shows others each time; then it is that of evaluation, with all of them.
+    layers to pass shows others each time, and one that asks for what training alone has may not go
+    through: then it is that of evaluation, and of training what only that reaches.
 
     Args:
         module: nothing in it is changed.
-        examples: of its arguments, tried in order; guessed from its first layers if not given.
+        examples: of its arguments, tried in order; guessed from its first layers if not given. A
+            single one is a caller's, and has to be right.
+
+    Raises:
+        PlanError: the forward fails on a caller's example, other than for want of values.
     """
-    known = None if examples is None else list(examples)
+    given = examples if isinstance(examples, Example) else None
+    known = [given] if given else None if examples is None else list(cast(Any, examples))
+    runs: list[Forward] = []
+    faults: list[Trial] = []
+    drawn = False
     for training in (True, False):
         with stand_ins(module) as held, in_mode(module, training=training):
-            forward = _run_all(module, known, held.named)
-            if not training or not held.has_drawn():
-                break
-    return forward
+            forward, trial = _run_all(module, known, Trials(held=held))
+            runs.append(forward)
+            faults += [trial] if trial.fault is not None else []
+            if training:
+                drawn = held.has_drawn()
+        if forward.is_whole and not drawn:
+            break
+    if given is not None and len(faults) == len(runs):
+        raise _fault(module, faults[-1])
+    return runs[0] if len(runs) == 1 else _united(*runs, drawn=drawn)
 
 
-def is_leaf(module: nn.Module) -> bool:
-    """Whether a module is one step, whatever happens inside."""
-    if opaque_attention_of(module) or composite_of(module):
-        return True
-    if is_norm(module) or (is_weight_layer(module) and not has_own_forward(module)):
-        return True
-    return type(module).__module__.startswith("torch.nn.") and not list(module.children())
+def _fault(module: nn.Module, trial: Trial) -> PlanError:
+    """What is wrong with an example that a forward fails on."""
+    names = {inner: name for name, inner in module.named_modules()}
+    path = next((names[each] for each in trial.failed if each in names), "")
+    error = trial.error
+    first = str(error).partition("\n")[0]
+    place = f"in {path} ({type_name(module.get_submodule(path))})" if path else "in its own forward"
+    return PlanError(
+        "the forward fails on example_inputs",
+        where=type_name(module),
+        expected=f"what it takes: {', '.join(inspect.signature(module.forward).parameters)}",
+        found=f"{type(error).__name__}: {first}, {place}; given were {trial.example}",
+        hint="call the module on them to see the whole traceback",
+    )
 
 
-def _copied(example: Example) -> Example:
-    """An example that a forward may write into, on the CPU if it has values."""
+def _united(training: Forward, evaluation: Forward, *, drawn: bool) -> Forward:
+    """The run of training and that of evaluation, the more telling first.
 
-    def copy(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.detach().to("meta" if tensor.is_meta else "cpu", copy=True)
+    Args:
+        training: drawn, or not whole.
+        evaluation: likewise, but that it does not draw.
+        drawn: training drew what to run.
+    """
+    main, other = training, evaluation
+    if evaluation.is_whole or (drawn and not training.is_whole):
+        main, other = evaluation, training
+    if other.reached <= main.reached:
+        return main
+    more = (replace(part, is_again=True) for part in other.parts)
+    return replace(main, parts=(*main.parts, *more))
 
-    args, kwargs = tree_map_only(torch.Tensor, copy, (example.args, dict(example.kwargs)))
-    return Example(args=args, kwargs=kwargs)
 
-
-def _run_all(module: nn.Module, examples: list[Example] | None, named: Named) -> Forward:
+def _run_all(
+    module: nn.Module, examples: list[Example] | None, trials: Trials
+) -> tuple[Forward, Trial]:
+    """Run a module, and what of it is not seen by that; with the trial of the whole."""
     parts: list[Part] = []
     untraced: list[Untraced] = []
+    of_whole: list[Trial] = []
     waiting, seen = [("", module)], {module}
     while waiting:
         path, each = waiting.pop()
-        if is_leaf(each) or (path and next(each.parameters(), None) is None):
+        if path and (is_layer(each) or next(each.parameters(), None) is None):
             continue
         if getattr(type(each), "forward", None) is nn.Module.forward:  # it only holds others
             further = list(each.named_children())
         else:
-            of_part = guesses(each) if examples is None or path else examples
-            found, unknown = _best(each, of_part, named.under(path))
-            parts.append(part_of(path, found, unknown))
-            untraced += _untraced(path, each, found)
-            further = list(_not_looked_into(each, found, unknown))
+            guessed = examples is None or bool(path)
+            best = trials.best(each, path, guesses(each) if guessed else examples or [])
+            runs = [best]
+            if not path and guessed and best.is_whole:
+                runs = trials.further(each, best)
+            of_whole += [] if path else runs
+            parts += [
+                part_of(path, one.found, one.unknown, is_again=one is not runs[0]) for one in runs
+            ]
+            untraced += _untraced(path, each, best.found)
+            further = list(_not_looked_into(each, best.found, best.unknown))
         fresh = [(_joined(path, name), inner) for name, inner in further if inner not in seen]
         seen.update(inner for _, inner in fresh)
         waiting += reversed(fresh)
-    return Forward(parts=tuple(part for part in parts if part.nodes), untraced=tuple(untraced))
+    is_whole = all(each.is_whole for each in of_whole)
+    guess = None
+    if examples is None and of_whole:
+        tried = tuple(each.example for each in of_whole if each.example is not None)
+        guess = Guess(examples=tried, tried=of_whole[0].tried, is_whole=is_whole)
+    forward = Forward(
+        parts=tuple(part for part in parts if part.nodes),
+        untraced=tuple(untraced),
+        is_whole=is_whole,
+        guess=guess,
+    )
+    return forward, of_whole[0] if of_whole else Trial(example=None, found=Record())
 
 
-def _best(
-    module: nn.Module, examples: Iterable[Example], tensors: Tensors
-) -> tuple[Record, frozenset[nn.Module]]:
-    """The first run that ends well; of those that do not, the one that gets furthest.
-
-    Returns:
-        the run, and the modules that were passed over in it since their forward fails.
-    """
-    best = Record(failed=(module,), error=ValueError("it cannot be guessed what it takes"))
-    of_best: Example | None = None
-    steps = 0
-    for _, example in zip(range(_TRIALS), examples, strict=False):
-        found = _record(module, example, tensors, frozenset())
-        if found.error is None:
-            return found, frozenset()
-        if len(found.nodes) > len(best.nodes):
-            best, of_best = found, example
-        steps += len(found.nodes)
-        if steps > _MOST_STEPS:
-            break
-    if of_best is not None:
-        return _around(module, of_best, tensors, best)
-    return best, frozenset()
-
-
-def _around(
-    module: nn.Module, example: Example, tensors: Tensors, failed: Record
-) -> tuple[Record, frozenset[nn.Module]]:
-    """A run that passes over what fails, or the failed one, if it does not end well even so.
-
-    What is passed over gives what it is given: so it is with most blocks.
-    """
-    unknown: frozenset[nn.Module] = frozenset()
-    found = failed
-    for _ in range(_MOST_RETRIES):
-        way = [each for each in found.failed if each not in unknown and not is_leaf(each)]
-        if not way or way[0] is module:
-            break
-        alike = {each for each in module.modules() if type(each) is type(way[0])}
-        unknown |= alike - set(way[1:])
-        found = _record(module, example, tensors, unknown)
-        if found.error is None:
-            return found, unknown
-    return failed, frozenset()
-
-
-def _record(
-    module: nn.Module, example: Example, tensors: Tensors, unknown: frozenset[nn.Module]
-) -> Record:
-    given = _copied(example)
-    for each in unknown:
-        vars(each)["forward"] = _same
-    try:
-        with torch.no_grad():
-            return record(
-                module,
-                given.args,
-                given.kwargs,
-                tensors=tensors,
-                is_leaf=lambda each: each in unknown or is_leaf(each),
-            )
-    finally:
-        for each in unknown:
-            vars(each).pop("forward", None)
-
-
-def _same(*args: Any, **kwargs: Any) -> torch.Tensor:
-    """A forward that gives its first tensor."""
-    given = next(tensors_in((args, kwargs)), None)
-    if given is None:
-        raise TypeError("what it gives cannot be guessed")
-    return given.clone()
-
-
-def part_of(path: str, found: Record, unknown: frozenset[nn.Module] = frozenset()) -> Part:
+def part_of(
+    path: str,
+    found: Record,
+    unknown: frozenset[nn.Module] = frozenset(),
+    *,
+    is_again: bool = False,
+) -> Part:
     """What was recorded of the module at a path."""
     return Part(
         path=path,
         nodes=tuple(found.nodes),
         modules=found.modules,
         constants=dict(sorted(found.constants.items())),
+        layouts=found.layouts,
+        called=frozenset(found.called),
         unknown=unknown,
+        is_again=is_again,
     )
 
 
@@ -206,7 +221,7 @@ def _untraced(path: str, module: nn.Module, found: Record) -> Iterator[Untraced]
     """The modules whose forward ended early, the outermost first."""
     names = {inner: name for name, inner in module.named_modules()}
     for inner in reversed(found.failed):
-        if inner in names and not is_leaf(inner) and not _is_chain(inner):
+        if inner in names and not is_layer(inner) and not _is_chain(inner):
             yield Untraced(path=_joined(path, names[inner]), module_type=type_name(inner))
 
 

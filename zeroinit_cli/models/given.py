@@ -13,6 +13,7 @@ from zeroinit_cli.models.entries import Entry, state_entries
 from zeroinit_cli.models.filling import copy_hidden, fill
 from zeroinit_cli.models.inputs import example_given
 from zeroinit_cli.models.planning import Types, plan_factory, plan_module
+from zeroinit_cli.models.warnings.seen import listed
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 
@@ -52,8 +53,9 @@ def init_given(
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
-        PlanError: the module cannot be planned, its constructor's values are gone and there is no
-            `build`, or that builds another module.
+        PlanError: the module cannot be planned, a part of it is on the meta device, its
+            constructor's values are gone and there is no `build`, or that builds another module or
+            ties what the module does not.
         UsageError: an override matches nothing or does not fit.
         Exception: whatever `build` raises.
     """
@@ -61,6 +63,7 @@ def init_given(
         raise _no_module("module", module)
     where, inputs = type_name(module), example_given(example_inputs)
     entries = {entry.name: entry for entry in state_entries(module, where)}
+    _check_real(entries, where)
     types: Types = {name: each.dtype for name, each in entries.items() if each.dtype in FLOATS}
     if build is None:
         fill(entries, plan_module(module, options, where, types, inputs))
@@ -98,6 +101,19 @@ def _name(build: object) -> str:
     return str(getattr(build, "__name__", type(build).__name__))
 
 
+def _check_real(entries: dict[str, Entry], where: str) -> None:
+    """Refuse tensors that no value can be put into."""
+    metas = [name for name, entry in entries.items() if entry.tensor.is_meta]
+    if metas:
+        raise PlanError(
+            "tensors on the meta device, which hold no values",
+            where=where,
+            expected="a module on the device that it is to be used on",
+            found=listed(metas),
+            hint='module.to_empty(device="cpu") first, then init_ with build=lambda: Model(...)',
+        )
+
+
 def _check_same(entries: dict[str, Entry], plan: Plan, where: str) -> None:
     planned = {tensor.info.name: tensor.info.shape for tensor in plan.tensors}
     found = {name: entry.owned.shape for name, entry in entries.items()}
@@ -108,4 +124,23 @@ def _check_same(entries: dict[str, Entry], plan: Plan, where: str) -> None:
             where=where,
             expected="the same names and shapes",
             found=f"differences in {', '.join(names)}",
+        )
+    _check_ties(entries, plan, where)
+
+
+def _check_ties(entries: dict[str, Entry], plan: Plan, where: str) -> None:
+    """Refuse a module that lost ties: trained from here, the two would part."""
+    lost = [
+        f"{tensor.info.name} is not {tensor.tied_to}"
+        for tensor in plan.tensors
+        if tensor.tied_to is not None and entries[tensor.info.name].tied_to != tensor.tied_to
+    ]
+    if lost:
+        raise PlanError(
+            "parameters that build ties are not tied",
+            where=where,
+            expected="one parameter under both names",
+            found=listed(lost),
+            hint="tie them again after to_empty(), as the constructor does: "
+            "module.head.weight = module.embed.weight, or module.tie_weights()",
         )

@@ -4,7 +4,6 @@ An example has shapes alone where it has fractions, and values where it has inte
 asks of tokens or masks can be answered, what it asks of an image cannot.
 """
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,10 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from zeroinit_cli.errors import UsageError
-from zeroinit_cli.models.classes import is_convolution, is_transposed_linear
 from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.source import Source
 from zeroinit_cli.spec.blueprint import BuilderBlueprint, FamilyBlueprint
@@ -25,8 +22,22 @@ BATCH = 2  # more than one, which batch norms refuse
 
 _CLIP_FRAMES = 16
 _MOST_TOKENS = 128  # of a family whose sequences may be shorter than the longest
-_SIZES = (32, 224, 64, 128, 256, 8, 16, 28, 299, 384, 518, 3, 1)  # of images, the usual ones first
-_LENGTHS = (5, 6, 8, 16, 1)
+SIZES = (
+    32,
+    224,
+    64,
+    128,
+    256,
+    8,
+    16,
+    28,
+    299,
+    384,
+    518,
+    3,
+    1,
+    7,
+)  # of images, the usual ones first
 _FEWEST_PIXELS_OF_FLOW = 128
 _PIXELS_OF_DETECTION = 160
 
@@ -68,6 +79,17 @@ class Example:
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Write types and shapes: `float32 [2, 8], mask int64 [2, 5]`."""
+        named = (f"{name} {_form(value)}" for name, value in self.kwargs.items())
+        return ", ".join([*map(_form, self.args), *named]) or "nothing"
+
+
+def _form(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
 def inputs_of(source: Source) -> Inputs:
@@ -129,6 +151,15 @@ def example_given(inputs: Any) -> Example | None:
     )
 
 
+def examples_of_package(module: nn.Module) -> Iterator[Example]:
+    """Examples of what torchvision's models take that take more than an image."""
+    package = type(module).__module__
+    kind = _kind_of_package(package) if package.startswith("torchvision.models.") else Kind.IMAGES
+    if kind is not Kind.IMAGES:
+        frames = _CLIP_FRAMES if kind is Kind.CLIP else 0
+        yield from examples_of(Inputs(where="", kind=kind, frames=frames), module)
+
+
 def examples_of(inputs: Inputs, module: nn.Module) -> Iterator[Example]:
     """Examples of the inputs of a source, the likeliest first.
 
@@ -153,18 +184,19 @@ def _arrays(inputs: Inputs) -> Iterator[Example]:
     for choice in product(*([True, False] if inputs.tokens else [False] for _ in shapes)):
         if any(choice) or not inputs.tokens:
             pairs = zip(choice, shapes, strict=True)
-            yield Example(args=tuple(_ids(shape) if ids else _shape(shape) for ids, shape in pairs))
+            args = (ids_of_shape(shape) if ids else of_shape(shape) for ids, shape in pairs)
+            yield Example(args=tuple(args))
 
 
 def _flows() -> Iterator[Example]:
     """Two images; one update, since the others apply the same layers again."""
-    image = _shape((BATCH, 3, _FEWEST_PIXELS_OF_FLOW, _FEWEST_PIXELS_OF_FLOW))
+    image = of_shape((BATCH, 3, _FEWEST_PIXELS_OF_FLOW, _FEWEST_PIXELS_OF_FLOW))
     yield Example(args=(image, image.clone()), kwargs={"num_flow_updates": 1})
 
 
 def _detections(module: nn.Module) -> Iterator[Example]:
     pixels = _PIXELS_OF_DETECTION
-    images = [_shape((3, pixels, pixels)) for _ in range(BATCH)]
+    images = [of_shape((3, pixels, pixels)) for _ in range(BATCH)]
     yield Example(args=(images, [target(number, pixels, module) for number in range(BATCH)]))
 
 
@@ -195,125 +227,18 @@ def target(number: int, pixels: int, detector: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def guesses(module: nn.Module) -> Iterator[Example]:
-    """Examples of what a module of which nothing is known may take, the likeliest first.
-
-    Its first layer says how wide the input is. An argument that has a default is given only if the
-    module cannot do without it.
-    """
-    package = type(module).__module__
-    if package.startswith("torchvision.models."):
-        kind = _kind_of_package(package)
-        frames = _CLIP_FRAMES if kind is Kind.CLIP else 0
-        if kind is not Kind.IMAGES:
-            yield from examples_of(Inputs(where="", kind=kind, frames=frames), module)
-    kind_of_float = _float_of(module)
-    values = [
-        each.to(kind_of_float) if each.is_floating_point() else each for each in _values(module)
-    ]
-    for names in _arguments(module):
-        for value in values:
-            yield _example(names, [value] * len(names))
-        if len(names) > 1:
-            for choice in product(values, repeat=len(names)):
-                if any(each is not choice[0] for each in choice):
-                    yield _example(names, choice)
-
-
-def _arguments(module: nn.Module) -> Iterator[list[str]]:
-    """Names of the arguments to give, empty for those by position: what has no default, or all."""
-    given: list[str] = []
-    optional: list[str] = []
-    try:
-        parameters = inspect.signature(module.forward).parameters
-    except ValueError:  # of a forward that is not written in Python
-        yield [""]
-        return
-    for index, each in enumerate(parameters.values()):
-        if each.kind is each.VAR_KEYWORD or (each.kind is each.VAR_POSITIONAL and index):
-            continue
-        name = each.name if each.kind is each.KEYWORD_ONLY else ""
-        if index == 0 or each.default is each.empty:
-            given.append(name)
-        elif each.default is None:
-            optional.append(each.name)
-    yield given
-    if optional:
-        yield given + optional
-
-
-def _example(names: Iterable[str], values: Iterable[Tensor]) -> Example:
-    """Arguments, each a tensor of its own."""
-    pairs = [(name, value.clone()) for name, value in zip(names, values, strict=True)]
-    return Example(
-        args=tuple(value for name, value in pairs if not name),
-        kwargs={name: value for name, value in pairs if name},
-    )
-
-
-def _values(module: nn.Module) -> list[Tensor]:
-    """Tensors that the layers of a module may take, by the order in which it holds them."""
-    found: dict[tuple[Any, ...], Tensor] = {}
-    for each in module.modules():
-        for value in _values_of_layer(each):
-            found.setdefault((value.dtype, *value.shape), value)
-    return list(found.values()) or [_shape((BATCH, 3, size, size)) for size in _SIZES]
-
-
-def _values_of_layer(layer: nn.Module) -> Iterator[Tensor]:
-    if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
-        yield from (_ids((BATCH, length)) for length in _LENGTHS)
-    elif is_convolution(layer):
-        channels: Any = layer.in_channels
-        kernel: Any = layer.kernel_size
-        yield from _images(int(channels), len(kernel))
-    elif isinstance(layer, nn.modules.batchnorm._NormBase):
-        rank = 1 if "1d" in type(layer).__name__ else 3 if "3d" in type(layer).__name__ else 2
-        yield from _images(layer.num_features, rank)
-    elif (width := _width(layer)) is not None:
-        yield from (_shape((BATCH, length, width)) for length in _LENGTHS)
-        yield _shape((BATCH, width))
-
-
-def _width(layer: nn.Module) -> int | None:
-    """The last dimension of what a layer takes."""
-    for kind, name in (
-        (nn.Linear, "in_features"),
-        (nn.MultiheadAttention, "embed_dim"),
-        (nn.RNNBase | nn.RNNCellBase, "input_size"),
-        (nn.Bilinear, "in1_features"),
-    ):
-        if isinstance(layer, kind):
-            return int(getattr(layer, name))
-    if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
-        return layer.normalized_shape[-1]
-    own = [each for each in layer._parameters.values() if each is not None and each.ndim]
-    if is_transposed_linear(layer) or own:
-        return int(own[0].shape[0 if is_transposed_linear(layer) else -1])
-    return None
-
-
 def _pictures(
     channels: int, frames: tuple[int, ...], first: Iterable[int] = ()
 ) -> Iterator[Example]:
-    for size in dict.fromkeys([*first, *_SIZES]):
-        yield Example(args=(_shape((BATCH, channels, *frames, size, size)),))
+    for size in dict.fromkeys([*first, *SIZES]):
+        yield Example(args=(of_shape((BATCH, channels, *frames, size, size)),))
 
 
-def _images(channels: int, rank: int) -> Iterator[Tensor]:
-    for size in _SIZES:
-        yield _shape((BATCH, channels, *[size] * rank))
-
-
-def _float_of(module: nn.Module) -> torch.dtype:
-    """The type of a module's weights."""
-    known = (each.dtype for each in module.parameters() if not is_lazy(each))
-    return next((each for each in known if each.is_floating_point), torch.float32)
-
-
-def _shape(shape: tuple[int, ...]) -> Tensor:
+def of_shape(shape: tuple[int, ...]) -> Tensor:
+    """Make fractions without values."""
     return torch.empty(shape, device="meta")
 
 
-def _ids(shape: tuple[int, ...]) -> Tensor:
+def ids_of_shape(shape: tuple[int, ...]) -> Tensor:
+    """Make indices, all 0, which every table has."""
     return torch.zeros(shape, dtype=torch.int64)

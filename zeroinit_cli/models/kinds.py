@@ -1,46 +1,25 @@
-"""What kind of tensor each parameter and buffer is, by its module's type and place in the graph.
+"""What each parameter and buffer is, and so its rule: by its branch, its attention or its use.
 
-A tensor that is not covered here has no rule of its own: its constructor's value is kept where
-that is the same under two seeds, and where it is random, planning stops and names it.
+A tensor of which none of these is known has no rule of its own: its constructor's value is kept if
+it is no random draw, and where it is one, planning stops and names it.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
-from zeroinit_cli.models.attention import attention_of
-from zeroinit_cli.models.classes import (
-    TRANSPOSED_CONVOLUTION,
-    class_paths,
-    is_convolution,
-    is_norm,
-    is_transposed_linear,
-    is_weight_layer,
-    type_name,
-)
-from zeroinit_cli.models.known_tables import known_table, table_of
+from zeroinit_cli.models.classes import is_named, type_name
+from zeroinit_cli.models.layer_types import use_by_type
+from zeroinit_cli.models.projections import projections_rule
 from zeroinit_cli.models.structure import Structure
-from zeroinit_cli.models.tables import POSITIONS
+from zeroinit_cli.models.uses import Use, UseKind
 from zeroinit_cli.options import Options
+from zeroinit_cli.plans import parametrizations
 from zeroinit_cli.plans import policy as rules
-from zeroinit_cli.plans.rules import Ones, Rule, Zeros
-
-_NORM_ENTRIES: dict[str, tuple[Rule, str]] = {
-    "weight": (Ones(), "scale 1"),
-    "bias": (Zeros(), "shift 0"),
-    "running_mean": (Zeros(), "running mean 0"),
-    "running_var": (Ones(), "running variance 1"),
-    "num_batches_tracked": (Zeros(), "counter 0"),
-}
-_SEPARATE_PROJECTIONS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-_FUSED = {
-    # Linear layers that hold several projections of equal size one above the other, by the type of
-    # the module that splits their output.
-    "transformers.models.phi3.modeling_phi3.Phi3MLP": {"gate_up_proj": 2},
-}
+from zeroinit_cli.plans.layouts import Transposed, Viewed
+from zeroinit_cli.plans.rules import Constant, Ones, Rule, Zeros
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +36,11 @@ class Constructed:
 
     Attributes:
         if_random: what it gets if it is one; None where no rule is known.
+        zero_is_meant: 0 everywhere is kept, too; else it counts as a draw.
     """
 
     if_random: Ruled | None = None
+    zero_is_meant: bool = True
 
 
 Kind = Ruled | Constructed
@@ -84,41 +65,69 @@ class Owned:
     tensor: torch.Tensor
 
     @property
+    def name(self) -> str:
+        """The tensor's name in the whole."""
+        return f"{self.path}.{self.attribute}".removeprefix(".")
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The tensor's shape."""
         return tuple(self.tensor.shape)
 
-    @property
-    def parent(self) -> nn.Module | None:
-        """The module that holds the owner."""
-        return self.root.get_submodule(self.path.rpartition(".")[0]) if self.path else None
+
+_ALWAYS = (UseKind.MEAN, UseKind.VARIANCE, UseKind.COUNTER)
+"""What a norm counts is no matter of its constructor."""
+
+_NEVER_ZERO = (UseKind.NORM_SCALE, UseKind.POSITIONS)
+"""What trains badly from 0, though some constructors set it so, or for structure alone to close."""
 
 
 def kind_of(owned: Owned, structure: Structure, options: Options) -> Kind:
     """The kind of a parameter or buffer; the first that applies, the most specific first."""
-    module, name = owned.owner, owned.attribute
-    ruled = (
-        _branch_end(owned, structure)
-        or _attention(owned, structure, options)
-        or _fused(owned, options)
-        or _norm(module, name)
-        or (_weight(owned, structure, options) if name == "weight" else None)
+    normed = _weight_norm(owned, structure, options) or _spectral_norm(owned, structure, options)
+    return normed or _kind_of_map(owned, structure, options)
+
+
+def _kind_of_map(owned: Owned, structure: Structure, options: Options) -> Kind:
+    ruled = _branch_end(owned, structure) or _attention(owned, structure, options)
+    return ruled if ruled is not None else _of_its_use(owned, structure, options)
+
+
+def _of_its_use(owned: Owned, structure: Structure, options: Options) -> Kind:
+    use = use_of(owned, structure)
+    if use is None and not structure.untraced and owned.name not in structure.read:
+        return Constructed(if_random=Ruled(rule=Zeros(), reason="no part of the forward reads it"))
+    if use is None:
+        return Constructed()
+    found = _of_use(owned, use, structure, options)
+    if found is not None and use.kind in _ALWAYS:
+        return found
+    zero_is_meant = use.kind not in _NEVER_ZERO and owned.name not in (
+        structure.heads | structure.normed_alone
     )
-    if ruled is not None:
-        return ruled
-    if _is_bias(module, name):
-        return Constructed(if_random=Ruled(rule=Zeros(), reason=f"{type_name(module)}: bias 0"))
-    table = table_of(owned.root, owned.path, owned.attribute)
-    if table is not None:
-        return Constructed(if_random=_table(owned, table, options))
-    return Constructed()
+    return Constructed(if_random=found, zero_is_meant=zero_is_meant)
+
+
+def use_of(owned: Owned, structure: Structure) -> Use | None:
+    """What a tensor is used for: as seen, or as others of its owner's type are used."""
+    return (
+        structure.uses.get(owned.name)
+        or structure.uses_of_siblings.get((type(owned.owner), owned.attribute))
+        or use_by_type(*_layer_of(owned))
+    )
 
 
 def _branch_end(owned: Owned, structure: Structure) -> Ruled | None:
-    """What closes a residual branch."""
-    name = f"{owned.path}.{owned.attribute}".removeprefix(".")
+    """What closes a residual branch, and the bias behind it."""
+    name = owned.name
+    if name in structure.closing_biases:
+        reason = f"end of residual branch {structure.closing_biases[name]}: bias 0"
+        return Ruled(rule=Zeros(), reason=reason)
     if name in structure.zero_scales:
-        place = structure.zero_scales[name]
+        place, use = structure.zero_scales[name], structure.uses.get(name)
+        if use is not None and use.plus_one:
+            reason = f"last norm of residual branch {place}: scale 0, stored less 1"
+            return Ruled(rule=Constant(value=-1.0), reason=reason)
         return Ruled(rule=Zeros(), reason=f"last norm of residual branch {place}: scale 0")
     if name in structure.zero_weights:
         place = structure.zero_weights[name]
@@ -127,126 +136,202 @@ def _branch_end(owned: Owned, structure: Structure) -> Ruled | None:
 
 
 def _attention(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
-    """Fused or separate projections of a known block of attention."""
-    block: nn.Module | None = owned.owner
-    path, part = owned.path, owned.attribute
-    if not isinstance(block, nn.MultiheadAttention):
-        if owned.attribute != "weight":
-            return None
-        block = owned.parent
-        path, _, part = owned.path.rpartition(".")
-    known = attention_of(block) if block is not None else None
-    if known is None:
+    """A weight that gives queries, keys or values, each in rows of its own."""
+    found, use = structure.projections.get(owned.name), structure.uses.get(owned.name)
+    if found is None or use is None:
         return None
-    closed = path in structure.closed_attention
-    where = f"attention of residual branch {structure.closed_attention[path]}" if closed else ""
-    if part == known.fused:
-        rule = rules.attention_projections(
-            owned.shape, options, closed=closed, transposed=is_transposed_linear(owned.owner)
-        )
-        phrase = f"{where}: q identity, k and v 0" if closed else "attention: q, k, v each"
-        return Ruled(rule=rule, reason=phrase if closed else f"{phrase} by Algorithm 1")
-    separate = known.separate or _SEPARATE_PROJECTIONS
-    if part in separate:
-        letter = "qkv"[separate.index(part)]
-        if closed and letter != "q":
-            return Ruled(rule=Zeros(), reason=f"{where}: {letter} 0")
-        return Ruled(rule=rules.linear(owned.shape, options), reason=f"{letter}: Algorithm 1")
+    matrix = use.matrix(owned.shape)
+    made = projections_rule(matrix, found, options, transposed=use.transposed)
+    if made is None or matrix is None or made[0] == Zeros():
+        return None if made is None else Ruled(rule=made[0], reason=made[1])
+    return Ruled(rule=_stored(made[0], matrix, owned), reason=made[1])
+
+
+def _layer_of(owned: Owned) -> tuple[nn.Module, str]:
+    """The layer that a tensor belongs to, and its name there, also behind a parametrization."""
+    path, found, rest = owned.name.partition("parametrizations.")
+    if found and rest.count(".") == 1:
+        return owned.root.get_submodule(path.removesuffix(".")), rest.partition(".")[0]
+    return owned.owner, owned.attribute
+
+
+_NORM_ENTRIES: dict[UseKind, tuple[Rule, str]] = {
+    UseKind.NORM_SCALE: (Ones(), "scale 1"),
+    UseKind.NORM_SHIFT: (Zeros(), "shift 0"),
+    UseKind.MEAN: (Zeros(), "running mean 0"),
+    UseKind.VARIANCE: (Ones(), "running variance 1"),
+    UseKind.COUNTER: (Zeros(), "counter 0"),
+    UseKind.BIAS: (Zeros(), "bias 0"),
+}
+_EMPTY = {
+    UseKind.LESSER_POSITIONS: UseKind.LESSER_POSITIONS.value,
+    UseKind.RELATIVE: "relative-position table",
+    UseKind.SEGMENTS: UseKind.SEGMENTS.value,
+    UseKind.TOKEN: "class token",
+    UseKind.DOT: UseKind.DOT.value,
+}
+
+
+def _of_use(owned: Owned, use: Use, structure: Structure, options: Options) -> Ruled | None:
+    """The rule of a random draw that is used so; None where none is known."""
+    shape, name = owned.shape, type_name(owned.owner)
+    kind = structure.tables.get(owned.name, use.kind) if use.kind is UseKind.TABLE else use.kind
+    if kind in _NORM_ENTRIES:
+        rule, phrase = _NORM_ENTRIES[kind]
+        if use.plus_one:
+            return Ruled(rule=Zeros(), reason=f"{name}: {phrase}, stored less 1")
+        return Ruled(rule=rule, reason=f"{name}: {phrase}")
+    if owned.name in structure.normed_alone and shape:
+        rule = parametrizations.unit_vectors(shape)
+        return Ruled(rule=rule, reason="token that a norm sees alone: the last unit vector")
+    if kind in _EMPTY:
+        return Ruled(rule=Zeros(), reason=f"{_EMPTY[kind]}: 0")
+    match kind:
+        case UseKind.LINEAR:
+            return _linear(owned, use, options)
+        case UseKind.STACK:
+            rule = rules.stack_of_linear(shape, options, parts=use.parts, transposed=use.transposed)
+            return Ruled(rule=rule, reason="stack of linear maps: Algorithm 1 in each")
+        case UseKind.INPUT_GATES:
+            rule = rules.recurrent_input(shape, use.parts, options)
+            return Ruled(rule=rule, reason=f"{name}: Algorithm 1 in each gate")
+        case UseKind.STATE_GATES:
+            rule = rules.recurrent_state(shape, use.parts, options)
+            is_square = shape[0] == shape[1] * use.parts
+            how = "the state by Paley" if is_square else "Algorithm 1 in each gate of the state"
+            return Ruled(rule=rule, reason=f"{name}: {how}")
+        case UseKind.STATE_PROJECTION:
+            return Ruled(rule=rules.linear(shape, options), reason=f"{name}: Algorithm 1")
+        case UseKind.BILINEAR:
+            rule = rules.bilinear(shape, options)
+            return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on pairs")
+        case UseKind.CONVOLUTION | UseKind.TRANSPOSED_CONVOLUTION:
+            return _convolution(name, shape, use, options)
+        case UseKind.TABLE:
+            rule = rules.embedding(shape, use.padding_idx, options)
+            return Ruled(rule=rule, reason="embedding table: Algorithm 1")
+        case UseKind.POSITIONS if len(shape) > 1:
+            rule = rules.position_table(shape, options)
+            return Ruled(rule=rule, reason=f"{kind.value}: mirrored")
     return None
 
 
-def _fused(owned: Owned, options: Options) -> Ruled | None:
-    """Several projections in one weight, but for attention's."""
-    parent, name = owned.parent, owned.path.rpartition(".")[2]
-    if parent is None or owned.attribute != "weight":
+def _linear(owned: Owned, use: Use, options: Options) -> Ruled | None:
+    """A matrix, in either layout; of several parts, each part by itself."""
+    matrix = use.matrix(owned.shape)
+    if matrix is None:
         return None
-    parts = next(
-        (_FUSED[path][name] for path in class_paths(parent) if name in _FUSED.get(path, ())), 0
-    )
-    if not parts:
+    fan_out, fan_in = matrix[::-1] if use.transposed else matrix
+    reason = f"{type_name(owned.owner)}: Algorithm 1"
+    rule = rules.linear((fan_out, fan_in), options)
+    if use.parts > 1 and fan_out % use.parts == 0:
+        rule = rules.fused_linear((fan_out, fan_in), use.parts, options)
+        reason = f"{use.parts} fused projections: Algorithm 1 in each"
+    if use.transposed:
+        rule, reason = Transposed(of=rule), f"{reason}, stored transposed"
+    return Ruled(rule=_stored(rule, matrix, owned), reason=reason)
+
+
+def _stored(rule: Rule, matrix: tuple[int, int], owned: Owned) -> Rule:
+    """The rule of a matrix as that of the tensor that holds it."""
+    return rule if len(owned.shape) == len(matrix) else Viewed(rows=matrix[0], of=rule)
+
+
+def _convolution(name: str, shape: tuple[int, ...], use: Use, options: Options) -> Ruled | None:
+    geometry = use.geometry
+    fits = geometry is not None and len(shape) == len(geometry.stride) + 2
+    if geometry is None or not fits or shape[0] % geometry.groups:
         return None
-    rule = rules.fused_linear(owned.shape, parts, options)
-    return Ruled(rule=rule, reason=f"{parts} fused projections: Algorithm 1 in each")
-
-
-def _norm(module: nn.Module, name: str) -> Ruled | None:
-    if not is_norm(module) or name not in _NORM_ENTRIES:
-        return None
-    rule, phrase = _NORM_ENTRIES[name]
-    return Ruled(rule=rule, reason=f"{type_name(module)}: {phrase}")
-
-
-def _weight(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
-    module, shape = owned.owner, owned.shape
-    if isinstance(module, nn.Linear):
-        return Ruled(rule=rules.linear(shape, options), reason="Linear: Algorithm 1")
-    if is_transposed_linear(module):
-        rule = rules.transposed_linear(shape, options)
-        return Ruled(rule=rule, reason=f"{type_name(module)}: Algorithm 1, stored transposed")
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        table = structure.tables.get(owned.path) or table_of(
-            owned.root, owned.path, owned.attribute
-        )
-        if table is not None:
-            return _table(owned, table, options)
-        rule = rules.embedding(shape, module.padding_idx, options)
-        return Ruled(rule=rule, reason="embedding table: Algorithm 1")
-    if is_convolution(module):
-        return _convolution(module, shape, options)
-    return None
-
-
-def _convolution(module: nn.Module, shape: tuple[int, ...], options: Options) -> Ruled:
-    name = type_name(module)
-    geometry = _geometry(module)
-    if isinstance(module, TRANSPOSED_CONVOLUTION):
+    if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
         rule = rules.transposed_convolution(shape, geometry, options)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
-    if is_patch(module, shape):
-        return Ruled(
-            rule=rules.patch_convolution(shape, options), reason=f"{name}: Algorithm 1 on patches"
-        )
+    if _is_patch(geometry, shape):
+        rule = rules.patch_convolution(shape, options)
+        return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on patches")
     groups = geometry.groups
     phrase = f"grouped {name}: Algorithm 2 in each" if groups > 1 else f"{name}: Algorithm 2"
     return Ruled(rule=rules.convolution(shape, groups, options), reason=phrase)
 
 
-def is_patch(module: nn.Module, shape: tuple[int, ...]) -> bool:
+def _is_patch(geometry: rules.Geometry, shape: tuple[int, ...]) -> bool:
     """Whether a convolution cuts its input into patches: stride = kernel, nothing else."""
-    geometry, kernel = _geometry(module), shape[2:]
+    kernel = shape[2:]
     plain = geometry.groups == 1 and not any(geometry.padding) and max(geometry.dilation) == 1
     return plain and geometry.stride == kernel and math.prod(kernel) > 1
 
 
-def _geometry(module: nn.Module) -> rules.Geometry:
-    """How a convolution moves; `same` padding is any but none."""
-    layer: Any = module  # its class is checked by the caller
-    dimensions = len(layer.kernel_size)
-    padding = layer.padding
-    if isinstance(padding, str):
-        padding = int(padding != "valid")
-    stride, padding, dilation = (
-        (size,) * dimensions if isinstance(size, int) else tuple(size)
-        for size in (layer.stride, padding, layer.dilation)
-    )
-    return rules.Geometry(groups=layer.groups, stride=stride, padding=padding, dilation=dilation)
+def _weight_norm(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
+    """Lengths and directions of a weight under weight norm: they follow from the weight's rule."""
+    direction, dim = structure.lengths.get(owned.name, ("", 0))
+    if not direction:
+        directions = dict(structure.lengths.values())
+        if owned.name not in directions:
+            return None
+        direction, dim = owned.name, directions[owned.name]
+    weight = _sibling(owned, direction)
+    place = structure.zero_weights.get(direction)
+    if place is not None and owned.name != direction:
+        reason = f"last layer of residual branch {place}: lengths 0 under weight norm"
+        return Ruled(rule=Zeros(), reason=reason)
+    rule = _rule_if_random(weight, structure, options)
+    if rule is None:
+        return None
+    if owned.name == direction:
+        made = parametrizations.weight_norm_direction(rule, weight.shape, dim)
+        return Ruled(rule=made, reason="directions of a weight under weight norm")
+    made = parametrizations.weight_norm_magnitude(rule, weight.shape, dim)
+    return Ruled(rule=made, reason="lengths of a weight under weight norm")
 
 
-def _is_bias(module: nn.Module, name: str) -> bool:
-    if isinstance(module, nn.MultiheadAttention):
-        return name == "in_proj_bias"
-    return name == "bias" and is_weight_layer(module)
+def _spectral_norm(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
+    """The vectors of torch's spectral norm, which no function tells from other buffers."""
+    found = _vector_of_spectral_norm(owned)
+    if found is None:
+        return None
+    word, weight_name, dim = found
+    weight = _sibling(owned, weight_name)
+    rule = _rule_if_random(weight, structure, options)
+    if rule is None:
+        return None
+    made = _SPECTRAL_VECTORS[word](rule, weight.shape, dim)
+    return Ruled(rule=made, reason=f"{word} vector of spectral norm")
 
 
-def _table(owned: Owned, table: str, options: Options) -> Ruled:
-    """A lookup table; of several position tables that one module sums, the largest alone."""
-    if table != POSITIONS:
-        return Ruled(rule=Zeros(), reason=f"{table}: 0")
-    siblings = [
-        parameter.numel()
-        for name, parameter in owned.owner.named_parameters(recurse=False)
-        if known_table(owned.owner, name) == POSITIONS
-    ]
-    if owned.tensor.numel() < max(siblings, default=0):
-        return Ruled(rule=Zeros(), reason=f"{table} summed with a larger one: 0")
-    return Ruled(rule=rules.position_table(owned.shape, options), reason=f"{table}: mirrored")
+_SPECTRAL_VECTORS = {
+    "left": parametrizations.spectral_norm_left,
+    "right": parametrizations.spectral_norm_right,
+}
+_ENDINGS = {"_u": "left", "_v": "right"}
+
+
+def _vector_of_spectral_norm(owned: Owned) -> tuple[str, str, int] | None:
+    """Which of its two vectors a buffer is, the name of their weight, and its fan_out's dimension.
+
+    They belong to a parametrization, or by torch's older way to the layer, whose hook knows them.
+    """
+    word, owner = _ENDINGS.get(owned.attribute[-2:]), owned.owner
+    if word is None:
+        return None
+    if is_named(owner, "torch.nn.utils.parametrizations._SpectralNorm"):
+        name = f"{owned.path.rpartition('.')[0]}.original"
+        return word, name, getattr(owner, "dim", 0)
+    for hook in owner._forward_pre_hooks.values():
+        weight, dim = getattr(hook, "name", ""), getattr(hook, "dim", 0)
+        if type(hook).__name__ == "SpectralNorm" and owned.attribute[:-2] == weight:
+            return word, f"{owned.path}.{weight}_orig".removeprefix("."), dim
+    return None
+
+
+def _sibling(owned: Owned, name: str) -> Owned:
+    """Another parameter of the same whole."""
+    path, _, attribute = name.rpartition(".")
+    owner = owned.root.get_submodule(path)
+    tensor = owner.get_parameter(attribute)
+    return Owned(root=owned.root, path=path, owner=owner, attribute=attribute, tensor=tensor)
+
+
+def _rule_if_random(owned: Owned, structure: Structure, options: Options) -> Rule | None:
+    """The rule of a weight, whether or not it closes a branch by its lengths."""
+    kind = _of_its_use(owned, structure, options)
+    ruled = kind if isinstance(kind, Ruled) else kind.if_random
+    return None if ruled is None else ruled.rule

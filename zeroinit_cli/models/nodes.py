@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ class Node:
 
     Attributes:
         op: an input of the forward, a read of a parameter, buffer or constant, a call of a module
-            that is not looked into, a call of a function, or what the forward returns.
+            that is passed over, a call of a function, or what the forward returns.
         target: of a read or module its name, of a function torch's name of it (`add_`).
         args: its arguments, with nodes in place of tensors.
         kwargs: likewise.
@@ -48,6 +48,14 @@ class Node:
         return self.op == "function" and (in_place or self.kwargs.get("inplace") is True)
 
 
+class Layout(NamedTuple):
+    """How a value lies in its memory; of a view, in the memory of what it is a view of."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+
+
 @dataclass(kw_only=True, slots=True)
 class Record:
     """What was seen of a run.
@@ -56,6 +64,7 @@ class Record:
         nodes: its steps, in order.
         modules: every module that was called, by its name.
         constants: every tensor that a node reads, by its name.
+        layouts: of the value that each node gives.
         called: every module that was called.
         failed: the modules in whose forward the run ended, the innermost first; none if it ran
             through.
@@ -66,6 +75,7 @@ class Record:
     nodes: list[Node] = field(default_factory=list)
     modules: dict[str, nn.Module] = field(default_factory=dict)
     constants: dict[str, torch.Tensor] = field(default_factory=dict)
+    layouts: dict[Node, Layout] = field(default_factory=dict)
     called: set[nn.Module] = field(default_factory=set)
     failed: tuple[nn.Module, ...] = ()
     error: Exception | None = None

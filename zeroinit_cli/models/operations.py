@@ -1,11 +1,11 @@
-"""What functions and modules of torch do to data: what carries it, and what a zero becomes.
+"""What functions of torch do to data: what carries it, and what a zero becomes.
 
 A branch that gives 0 gives 0 after whatever is transparent: dropout, and all that is linear and
 has no parameter (reshape, permute, pooling, upsampling, padding with 0). An activation with
 f(0) = 0 keeps the zero too, but where f'(0) = 0 nothing behind it ever learns.
 """
 
-from torch import nn
+from typing import Any
 
 from zeroinit_cli.models.nodes import Node
 
@@ -48,7 +48,17 @@ WEIGHT_FUNCTIONS = words(
 )
 """Layers as functions: input, then weight."""
 
-MATRIX_PRODUCTS = words("matmul bmm mm einsum bilinear addmm baddbmm")
+RECURRENT = words("gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell")
+"""Layers that apply several weights step by step."""
+
+LOOKUPS = words("embedding embedding_bag")
+"""Functions that look rows up in a table: indices, then the table."""
+
+WEIGHT_NORM = "_weight_norm"
+SCALED_DOT_PRODUCT = "scaled_dot_product_attention"
+MULTI_HEAD = "multi_head_attention_forward"
+
+MATRIX_PRODUCTS = words("_grouped_mm addmm baddbmm bilinear bmm einsum grouped_mm matmul mm")
 
 NORM_FUNCTIONS = {
     "batch_norm": 3,
@@ -59,6 +69,9 @@ NORM_FUNCTIONS = {
     "rms_norm": 2,
 }
 """Norms as functions, and which argument is their scale."""
+
+_EPS = {"batch_norm": 7, "group_norm": 4, "instance_norm": 7, "layer_norm": 4, "rms_norm": 3}
+_SMALLEST_EPS = 1e-5  # that torch's norms have by default
 
 STATISTICS = words("amax linalg_norm mean norm std sum var var_mean vector_norm")
 ROOTS = words("linalg_norm norm pow rsqrt sqrt std vector_norm")
@@ -79,64 +92,62 @@ TRANSPARENT = UNCHANGING | words(
     "stochastic_depth sum swapaxes swapdims t tile transpose unbind unflatten unfold unsqueeze "
     "upsample upsample_bilinear upsample_nearest view view_as"
 )
-TRANSPARENT_MODULES = (
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.Flatten,
-    nn.Unflatten,
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.MaxPool3d,
-    nn.ChannelShuffle,
-    nn.PixelShuffle,
-    nn.PixelUnshuffle,
-    nn.Fold,
-    nn.Unfold,
-    nn.Upsample,
-    nn.ZeroPad1d,
-    nn.ZeroPad2d,
-    nn.ZeroPad3d,
-    nn.modules.padding._CircularPadNd,
-    nn.modules.padding._ReflectionPadNd,
-    nn.modules.padding._ReplicationPadNd,
-)
-
 FILLING = {"pad": 3, "masked_fill": 2}
 """What is transparent where it fills in 0, and which argument that is."""
 
-DEAD_AT_ZERO = words("abs hardshrink relu relu6 softshrink square tanhshrink threshold")
+DEAD_AT_ZERO = words("_threshold abs hardshrink relu relu6 softshrink square tanhshrink threshold")
 ALIVE_AT_ZERO = words(
-    "celu elu gelu glu hardswish hardtanh leaky_relu leakyrelu mish prelu rrelu selu silu "
-    "softsign tanh"
+    "celu elu gelu glu hardswish hardtanh leaky_relu mish prelu rrelu selu silu softsign tanh"
 )
 GATES = {
-    **dict.fromkeys(words("sigmoid hardsigmoid softmax softmax2d"), 2),
+    **dict.fromkeys(words("sigmoid hardsigmoid softmax"), 2),
     **dict.fromkeys(words("tanh relu silu gelu hardswish hardtanh"), 1),
 }
 """Functions that make a factor a gate: 2 where they are never 0, else 1."""
 ENLARGING = words(
-    "interpolate pixel_shuffle upsample upsample_bilinear upsample_nearest max_unpool1d "
-    "max_unpool2d max_unpool3d"
-)
-ENLARGING_MODULES = (
-    nn.Upsample,
-    nn.PixelShuffle,
-    nn.MaxUnpool1d,
-    nn.MaxUnpool2d,
-    nn.MaxUnpool3d,
-    nn.modules.conv._ConvTransposeNd,
+    "conv_transpose1d conv_transpose2d conv_transpose3d interpolate max_unpool1d max_unpool2d "
+    "max_unpool3d pixel_shuffle upsample upsample_bilinear upsample_nearest"
 )
 
 
 def function_name(node: Node) -> str:
     """What a node does: a function's name without the mark of writing in place, or its kind."""
     return node.target.rstrip("_") or node.target if node.op == "function" else node.op
+
+
+def argument(node: Node, position: int, name: str) -> Any:
+    """Find an argument of a function, given by its place or by its name; None if it is neither."""
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name)
+
+
+def letters_of(einsum: Node, operand: Node) -> tuple[str, str, str]:
+    """The letters of an operand of an einsum, of the other operands, and of what it gives."""
+    equation, *operands = einsum.args
+    if len(operands) == 1 and isinstance(operands[0], list | tuple):
+        operands = list(operands[0])
+    inputs, arrow, output = str(equation).replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if not arrow:  # what stands there once, by the alphabet
+        output = "".join(sorted(each for each in inputs if inputs.count(each) == 1 and each != ","))
+    place = operands.index(operand) if operand in operands else 0
+    return terms[place], "".join(terms[:place] + terms[place + 1 :]), output
+
+
+def scale_of(norm: Node) -> Node | None:
+    """Find the scale of a norm; None where it has none."""
+    position = NORM_FUNCTIONS[function_name(norm)]
+    scale = None if position is None else argument(norm, position, "weight")
+    return scale if isinstance(scale, Node) else None
+
+
+def eps_of(norm: Node) -> float | None:
+    """Find what a norm adds to the variance; None for what has none."""
+    position = _EPS.get(function_name(norm))
+    return None if position is None else argument(norm, position, "eps") or _SMALLEST_EPS
+
+
+def is_dead_at_zero(node: Node) -> bool:
+    """Whether a node is an activation whose derivative at 0 is 0."""
+    name = function_name(node)
+    lowest = argument(node, 1, "min_val") if name == "hardtanh" else None
+    return name in DEAD_AT_ZERO or (isinstance(lowest, int | float) and lowest >= 0)

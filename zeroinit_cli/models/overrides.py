@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from torch import nn
-
 from zeroinit_cli.errors import UsageError, near
-from zeroinit_cli.models.classes import TRANSPOSED_CONVOLUTION
-from zeroinit_cli.models.kinds import Constructed, Kind, Owned, Ruled
+from zeroinit_cli.models.classes import type_name
+from zeroinit_cli.models.kinds import Constructed, Kind, Owned, Ruled, use_of
+from zeroinit_cli.models.structure import Structure
+from zeroinit_cli.models.uses import Use, UseKind
 from zeroinit_cli.options import Options, Override
 from zeroinit_cli.plans import policy as rules
 from zeroinit_cli.plans.rules import Ones, Rule, Zeros
@@ -41,15 +41,17 @@ def overridden(names: Iterable[tuple[str, str]], options: Options) -> dict[str, 
     return chosen
 
 
-def override_kind(owned: Owned, override: Override, name: str, options: Options) -> Kind:
+def override_kind(
+    owned: Owned, override: Override, name: str, structure: Structure, options: Options
+) -> Kind:
     """The kind that an override makes of a tensor.
 
     Raises:
-        UsageError: the rule does not fit the tensor's shape or type.
+        UsageError: the rule does not fit the tensor's shape, type or use.
     """
     if override.rule == "kept":
         return Constructed()
-    rule = _rule(owned, override.rule, options)
+    rule = _rule(owned, override.rule, structure, options)
     floating = owned.tensor.is_floating_point() or override.rule in ("zeros", "ones")
     if rule is None or not floating:
         kind = str(owned.tensor.dtype).removeprefix("torch.")
@@ -57,40 +59,60 @@ def override_kind(owned: Owned, override: Override, name: str, options: Options)
             f"{override.rule} does not fit {name}",
             where=f"--override {str(override)!r}",
             expected=_FITS.get(override.rule),
-            found=f"{kind} {list(owned.shape)}",
+            found=f"{kind} {list(owned.shape)} of {type_name(owned.owner)}",
         )
     return Ruled(rule=rule, reason=f"--override {override}")
 
 
 _FITS = {
-    "algorithm-1": "a floating matrix (fan_out, fan_in)",
-    "algorithm-2": "a floating kernel (c_out, c_in, *spatial)",
-    "patch": "a floating kernel (c_out, c_in, *spatial)",
+    "algorithm-1": "a floating matrix (fan_out, fan_in), or a stack of such matrices",
+    "algorithm-2": "a convolution's floating kernel (c_out, c_in, *spatial)",
+    "patch": "a convolution's floating kernel (c_out, c_in, *spatial)",
     "position": "a floating table (..., positions, dim)",
+    "transposed:algorithm-1": "a floating matrix (fan_in, fan_out), or a stack of such matrices",
+    "transposed:algorithm-2": "a convolution's floating kernel (c_in, c_out, *spatial)",
 }
 
 
-def _rule(owned: Owned, name: str, options: Options) -> Rule | None:
-    shape, dimensions = owned.shape, owned.tensor.ndim
+def _rule(owned: Owned, name: str, structure: Structure, options: Options) -> Rule | None:
+    """The rule that a word names; None where it cannot mean anything for the tensor."""
+    shape = owned.shape
+    convolution = convolution_of(owned, structure)
+    groups = convolution.geometry.groups if convolution and convolution.geometry else 1
     match name:
         case "zeros":
             return Zeros()
         case "ones":
             return Ones()
-        case "algorithm-1" if dimensions == 2:
-            return rules.linear(shape, options)
-        case "algorithm-2" if dimensions > 2:
-            return rules.convolution(shape, _groups(owned.owner), options)
-        case "patch" if dimensions > 2:
+        case "algorithm-2" if convolution is not None:
+            # a transposed one's groups lie in its first dimension, but each is not a group's c_out
+            transposed = convolution.kind is UseKind.TRANSPOSED_CONVOLUTION
+            return rules.convolution(shape, 1 if transposed else groups, options)
+        case "transposed:algorithm-2" if convolution is not None:
+            geometry = _centre_tap(shape, groups)
+            return rules.transposed_convolution(shape, geometry, options)
+        case "patch" if convolution is not None:
             return rules.patch_convolution(shape, options)
-        case "position" if dimensions >= 2:
+        case "algorithm-1" if len(shape) >= 2 and convolution is None:
+            return rules.stack_of_linear(shape, options)
+        case "transposed:algorithm-1" if len(shape) >= 2 and convolution is None:
+            return rules.stack_of_linear(shape, options, transposed=True)
+        case "position" if len(shape) >= 2:
             return rules.position_table(shape, options)
     return None
 
 
-def _groups(module: nn.Module) -> int:
-    """Groups of the kernel's first dimension; a transposed convolution's lie in it just so."""
-    groups = getattr(module, "groups", 1)
-    if isinstance(module, TRANSPOSED_CONVOLUTION) or not isinstance(groups, int):
-        return 1
-    return groups
+def convolution_of(owned: Owned, structure: Structure) -> Use | None:
+    """How a tensor is a convolution's kernel, whoever owns it; None if it is none."""
+    use = use_of(owned, structure)
+    if use is None or use.geometry is None or owned.name in structure.lengths:
+        return None  # lengths under weight norm have the dimensions of a kernel, and are none
+    return use if len(owned.shape) == len(use.geometry.stride) + 2 else None
+
+
+def _centre_tap(shape: tuple[int, ...], groups: int) -> rules.Geometry:
+    """The geometry of a transposed convolution that upsamples by its centre tap alone."""
+    kernel = shape[2:]
+    once = (1,) * len(kernel)
+    centre = tuple(size // 2 for size in kernel)
+    return rules.Geometry(groups=groups, stride=once, padding=centre, dilation=once)

@@ -1,43 +1,40 @@
 """A built module -> its plan."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from zeroinit_cli.dtypes import FLOATS, DType
 from zeroinit_cli.errors import NoRuleError
-from zeroinit_cli.models.building import Factory, build
+from zeroinit_cli.models.building import Factory, build_noted, on_cpu
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.constants import (
     HOW_TO_BUILD,
     OneModule,
     Witness,
     check_holds_values,
-    two_builds,
+    is_off_zero,
     unproven,
 )
 from zeroinit_cli.models.entries import Entry, state_entries
 from zeroinit_cli.models.inputs import Example, Inputs, examples_of, inputs_of
-from zeroinit_cli.models.kinds import Constructed, Ruled, kind_of
+from zeroinit_cli.models.kept import is_meant, keep
+from zeroinit_cli.models.kinds import Constructed, Kind, Ruled, kind_of
+from zeroinit_cli.models.meant import SEEDS, check_same_tensors, find_meant
 from zeroinit_cli.models.overrides import overridden, override_kind
 from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import Structure, find_structure
 from zeroinit_cli.models.warnings import find_warnings
 from zeroinit_cli.options import OVERRIDE_RULES, Options
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
-from zeroinit_cli.plans.rounding import stored_bytes
-from zeroinit_cli.plans.rules import Kept, Zeros
+from zeroinit_cli.plans.rules import Rule, Zeros
 from zeroinit_cli.source import Source
 
 Types = Mapping[str, DType]
 """Types to store tensors in, by name; what is not named is stored as the options say."""
 
-_SEEDS = (0, 1)
-_KEPT = "kept as constructed"
-_PLATFORM = f"{_KEPT}; platform-dependent, from transcendental functions"
+Kinds = list[tuple[Entry, Kind]]
 
 
 def plan_source(source: Source, options: Options) -> Plan:
@@ -75,12 +72,16 @@ def plan_factory(
         UsageError: an override matches nothing or does not fit.
         Exception: whatever the factory raises.
     """
-    # an override may ask for a value that no rule of the policy ever looks at
-    real = any(override.rule == "kept" for override in options.overrides)
-    first, second = (build(factory, seed, real_weights=real) for seed in _SEEDS)
-    entries = state_entries(first, where)
-    witness = two_builds(entries, state_entries(second, where), factory, _SEEDS[0], where)
-    return first, _plan_entries(first, entries, witness, options, where, types or {}, inputs)
+    built = build_noted(factory, SEEDS[0])
+    entries = state_entries(built.module, where)
+    if built.has_drawn:
+        check_same_tensors(entries, build_noted(factory, SEEDS[1]).module, where)
+
+    def witness(kinds: Kinds) -> Witness:
+        return find_meant(built, kinds, factory, where)
+
+    plan = _plan_entries(built.module, entries, witness, options, where, types or {}, inputs)
+    return built.module, plan
 
 
 def plan_module(
@@ -106,30 +107,32 @@ def plan_module(
         UsageError: an override matches nothing or does not fit.
     """
     entries = state_entries(module, where)
-    return _plan_entries(module, entries, OneModule(), options, where, types or {}, inputs)
+
+    def witness(kinds: Kinds) -> Witness:
+        check_holds_values(module, kinds, where)
+        return OneModule()
+
+    return _plan_entries(module, entries, witness, options, where, types or {}, inputs)
 
 
 def _plan_entries(
     module: nn.Module,
     entries: list[Entry],
-    witness: Witness,
+    witness_of: Callable[[Kinds], Witness],
     options: Options,
     where: str,
     types: Types,
     inputs: Inputs | Example | None = None,
 ) -> Plan:
     # a device that a caller has made the default must not reach what a forward computes
-    with torch.device("cpu"):
+    with on_cpu():
         structure = find_structure(module, options.residual, _examples(inputs, module))
     kinds = _kinds(entries, structure, options)
-    if isinstance(witness, OneModule):
-        asked = (entry for entry, kind in kinds if isinstance(kind, Constructed))
-        check_holds_values(module, asked, where)
+    witness = witness_of(kinds)
     ruled, kept = _decided(kinds, witness, where)
     values: dict[str, bytes] = {}
-    platform = witness.platform_dependent(entry for entry, _ in kept)
     ruled += [
-        (entry, _keep(entry, kind, _stored_type(entry, options, types), values, platform))
+        (entry, keep(entry, kind, witness, _stored_type(entry, options, types), values))
         for entry, kind in kept
     ]
     plan = Plan(
@@ -140,26 +143,24 @@ def _plan_entries(
         adds=tuple((f"{add.place}: {add.name}", add.kind.value) for add in structure.adds),
     )
     warnings = find_warnings(plan, module, structure, options)
-    if isinstance(witness, OneModule):
+    if witness.is_alone:
         warnings += unproven(plan, kinds)
     return replace(plan, warnings=warnings)
 
 
-def _examples(inputs: Inputs | Example | None, module: nn.Module) -> Iterable[Example] | None:
-    if isinstance(inputs, Inputs):
-        return examples_of(inputs, module)
-    return None if inputs is None else [inputs]
+def _examples(
+    inputs: Inputs | Example | None, module: nn.Module
+) -> Iterable[Example] | Example | None:
+    return examples_of(inputs, module) if isinstance(inputs, Inputs) else inputs
 
 
-def _kinds(
-    entries: list[Entry], structure: Structure, options: Options
-) -> list[tuple[Entry, Ruled | Constructed]]:
+def _kinds(entries: list[Entry], structure: Structure, options: Options) -> Kinds:
     """The kind of each entry, by its override or by the policy."""
     chosen = overridden([(entry.name, entry.first_name) for entry in entries], options)
     return [
         (
             entry,
-            override_kind(entry.owned, override, entry.name, options)
+            override_kind(entry.owned, override, entry.name, structure, options)
             if (override := chosen.get(entry.first_name)) is not None
             else kind_of(entry.owned, structure, options),
         )
@@ -168,7 +169,7 @@ def _kinds(
 
 
 def _decided(
-    kinds: list[tuple[Entry, Ruled | Constructed]], witness: Witness, where: str
+    kinds: Kinds, witness: Witness, where: str
 ) -> tuple[list[tuple[Entry, Ruled]], list[tuple[Entry, Constructed]]]:
     """Entries with their rules, and those that keep what the constructor set."""
     ruled: list[tuple[Entry, Ruled]] = []
@@ -178,13 +179,16 @@ def _decided(
         if isinstance(kind, Ruled):
             ruled.append((entry, kind))
         elif witness.is_constant(entry, kind):
-            kept.append((entry, kind))
-        elif kind.if_random is not None:
+            if kind.if_random is not None and not is_meant(witness.value(entry), kind):
+                ruled.append((entry, kind.if_random))
+            else:
+                kept.append((entry, kind))
+        elif kind.if_random is not None and not _is_lost(entry, kind.if_random.rule):
             ruled.append((entry, kind.if_random))
         else:
             unruled.append(entry)
     if unruled:
-        raise _no_rule(unruled, where, alone=isinstance(witness, OneModule))
+        raise _no_rule(unruled, where, alone=witness.is_alone)
     return ruled, kept
 
 
@@ -204,24 +208,9 @@ def _stored_type(entry: Entry, options: Options, types: Types) -> DType:
     return types.get(entry.name, options.dtype if own in FLOATS else own)
 
 
-def _keep(
-    entry: Entry,
-    kind: Constructed,
-    dtype: DType,
-    values: dict[str, bytes],
-    platform: frozenset[str],
-) -> Ruled:
-    """The rule of a kept tensor, its value put into `values`; one that is all 0 needs none."""
-    tensor = entry.tensor.cpu()
-    array = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).contiguous().numpy()
-    data = stored_bytes(array, dtype)
-    if not any(data):
-        expected = kind.if_random
-        alike = expected is not None and expected.rule == Zeros()
-        return expected if expected and alike else Ruled(rule=Zeros(), reason=_KEPT)
-    sha256 = hashlib.sha256(data).hexdigest()
-    values[sha256] = data
-    return Ruled(rule=Kept(sha256=sha256), reason=_PLATFORM if entry.name in platform else _KEPT)
+def _is_lost(entry: Entry, rule: Rule) -> bool:
+    """Whether a rule would make another model of a draw."""
+    return rule == Zeros() and is_off_zero(entry, surely=True)
 
 
 def _no_rule(entries: list[Entry], where: str, *, alone: bool) -> NoRuleError:
@@ -231,9 +220,13 @@ def _no_rule(entries: list[Entry], where: str, *, alone: bool) -> NoRuleError:
         f"{len(entries)} random tensor{'s have' if len(entries) > 1 else ' has'} no rule",
         where=where,
         expected="a kind of tensor that the policy knows; none is guessed",
-        found=", ".join(
-            f"{entry.name} {list(entry.tensor.shape)} of {type_name(entry.owned.owner)}"
-            for entry in entries
-        ),
+        found=", ".join(map(_description, entries)),
         hint=f"{HOW_TO_BUILD} tells constants from random draws; {override}" if alone else override,
     )
+
+
+def _description(entry: Entry) -> str:
+    text = f"{entry.name} {list(entry.tensor.shape)} of {type_name(entry.owned.owner)}"
+    if not is_off_zero(entry, surely=True):
+        return text
+    return f"{text} around {float(entry.tensor.mean()):.2g}"

@@ -18,9 +18,11 @@ import torch
 from torch import nn
 from torch.nn.modules import module as torchs_hooks
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
 from zeroinit_cli.models.nodes import (
     Kind,
+    Layout,
     Node,
     Record,
     holds_tensor,
@@ -60,7 +62,7 @@ def record(
     kwargs: Mapping[str, Any],
     *,
     tensors: Mapping[int, tuple[str, torch.Tensor]],
-    is_leaf: Callable[[nn.Module], bool],
+    passed_over: frozenset[nn.Module] = frozenset(),
     watch: Watch | None = None,
 ) -> Record:
     """Run a module once, and record what it does; an exception ends the record.
@@ -70,10 +72,10 @@ def record(
         args: of its forward.
         kwargs: likewise.
         tensors: id of a tensor that the module holds -> its name and the tensor to record for it.
-        is_leaf: whether a module is one node, whatever happens inside.
+        passed_over: modules that are one node, whatever happens inside.
         watch: is told of each tensor as it is computed.
     """
-    recorder = _Recorder(module, tensors, is_leaf, watch)
+    recorder = _Recorder(module, tensors, passed_over, watch)
     recorder.take_inputs(module, args, kwargs)
     try:
         with recorder.calls_of_modules(), recorder:
@@ -85,6 +87,21 @@ def record(
     return recorder.found
 
 
+def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Call a function, on shapes as a whole where it refuses some tensors with and some without.
+
+    Torch's recurrent layers ask for one device before anything is computed.
+    """
+    try:
+        return func(*args, **kwargs)
+    except RuntimeError:
+        devices = {tensor.is_meta for tensor in tensors_in((args, kwargs))}
+        if len(devices) < 2:
+            raise
+        moved = tree_map_only(torch.Tensor, lambda each: each.to("meta"), (args, dict(kwargs)))
+        return func(*moved[0], **moved[1])
+
+
 class _Recorder(TorchFunctionMode):
     """Notes calls of functions by torch's mode, and calls of modules by torch's global hooks."""
 
@@ -92,16 +109,16 @@ class _Recorder(TorchFunctionMode):
         self,
         root: nn.Module,
         tensors: Mapping[int, tuple[str, torch.Tensor]],
-        is_leaf: Callable[[nn.Module], bool],
+        passed_over: frozenset[nn.Module],
         watch: Watch | None,
     ) -> None:
         super().__init__()
         self.found = Record()
         self._known: dict[int, tuple[torch.Tensor, Node]] = {}
-        self._tensors, self._is_leaf, self._watch = tensors, is_leaf, watch
+        self._tensors, self._passed_over, self._watch = tensors, passed_over, watch
         self._paths = {each: name for name, each in root.named_modules()}
         self._stack: list[nn.Module] = []
-        self._depth_of_leaf = 0  # how many calls deep the run is in a leaf, that leaf included
+        self._depth = 0  # how many calls deep the run is in what is passed over, that included
         self._without_result: list[nn.Module] = []
         self._labels: Counter[str] = Counter()
         self._thread = threading.get_ident()
@@ -115,8 +132,12 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         """Call a function, and note it if it gives tensors or writes into one."""
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if not self._depth_of_leaf:
+        result = _call(func, args, kwargs)
+        if isinstance(result, torch.device) and result.type == "meta":
+            return torch.device(
+                "cpu"
+            )  # code that asks for it knows no other in a test, as autocast
+        if not self._depth:
             self._note(func, args, kwargs, result)
         return result
 
@@ -124,9 +145,12 @@ class _Recorder(TorchFunctionMode):
     def calls_of_modules(self) -> Iterator[None]:
         """Be told of the calls of modules, by hooks that are gone afterwards."""
         before = torchs_hooks.register_module_forward_pre_hook(self._enter)
-        after = torchs_hooks.register_module_forward_hook(
-            self._leave, with_kwargs=True, always_call=True
+        register: Any = torchs_hooks.register_module_forward_hook
+        # Before torch 2.6 a hook of all modules is not told of keywords.
+        keywords = (
+            {"with_kwargs": True} if "with_kwargs" in inspect.signature(register).parameters else {}
         )
+        after = register(self._leave, **keywords, always_call=True)
         try:
             yield
         finally:
@@ -189,8 +213,8 @@ class _Recorder(TorchFunctionMode):
             return
         self._without_result.clear()
         self._stack.append(module)
-        if self._depth_of_leaf or self._is_leaf(module):
-            self._depth_of_leaf += 1
+        if self._depth or module in self._passed_over:
+            self._depth += 1
         else:
             self.found.called.add(module)
 
@@ -200,19 +224,17 @@ class _Recorder(TorchFunctionMode):
             return
         self._stack.pop()
         kwargs, result = (rest[0] if len(rest) > 1 else {}), rest[-1]
-        is_leaf = self._depth_of_leaf == 1
-        self._depth_of_leaf = max(0, self._depth_of_leaf - 1)
+        is_passed_over = self._depth == 1
+        self._depth = max(0, self._depth - 1)
         if result is None:
             self._without_result.append(module)
             return
         self._without_result.clear()
-        if is_leaf:
+        if is_passed_over:
             self.found.called.update(module.modules())
             path = self._path(module)
             node = self._add("module", path, args, kwargs, label=path.replace(".", "_"))
             self._bind_all(result, node)
-            if getattr(module, "inplace", False) and isinstance(args[0], torch.Tensor):
-                self._written(args[0], node)
 
     def _path(self, module: nn.Module) -> str:
         """The name of a module; one that is no submodule gets one."""
@@ -250,10 +272,15 @@ class _Recorder(TorchFunctionMode):
 
     def _bind(self, tensor: torch.Tensor, node: Node) -> None:
         self._known[id(tensor)] = (tensor, node)
+        if tensor.layout is torch.strided:
+            self.found.layouts.setdefault(
+                node, Layout(tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()))
+            )
+
         if self._watch is not None:
-            self._depth_of_leaf += 1  # what it computes is no part of the run
+            self._depth += 1  # what it computes is no part of the run
             self._watch(node, tensor)
-            self._depth_of_leaf -= 1
+            self._depth -= 1
 
     def _bind_all(self, result: Any, node: Node) -> None:
         """A function's result, and the parts of one of several tensors."""
@@ -277,7 +304,7 @@ class _Recorder(TorchFunctionMode):
         if id(tensor) in self._known:
             return self._known[id(tensor)][1]
         name, recorded = self._tensors.get(id(tensor), ("", tensor))
-        if not name and tensor.is_meta:  # in an object that was handed over
+        if not name and tensor.is_meta and tensor.numel():  # in an object that was handed over
             node = self._add("input", "", label="input")
         else:
             name = name or f"{_CONSTANT}{len(self.found.constants)}"

@@ -10,26 +10,25 @@ depth, not a block).
 A sum may be of several terms, and have several branches: see `sums.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Required, TypedDict
 
-from torch import nn
-
-from zeroinit_cli.models.classes import is_norm
+from zeroinit_cli.models.arithmetic import normalizes
+from zeroinit_cli.models.attention import Attention
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     DISGUISED_ADDS,
     ENLARGING,
-    ENLARGING_MODULES,
-    MATRIX_PRODUCTS,
+    LOOKUPS,
     PICKS,
     PRODUCTS,
     SPLITS,
     function_name,
 )
+from zeroinit_cli.models.scores import are_scores, is_for_scores
 from zeroinit_cli.models.sums import operands, terms_of
 
 
@@ -44,6 +43,7 @@ class AddClass(StrEnum):
     PRODUCTS = "not residual: adds products"
     FORKS = "not residual: the operands come from different forks"
     RESIZED = "not residual: the longer way alone is enlarged before it is added"
+    QUERIES = "not residual: adds to what queries or keys are made of, and to nothing else"
     SCORES = "not residual: adds to the scores of attention"
     EQUAL = "not residual: both ways have as many weight layers"
     TWO_BRANCHES = "not residual: each way has several weight layers"
@@ -82,8 +82,14 @@ class Add:
     trunks: tuple[Node, ...] = ()
 
 
-def find_adds(flow: DataFlow) -> list[Add]:
-    """Every add in a graph, classified, in the order of the graph."""
+def find_adds(flow: DataFlow, attentions: Iterable[Attention] = ()) -> list[Add]:
+    """Every add in a graph, classified, in the order of the graph.
+
+    Args:
+        flow: the graph.
+        attentions: in it.
+    """
+    attentions = list(attentions)
     found: dict[Node, Add] = {}
     for node in reversed(flow.nodes):
         if node in found:
@@ -92,8 +98,10 @@ def find_adds(flow: DataFlow) -> list[Add]:
         if len(operands(flow, node)) > 1:
             terms, parts = terms_of(flow, node)
             of_terms = _classify(flow, terms)
-            if of_terms["kind"].is_residual and _are_scores(flow, node):
+            if of_terms["kind"].is_residual and are_scores(flow, node):
                 of_terms = _Found(kind=AddClass.SCORES)
+            if of_terms["kind"].is_residual and is_for_scores(flow, node, attentions):
+                of_terms = _Found(kind=AddClass.QUERIES)
             found[node] = Add(place=place, node=node, **of_terms)
             for each in parts:
                 found[each] = Add(place=flow.place(each), node=each, kind=AddClass.PART)
@@ -134,7 +142,28 @@ def _relate(flow: DataFlow, terms: Sequence[Node]) -> _Found:
         sources.setdefault(flow.source(term), []).append(term)
     found = [_by_fork(flow, each) for each in sources.values() if len(each) > 1]
     found.sort(key=lambda each: not each["kind"].is_residual)
-    return found[0] if found else _Found(kind=AddClass.FORKS)
+    if found:
+        return found[0]
+    return _by_shortcut(flow, terms) or _Found(kind=AddClass.FORKS)
+
+
+def _by_shortcut(flow: DataFlow, terms: Sequence[Node]) -> _Found | None:
+    """Two terms of which one joins something else on its way, as a diffusion model its time step.
+
+    The shortcut comes from the fork alone, through one layer at most, and the branch goes on from
+    there by more.
+    """
+    if len(terms) != 2:
+        return None
+    for shortcut, branch in (terms, terms[::-1]):
+        fork: Node | None = flow.dominator(shortcut)
+        while fork is not None and flow.weight_layers(fork, shortcut) <= 1:
+            if flow.is_ancestor(fork, branch):
+                found = _by_fork_at(flow, fork, terms)
+                is_it = found["kind"].is_residual and branch in found.get("branches", ())
+                return found if is_it and flow.weight_layers(fork, branch) > 1 else None
+            fork = flow.dominator(fork)
+    return None
 
 
 def _with_parameters(flow: DataFlow, terms: Sequence[Node], live: Sequence[Node]) -> _Found:
@@ -190,9 +219,8 @@ def _has_layer(flow: DataFlow, start: Node, term: Node) -> bool:
 
 
 def _has_parameter(flow: DataFlow, node: Node) -> bool:
-    module = flow.module(node)
-    if module is not None:
-        return next(module.parameters(), None) is not None
+    if node.op == "module":
+        return flow.layers(node) > 0
     return any(flow.parameter(each) is not None for each in flow.parents(node))
 
 
@@ -201,7 +229,12 @@ def _by_fork(flow: DataFlow, terms: Sequence[Node]) -> _Found:
     fork: Node | None = terms[0]
     for term in terms[1:]:
         fork = None if fork is None else flow.fork(fork, term)
-    if fork is None or _is_looked_up(flow, fork) or _are_parts(flow, fork, terms):
+    return _Found(kind=AddClass.FORKS) if fork is None else _by_fork_at(flow, fork, terms)
+
+
+def _by_fork_at(flow: DataFlow, fork: Node, terms: Sequence[Node]) -> _Found:
+    """What terms are to each other that all leave a value."""
+    if _is_looked_up(flow, fork) or _are_parts(flow, fork, terms):
         return _Found(kind=AddClass.FORKS)
     counts = {term: flow.weight_layers(fork, term) for term in terms}
     shortest = min(terms, key=counts.__getitem__)
@@ -216,36 +249,9 @@ def _by_fork(flow: DataFlow, terms: Sequence[Node]) -> _Found:
     return _Found(kind=kind, start=fork, branches=tuple(longer))
 
 
-def _are_scores(flow: DataFlow, node: Node) -> bool:
-    """Whether a value becomes, by a softmax, a factor of a product of two values, before any layer.
-
-    So it is with tables of relative positions whose rows depend on the query.
-    """
-    waiting, seen = [(node, False)], {(node, False)}
-    while waiting:
-        value, is_weight = waiting.pop()
-        for user in flow.users(value):
-            if function_name(user) in MATRIX_PRODUCTS and flow.weight(user) is None:
-                if is_weight:
-                    return True
-                continue
-            softened = function_name(user) == "softmax" or isinstance(flow.module(user), nn.Softmax)
-            step = (user, is_weight or softened)
-            if not _is_layer(flow, user) and step not in seen:
-                seen.add(step)
-                waiting.append(step)
-    return False
-
-
-def _is_layer(flow: DataFlow, node: Node) -> bool:
-    module = flow.module(node)
-    return flow.layers(node) > 0 or (module is not None and is_norm(module))
-
-
 def _is_looked_up(flow: DataFlow, fork: Node) -> bool:
     """Whether a value is an index into a table, which no shortcut can carry."""
-    lookups = (flow.module(each) for each in flow.users(fork))
-    return any(isinstance(each, nn.Embedding | nn.EmbeddingBag) for each in lookups)
+    return any(function_name(each) in LOOKUPS for each in flow.users(fork))
 
 
 def _are_parts(flow: DataFlow, fork: Node, terms: Sequence[Node]) -> bool:
@@ -273,16 +279,24 @@ def _picks_one(node: Node) -> bool:
 
 
 def _is_enlarged(flow: DataFlow, fork: Node, term: Node) -> bool:
-    return any(
-        function_name(node) in ENLARGING or isinstance(flow.module(node), ENLARGING_MODULES)
-        for node in flow.between(fork, term)
-    )
+    return any(function_name(node) in ENLARGING for node in flow.between(fork, term))
 
 
 def _is_product(flow: DataFlow, term: Node) -> bool:
-    """Whether a term is a product of two values; what only passes it on does not matter."""
+    """Whether a term is a product of two values, or of one with a parameter that scales it.
+
+    What only passes it on does not matter; nor do constants, or the scale of a norm written out.
+    """
     term = flow.origin(term)
-    return function_name(term) in PRODUCTS and len(flow.parents(term)) > 1
+    factors = flow.parents(term)
+    if function_name(term) not in PRODUCTS or len(factors) < 2:
+        return False
+    live = [each for each in factors if flow.depends_on_input(each)]
+    if len(live) != 1:
+        return True
+    fixed = next(each for each in factors if each is not live[0])
+    is_learned = next(flow.parameters_in(fixed), None) is not None
+    return is_learned and not normalizes(flow, flow.origin(live[0]))
 
 
 def _scaled(flow: DataFlow, term: Node) -> Node | None:

@@ -1,54 +1,48 @@
 """Operations on tensors of which some have a shape only."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from zeroinit_cli.models.effects import effect_of, tensors_of, written_by
+
+aten = torch.ops.aten
+_MADE_OF_NUMBERS = frozenset(
+    {aten.arange, aten.eye, aten.full, aten.linspace, aten.ones, aten.scalar_tensor, aten.zeros}
+)
+_LIKE = frozenset(
+    {aten.full_like, aten.new_full, aten.new_ones, aten.new_zeros, aten.ones_like, aten.zeros_like}
+)
+"""What has values of its own, whatever it is like."""
+
+_GROUPED_MM = getattr(aten, "_grouped_mm", ())  # from torch 2.8 on
+
 _INDEXING = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_)
 _MASKS = (torch.bool, torch.uint8)
 
 
-class ShapesOnly(TorchDispatchMode):
-    """Where an operation meets meta and real tensors, the real ones lend it their shape only.
-
-    Torch itself lets some such operations read memory that is not there: a linear layer with a
-    weight on meta and a real input gives garbage, not an error. Two constructors of torchvision
-    (SSD) run their backbone to learn its shapes, and this is enough for them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # of torch
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Run the operation, on meta as a whole if a part of it is there."""
-        kwargs = kwargs or {}
-        tensors = list(_tensors_of((*args, *kwargs.values())))
-        real = any(tensor.ndim and not tensor.is_meta for tensor in tensors)
-        if real and any(tensor.is_meta for tensor in tensors):
-            if func._schema.is_mutable:
-                raise RuntimeError(f"{func} would write what it cannot compute")
-            args, kwargs = tree_map_only(torch.Tensor, _shape_of, (args, kwargs))
-        return func(*args, **kwargs)
-
-
 class ShapesSpread(TorchDispatchMode):
-    """The same for a forward that is to go on: what it cannot compute has a shape only.
+    """For a forward that is to go on: what it cannot compute has a shape only.
 
-    A real tensor that is written into with values which are not known is not known either from
-    then on. Nor does a copy to another device make values of what has none.
+    Torch itself lets some operations read memory that is not there: a linear layer with a weight on
+    meta and a real input gives garbage, not an error. A real tensor that is written into with
+    values which are not known is not known either from then on. Nor does a copy to another device
+    make values of what has none.
+
+    What no value goes into (masks, positions) is real, though it is asked for on the device of what
+    has none. Where a number is asked for that is not known, a stand-in answers: 0, or no; of a
+    mask, that all holds.
+
+    Attributes:
+        answers: how often it did.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of torch
+        self.answers = 0
         self._unknown: dict[int, torch.UntypedStorage] = {}
 
     def __torch_dispatch__(
@@ -60,19 +54,20 @@ class ShapesSpread(TorchDispatchMode):
     ) -> Any:
         """Run the operation, on meta as a whole if a part of it is not known."""
         kwargs = kwargs or {}
-        tensors = list(_tensors_of((*args, *kwargs.values())))
+        tensors = list(tensors_of((*args, *kwargs.values())))
+        if func.overloadpacket in _LIKE and tensors[0].is_meta:
+            like = torch.empty(1, dtype=tensors[0].dtype, device="cpu")
+            args = (like.expand(tensors[0].shape), *args[1:])
+            return func(*args, **{**kwargs, "device": torch.device("cpu")})
         if not any(map(self._is_unknown, tensors)):
+            if kwargs.get("device") is not None and func.overloadpacket in _MADE_OF_NUMBERS:
+                kwargs = {**kwargs, "device": torch.device("cpu")}
             return func(*args, **kwargs)
-        written = list(_written(func, args, kwargs)) if func._schema.is_mutable else []
-        if func is torch.ops.aten.native_batch_norm.default:
-            return _batch_norm_shapes(args[0])
-        if kwargs.get("device") is not None:
-            kwargs = {**kwargs, "device": torch.device("meta")}
-        if not all(tensor.is_meta for tensor in tensors):
-            if func.overloadpacket in _INDEXING:
-                args = tuple(map(_places_of_mask, args))
-            args, kwargs = tree_map_only(torch.Tensor, _shape_of, (args, kwargs))
-        result = func(*args, **kwargs)
+        if func.overloadpacket in _ASKING:
+            self.answers += 1
+            return _ASKING[func.overloadpacket](*tensors)
+        written = list(written_by(effect_of(func), args, kwargs))
+        result = run_on_shapes(func, args, kwargs, tensors)
         real = [tensor for tensor in written if not tensor.is_meta]
         for tensor in real:
             storage = tensor.untyped_storage()
@@ -85,19 +80,60 @@ class ShapesSpread(TorchDispatchMode):
         return bool(self._unknown) and tensor.untyped_storage()._cdata in self._unknown
 
 
+def _number(tensor: torch.Tensor, *others: torch.Tensor) -> Any:
+    """What a value that is not known is taken for."""
+    return torch.zeros((), dtype=tensor.dtype).item()
+
+
+def _places(mask: torch.Tensor) -> torch.Tensor:
+    """Where a mask that is not known holds: everywhere."""
+    rows = [torch.arange(mask.numel(), device="cpu") * 0] * mask.ndim
+    return torch.stack(rows, 1) if rows else torch.zeros((1, 0), dtype=torch.int64)
+
+
+_ASKING: dict[Any, Callable[..., Any]] = {
+    aten._local_scalar_dense: _number,
+    aten.equal: lambda *tensors: False,
+    aten.is_nonzero: lambda *tensors: False,
+    aten.masked_select: lambda tensor, mask: tensor.reshape(-1),
+    aten.nonzero: _places,
+}
+"""What only values could tell, and what a stand-in answers."""
+
+
+def run_on_shapes(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]
+) -> Any:
+    """An operation on meta as a whole, of which a part is there.
+
+    Args:
+        func: the operation.
+        args: its arguments.
+        kwargs: its keywords.
+        tensors: those of both.
+    """
+    if func is torch.ops.aten.native_batch_norm.default:
+        return _batch_norm_shapes(args[0])
+    if func.overloadpacket is _GROUPED_MM:
+        return _grouped_shapes(*args[:2])
+    if kwargs.get("device") is not None:
+        kwargs = {**kwargs, "device": torch.device("meta")}
+    if func.overloadpacket in _INDEXING:
+        args = tuple(map(_places_of_mask, args))
+    if not all(tensor.is_meta for tensor in tensors):
+        args, kwargs = tree_map_only(torch.Tensor, _shape_of, (args, kwargs))
+    return func(*args, **kwargs)
+
+
 def _batch_norm_shapes(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """What a batch norm gives: by torch's own way it would be most of the time of a run."""
     statistics = (x.new_empty(x.shape[1:2], device="meta") for _ in range(2))
     return torch.empty_like(x, device="meta"), *statistics
 
 
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
-    """The tensors that an operation writes into."""
-    for position, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            is_given = not argument.kwarg_only and position < len(args)
-            value = args[position] if is_given else kwargs.get(argument.name)
-            yield from _tensors_of([value])
+def _grouped_shapes(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """What rows give, each by the matrix of its group: torch's own way refuses all but bfloat16."""
+    return x.new_empty((*x.shape[:-1], weights.shape[-1]), device="meta")
 
 
 def _places_of_mask(argument: Any) -> Any:
@@ -106,18 +142,14 @@ def _places_of_mask(argument: Any) -> Any:
         return argument
     places: list[Any] = []
     for each in argument:
-        is_mask = isinstance(each, torch.Tensor) and not each.is_meta and each.dtype in _MASKS
-        places += each.nonzero().unbind(1) if is_mask else [each]
+        is_mask = isinstance(each, torch.Tensor) and each.dtype in _MASKS
+        if not is_mask:
+            places.append(each)
+        elif each.is_meta:
+            places += _places(each).unbind(1)
+        else:
+            places += each.nonzero().unbind(1)
     return places
-
-
-def _tensors_of(arguments: Iterable[Any]) -> Iterator[torch.Tensor]:
-    """An operation's tensors, which lie in it or in a list: a fifth of pytree's time."""
-    for argument in arguments:
-        if isinstance(argument, torch.Tensor):
-            yield argument
-        elif isinstance(argument, list | tuple):
-            yield from _tensors_of(argument)
 
 
 def _shape_of(tensor: torch.Tensor) -> torch.Tensor:

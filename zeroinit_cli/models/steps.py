@@ -27,8 +27,6 @@ class Step:
         kind: what it is.
         node: where it stands in the graph.
         name: what to call it in a sentence.
-        module: that it calls, if it is one.
-        path: of that module in the whole.
         parameter: the scale of a norm, the weight of a layer; None where none is learned.
         size: of a layer scale, the largest entry at the start; None if it is not known.
         lack: why a norm has no scale to set, where it is not that it has none.
@@ -37,8 +35,6 @@ class Step:
     kind: StepKind
     node: Node
     name: str
-    module: nn.Module | None = None
-    path: str = ""
     parameter: nn.Parameter | None = None
     size: float | None = None
     lack: str = ""

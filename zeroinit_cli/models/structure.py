@@ -1,21 +1,27 @@
 """What a run says of a module: which tensors close a residual branch, and what stays open."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from zeroinit_cli.models.attention import composite_of
+from zeroinit_cli.models.attention import Attention, find_attention
+from zeroinit_cli.models.classes import is_named
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.endings import EVERYWHERE, NONE_CLOSED, End, ends_of
-from zeroinit_cli.models.forward import Untraced, run
+from zeroinit_cli.models.endings import EVERYWHERE, End, ends_of
+from zeroinit_cli.models.forward import Guess, Untraced, run
+from zeroinit_cli.models.heads import head_weights
 from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.nodes import Node
+from zeroinit_cli.models.parameters import find_uses
 from zeroinit_cli.models.residual import Add, AddClass, find_adds
+from zeroinit_cli.models.rows import Rows
 from zeroinit_cli.models.sharing import Uses
 from zeroinit_cli.models.steps import StepKind
 from zeroinit_cli.models.tables import find_tables
+from zeroinit_cli.models.tokens import normed_alone
+from zeroinit_cli.models.uses import Use, UseKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +43,7 @@ class Branch:
         obstacle: why nothing closes it.
         hint: what would.
         add: its add, where a graph shows that.
+        value: what it adds, likewise.
     """
 
     place: str
@@ -44,6 +51,7 @@ class Branch:
     obstacle: str | None = None
     hint: str | None = None
     add: Node | None = None
+    value: Node | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,13 +60,35 @@ class Ending:
 
     Attributes:
         kind: a norm, a weight layer, attention, or a layer scale that is small as constructed.
-        tensor: name of the scale or weight that is 0; of attention, the path of its block.
+        tensor: name of the scale or weight that is 0; of attention, of the weight that gives its
+            values.
+        biases: names of what is added behind it, on the way to the add.
         size: of a layer scale, its largest entry.
     """
 
     kind: StepKind
     tensor: str
+    biases: tuple[str, ...] = ()
     size: float | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Projections:
+    """What one weight gives to attention.
+
+    Attributes:
+        rows: of its outputs, by the letter q, k or v; None for all.
+        closed: the place of the branch that v = 0 closes, if one is closed.
+    """
+
+    rows: dict[str, Rows | None] = field(default_factory=dict)
+    closed: str | None = None
+
+    def add(self, letter: str, rows: Rows | None, closed: str | None) -> None:
+        """Note what an attention takes of it."""
+        known = self.rows.get(letter, rows)
+        self.rows[letter] = None if known is None or rows is None else known | rows
+        self.closed = self.closed or closed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,10 +100,22 @@ class Structure:
         branches: every residual branch.
         zero_scales: scales of norms that are 0, by name: the place of the branch that they close.
         zero_weights: weights that are 0, likewise.
-        closed_attention: blocks of attention with v = 0, by path, likewise.
-        tables: embeddings that are looked up by position, by path: what kind of table they are.
+        closed_attention: weights that give the values of closed attention, likewise.
+        projections: what gives queries, keys and values, by name: the rows of each letter.
+        tables: embeddings that are looked up by position, by name: what kind of table they are.
+        uses: what the forward does with each parameter, by name.
+        lengths: of weights under weight norm, by name: the name of their directions, and the
+            dimension of their slices.
+        uses_of_siblings: the same by the type of its owner and the name in it, for those that the
+            run did not reach.
+        closing_biases: what is added behind a zero that closes a branch, likewise.
+        heads: weights of last layers that give an output by themselves.
+        read: names of all parameters that the run read.
+        normed_alone: tokens that a norm sees with nothing added.
         untraced: modules whose own forward is not known to its end.
+        guess: what the module was run on, if that was guessed.
         flows: the graphs themselves, each with its adds.
+        attentions: every attention in them, by the product of its values.
     """
 
     adds: tuple[FoundAdd, ...]
@@ -81,42 +123,100 @@ class Structure:
     zero_scales: Mapping[str, str]
     zero_weights: Mapping[str, str]
     closed_attention: Mapping[str, str]
-    tables: Mapping[str, str]
+    projections: Mapping[str, "Projections"]
+    tables: Mapping[str, UseKind]
+    uses: Mapping[str, Use]
+    lengths: Mapping[str, tuple[str, int]]
+    uses_of_siblings: Mapping[tuple[type[nn.Module], str], Use]
+    closing_biases: Mapping[str, str]
+    heads: frozenset[str]
+    read: frozenset[str]
+    normed_alone: frozenset[str]
     untraced: tuple[Untraced, ...]
+    guess: Guess | None = None
     flows: tuple[tuple[DataFlow, tuple[Add, ...]], ...] = field(default=(), compare=False)
+    attentions: Mapping[Node, Attention] = field(default_factory=dict, compare=False)
 
 
 def find_structure(
-    module: nn.Module, residual: str, examples: Iterable[Example] | None = None
+    module: nn.Module, residual: str, examples: Iterable[Example] | Example | None = None
 ) -> Structure:
     """The structure of a module.
 
     Args:
         module: built; of its values only those of layer scales matter.
         residual: how branches are to end: `end`, `layer` or `none`.
-        examples: of its arguments, tried in order; guessed if not given.
+        examples: of its arguments, tried in order; guessed if not given. A single one is a
+            caller's, and has to be right.
+
+    Raises:
+        PlanError: the forward fails on a caller's example.
     """
     forward = run(module, examples)
-    flows = tuple((flow, tuple(find_adds(flow))) for flow in map(DataFlow, forward.parts))
-    ends = [end for flow, adds in flows for add in adds for end in ends_of(flow, add, residual)]
-    paths = {id(each): path for path, each in module.named_modules()}
-    names = paths | {id(each): name for name, each in module.named_parameters()}
+    graphs = [DataFlow(part) for part in forward.parts]
+    attentions = [find_attention(flow) for flow in graphs]
+    flows = tuple(
+        (flow, tuple(find_adds(flow, found.values())))
+        for flow, found in zip(graphs, attentions, strict=True)
+    )
+    again = {node for part in forward.parts if part.is_again for node in part.nodes}
+    ends = [
+        end
+        for (flow, adds), found in zip(flows, attentions, strict=True)
+        for add in adds
+        for end in ends_of(flow, add, residual, found)
+    ]
+    names = {id(each): name for name, each in module.named_parameters()}
+    uses = find_uses((flow for flow, _ in flows), names)
     branches = _branches(ends, Uses(module, (flow for flow, _ in flows)), names)
-    branches += _composite_branches(module, residual)
     return Structure(
-        adds=tuple(
-            FoundAdd(place=add.place, name=add.node.label, kind=add.kind)
-            for _, adds in flows
-            for add in adds
-        ),
-        branches=tuple(branches),
+        adds=tuple(_found_adds(flows, again)),
+        branches=tuple(_without_repetitions(branches, again)),
         zero_scales=_places(branches, StepKind.NORM),
         zero_weights=_places(branches, StepKind.WEIGHT),
         closed_attention=_places(branches, StepKind.ATTENTION),
-        tables=find_tables(flows, paths),
+        projections=_projections(attentions, ends, branches, names),
+        tables=find_tables(flows, names),
+        uses=uses,
+        lengths=_lengths_by_type(module) | _lengths((flow for flow, _ in flows), names),
+        uses_of_siblings=_of_siblings(module, uses),
+        closing_biases={
+            name: branch.place
+            for branch in branches
+            if branch.ending is not None
+            for name in branch.ending.biases
+        },
+        heads=frozenset(names[id(each)] for each in head_weights(flows) if id(each) in names),
+        normed_alone=normed_alone(
+            flows, uses, names, {each.add for each in branches if each.ending is None and each.add}
+        ),
+        read=_read((flow for flow, _ in flows), names),
         untraced=forward.untraced,
+        guess=forward.guess,
         flows=flows,
+        attentions={node: each for found in attentions for node, each in found.items()},
     )
+
+
+def _found_adds(
+    flows: Iterable[tuple[DataFlow, tuple[Add, ...]]], again: Set[Node]
+) -> Iterator[FoundAdd]:
+    """Every add; of those that were run again, those in places where none was seen before."""
+    places: set[str] = set()
+    for _, adds in flows:
+        new = [add for add in adds if add.node not in again or add.place not in places]
+        places.update(add.place for add in adds)
+        yield from (FoundAdd(place=add.place, name=add.node.label, kind=add.kind) for add in new)
+
+
+def _without_repetitions(branches: Iterable[Branch], again: Set[Node]) -> Iterator[Branch]:
+    """The branches; of those that were run again, those that were not seen before."""
+    seen: list[Branch] = []
+    for branch in branches:
+        plain = replace(branch, add=None, value=None)
+        if branch.add not in again or plain not in seen:
+            yield branch
+        seen.append(plain)
 
 
 def _branches(ends: Iterable[End], uses: Uses, names: Mapping[int, str]) -> list[Branch]:
@@ -134,33 +234,80 @@ def _branches(ends: Iterable[End], uses: Uses, names: Mapping[int, str]) -> list
         elif uses.of(end.closing) > meant[id(end.closing)]:
             obstacle, hint = f"{end.name} ends it and is used elsewhere too", EVERYWHERE
         elif end.kind is not None:
-            ending = Ending(kind=end.kind, tensor=names[id(end.closing)])
+            biases = tuple(names[id(bias)] for bias in end.biases if id(bias) in names)
+            ending = Ending(kind=end.kind, tensor=names[id(end.closing)], biases=biases)
         branches.append(
-            Branch(place=end.place, ending=ending, obstacle=obstacle, hint=hint, add=end.add)
+            Branch(
+                place=end.place,
+                ending=ending,
+                obstacle=obstacle,
+                hint=hint,
+                add=end.add,
+                value=end.value,
+            )
         )
     return branches
 
 
-def _composite_branches(module: nn.Module, residual: str) -> list[Branch]:
-    """The branches inside layers that are one node of the graph."""
-    branches: list[Branch] = []
-    for path, layer in module.named_modules():
-        composite = composite_of(layer)
-        if composite is None:
-            continue
-        attentions = [(StepKind.ATTENTION, name) for name in composite.attentions]
-        weights = [(StepKind.WEIGHT, f"{name}.weight") for name in composite.weights]
-        for kind, name in attentions + weights:
-            ending = Ending(kind=kind, tensor=f"{path}.{name}".removeprefix("."))
-            left = residual == "none" and kind is StepKind.WEIGHT
-            branches.append(
-                Branch(
-                    place=path or "the model",
-                    ending=None if left else ending,
-                    obstacle=NONE_CLOSED if left else None,
-                )
-            )
-    return branches
+def _read(flows: Iterable[DataFlow], names: Mapping[int, str]) -> frozenset[str]:
+    reads = (flow.tensor(node) for flow in flows for node in flow.nodes if node.op == "read")
+    return frozenset(names[id(tensor)] for tensor in reads if id(tensor) in names)
+
+
+def _lengths(flows: Iterable[DataFlow], names: Mapping[int, str]) -> dict[str, tuple[str, int]]:
+    """The lengths that weight norm gives to the slices of each weight."""
+    found: dict[str, tuple[str, int]] = {}
+    for flow in flows:
+        for node in flow.nodes:
+            known = flow.directions(node)
+            if known is not None and id(known[0]) in names and id(known[1]) in names:
+                found[names[id(known[1])]] = names[id(known[0])], known[2]
+    return found
+
+
+def _lengths_by_type(module: nn.Module) -> dict[str, tuple[str, int]]:
+    """The same of torch's own parametrizations, of which no run may reach some."""
+    found: dict[str, tuple[str, int]] = {}
+    for path, each in module.named_modules():
+        if is_named(each, "torch.nn.utils.parametrizations._WeightNorm"):
+            weight = path.rpartition(".")[0]
+            found[f"{weight}.original0"] = f"{weight}.original1", getattr(each, "dim", 0)
+    return found
+
+
+def _of_siblings(
+    module: nn.Module, uses: Mapping[str, Use]
+) -> dict[tuple[type[nn.Module], str], Use]:
+    """What a parameter of a type of module is used for elsewhere."""
+    found: dict[tuple[type[nn.Module], str], Use] = {}
+    for path, owner in module.named_modules():
+        for name in owner._parameters:
+            use = uses.get(f"{path}.{name}".removeprefix("."))
+            if use is not None:
+                found.setdefault((type(owner), name), use)
+    return found
+
+
+def _projections(
+    attentions: Iterable[Mapping[Node, Attention]],
+    ends: Iterable[End],
+    branches: Iterable[Branch],
+    names: Mapping[int, str],
+) -> dict[str, Projections]:
+    """The rows of each weight that give queries, keys and values, and where they are closed."""
+    places = {
+        id(end.attention): branch.place
+        for end, branch in zip(ends, branches, strict=True)
+        if end.attention is not None and branch.ending is not None
+    }
+    found: dict[str, Projections] = {}
+    for attention in (each for flow in attentions for each in flow.values()):
+        for letter, projection in attention.projections:
+            name = names.get(id(projection.weight))
+            if name is not None:
+                rows = found.setdefault(name, Projections())
+                rows.add(letter, projection.rows, places.get(id(attention)))
+    return found
 
 
 def _places(branches: Iterable[Branch], kind: StepKind) -> dict[str, str]:

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import nn
 
-from zeroinit_cli.models.attention import opaque_attention_of
-from zeroinit_cli.models.classes import is_norm, is_weight_layer
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
-from zeroinit_cli.models.operations import MATRIX_PRODUCTS, function_name, words
+from zeroinit_cli.models.operations import (
+    LOOKUPS,
+    argument,
+    function_name,
+    words,
+)
 from zeroinit_cli.models.residual import Add, AddClass
+from zeroinit_cli.models.scores import meets_scores
 from zeroinit_cli.models.sums import terms_of
-
-POSITIONS = "position table"
-LESSER_POSITIONS = "position table summed with a larger one"
-RELATIVE = "relative-position table"
-SEGMENTS = "segment table"
+from zeroinit_cli.models.uses import UseKind
 
 _CONSTANTS = words(
     "empty empty_like full full_like new_full new_ones new_zeros ones ones_like "
@@ -30,43 +30,69 @@ Lookup = tuple[DataFlow, Node]
 
 
 def find_tables(
-    flows: Iterable[tuple[DataFlow, tuple[Add, ...]]], paths: Mapping[int, str]
-) -> dict[str, str]:
-    """Path of each embedding that the input does not look up, and what kind of table it is.
+    flows: Iterable[tuple[DataFlow, tuple[Add, ...]]], names: Mapping[int, str]
+) -> dict[str, UseKind]:
+    """Name of each embedding that the input does not look up, and what kind of table it is.
 
     Args:
         flows: the graphs, each with its adds.
-        paths: id of a module -> its path.
+        names: id of a parameter -> its name.
     """
     flows = list(flows)
-    lookups: defaultdict[nn.Module, list[Lookup]] = defaultdict(list)
+    lookups: defaultdict[nn.Parameter, list[Lookup]] = defaultdict(list)
     for flow, _ in flows:
         for node in flow.nodes:
-            table = flow.module(node)
-            if isinstance(table, nn.Embedding | nn.EmbeddingBag) and id(table) in paths:
+            table = _table(flow, node)
+            if table is not None and id(table) in names:
                 lookups[table].append((flow, node))
     kinds = {
         table: _kind(uses)
         for table, uses in lookups.items()
-        if not any(flow.depends_on_input(node) for flow, node in uses)
+        if not any(flow.depends_on_input(node) and not _counts(flow, node) for flow, node in uses)
     }
     for flow, adds in flows:
         for lesser in _lesser(flow, adds, kinds):
-            kinds[lesser] = LESSER_POSITIONS
-    return {paths[id(table)]: kind for table, kind in kinds.items()}
+            kinds[lesser] = UseKind.LESSER_POSITIONS
+    return {names[id(table)]: kind for table, kind in kinds.items()}
 
 
-def _kind(uses: list[Lookup]) -> str:
-    if any(_meets_scores(flow, node) for flow, node in uses):
-        return RELATIVE
+def _table(flow: DataFlow, node: Node) -> nn.Parameter | None:
+    """The table that a node looks up."""
+    weight = argument(node, 1, "weight") if function_name(node) in LOOKUPS else None
+    return flow.parameter(weight) if isinstance(weight, Node) and flow.carries(weight) else None
+
+
+def _counts(flow: DataFlow, lookup: Node) -> bool:
+    """Whether a table is looked up by numbers that are counted up from what the input holds.
+
+    So RoBERTa numbers the tokens that are no padding.
+    """
+    indices = argument(lookup, 0, "input")
+    waiting = [indices] if isinstance(indices, Node) and flow.carries(indices) else []
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if function_name(node) == "cumsum":
+            return True
+        if not flow.layers(node):
+            further = [above for above in flow.parents(node) if above not in seen]
+            seen.update(further)
+            waiting += further
+    return False
+
+
+def _kind(uses: list[Lookup]) -> UseKind:
+    if any(meets_scores(flow, node) for flow, node in uses):
+        return UseKind.RELATIVE
     if all(_is_constant(flow, node) for flow, node in uses):
-        return SEGMENTS
-    return POSITIONS
+        return UseKind.SEGMENTS
+    return UseKind.POSITIONS
 
 
 def _is_constant(flow: DataFlow, lookup: Node) -> bool:
     """Whether a table is looked up by zeros or the like, which is the same row everywhere."""
-    waiting, seen = list(lookup.all_input_nodes), {lookup}
+    indices = argument(lookup, 0, "input")
+    waiting, seen = [indices] if isinstance(indices, Node) else [], {lookup}
     constants = 0
     while waiting:
         node = waiting.pop()
@@ -89,40 +115,18 @@ def _is_uniform(tensor: torch.Tensor) -> bool:
     return bool((tensor == tensor.reshape(-1)[0]).all())
 
 
-def _meets_scores(flow: DataFlow, lookup: Node) -> bool:
-    """Whether what is looked up goes into a softmax over positions before any layer."""
-    waiting, seen = [lookup], {lookup}
-    while waiting:
-        node = waiting.pop()
-        for user in flow.users(node):
-            module, name = flow.module(user), function_name(user)
-            attends = name == "scaled_dot_product_attention" or (
-                module is not None and opaque_attention_of(module) is not None
-            )
-            if attends and node not in user.args[:3]:
-                return True
-            if name == "softmax" or isinstance(module, nn.Softmax):
-                return True
-            ends = attends or name in MATRIX_PRODUCTS or flow.weight(user) is not None
-            ends = ends or (module is not None and (is_norm(module) or is_weight_layer(module)))
-            if not ends and user not in seen:
-                seen.add(user)
-                waiting.append(user)
-    return False
-
-
 def _lesser(
-    flow: DataFlow, adds: Iterable[Add], kinds: Mapping[nn.Module, str]
-) -> Iterator[nn.Module]:
+    flow: DataFlow, adds: Iterable[Add], kinds: Mapping[nn.Parameter, UseKind]
+) -> Iterator[nn.Parameter]:
     """Of position tables that are summed, all but the largest: the first of those that are."""
     for add in adds:
         if add.kind is AddClass.PART:
             continue
-        origins = [flow.module(flow.origin(term)) for term in terms_of(flow, add.node)[0]]
+        origins = [_table(flow, flow.origin(term)) for term in terms_of(flow, add.node)[0]]
         tables = [
             each
             for each in dict.fromkeys(origins)
-            if isinstance(each, nn.Embedding) and kinds.get(each) == POSITIONS
+            if each is not None and kinds.get(each) == UseKind.POSITIONS
         ]
-        largest = max(tables, key=lambda table: table.weight.numel(), default=None)
+        largest = max(tables, key=lambda table: table.numel(), default=None)
         yield from (table for table in tables if table is not largest)

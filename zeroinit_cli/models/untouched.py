@@ -47,10 +47,12 @@ class Held:
     Attributes:
         named: what stands in for its tensors.
         chance: the states of chance before anything was run.
+        spread: what goes on where values are missing.
     """
 
     named: Named
     chance: tuple[Any, ...]
+    spread: ShapesSpread
 
     def has_drawn(self) -> bool:
         """Whether a number has been drawn since."""
@@ -68,13 +70,13 @@ def stand_ins(module: nn.Module) -> Iterator[Held]:
     before = chance_state()
     try:
         _seed()
-        with warnings.catch_warnings(), ShapesSpread():
+        with warnings.catch_warnings(), ShapesSpread() as spread:
             warnings.simplefilter("ignore")  # of a forward that is looked at, not run
             named = Named()
             made: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
             for path, each in module.named_modules():
                 _replace(each, f"{path}." if path else "", named, made)
-            yield Held(named=named, chance=chance_state())
+            yield Held(named=named, chance=chance_state(), spread=spread)
     finally:
         for each, kept in attributes:
             vars(each).clear()

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-from zeroinit_cli.models.attention import opaque_attention_of
-from zeroinit_cli.models.classes import is_norm, is_weight_layer, type_name
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
@@ -12,10 +10,13 @@ from zeroinit_cli.models.operations import (
     DEAD_AT_ZERO,
     JOINS,
     MATRIX_PRODUCTS,
+    MULTI_HEAD,
     NORM_FUNCTIONS,
     PRODUCTS,
     QUOTIENTS,
+    SCALED_DOT_PRODUCT,
     WEIGHT_FUNCTIONS,
+    argument,
     function_name,
 )
 
@@ -42,15 +43,11 @@ def vanishes(flow: DataFlow, zero: Node, node: Node) -> bool:
 
 def _is_zero(flow: DataFlow, node: Node, zeros: set[Node]) -> bool:
     parents = flow.parents(node)
-    name, module = function_name(node), flow.module(node)
+    name = function_name(node)
     if flow.passed_on(node) is not None:
         return parents[0] in zeros
-    if module is not None and opaque_attention_of(module):
-        return zeros.issuperset(parents)
-    if module is not None:
-        known = (*ALIVE_AT_ZERO, *DEAD_AT_ZERO)
-        keeps = is_weight_layer(module) or is_norm(module) or type_name(module).lower() in known
-        return keeps and parents[0] in zeros
+    if name in (MULTI_HEAD, SCALED_DOT_PRODUCT):
+        return argument(node, 2, "value") in zeros
     if name in PRODUCTS or name in MATRIX_PRODUCTS:
         return not zeros.isdisjoint(parents)
     if name in ADDS or name in JOINS:

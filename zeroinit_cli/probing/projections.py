@@ -1,5 +1,6 @@
 """The parameters of a model, fused projections one by one, and the gradient that each has had."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,10 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit_cli.plans.layouts import Split
-from zeroinit_cli.plans.plan import Plan
-from zeroinit_cli.plans.rules import Rule, Zeros
-
-_LETTERS = "qkv"  # the order in which every fused block of the policy holds them
+from zeroinit_cli.plans.plan import Plan, PlannedTensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,26 +37,39 @@ def projections(model: nn.Module, plan: Plan) -> list[Projection]:
         model: whose parameters they are.
         plan: of the model; its rules say which weights are fused.
     """
-    rules = {tensor.info.name: tensor.rule for tensor in plan.tensors}
+    planned = {tensor.info.name: tensor for tensor in plan.tensors}
     return [
         projection
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
-        for projection in _parts(name, tuple(parameter.shape), _split_rule(name, rules))
+        for projection in _parts(name, tuple(parameter.shape), _weight_of(name, planned))
     ]
 
 
-def _split_rule(name: str, rules: dict[str, Rule]) -> Rule:
-    """Find the rule that says how a weight, or the weight beside a bias, is split."""
-    return rules.get(f"{name.removesuffix('bias')}weight", rules.get(name, Zeros()))
+def _weight_of(name: str, planned: dict[str, PlannedTensor]) -> PlannedTensor | None:
+    """Find the weight that a parameter is, or that a bias stands beside."""
+    return planned.get(f"{name.removesuffix('bias')}weight", planned.get(name))
 
 
-def _parts(name: str, shape: tuple[int, ...], rule: Rule) -> Iterator[Projection]:
-    if isinstance(rule, Split) and len(rule.parts) == len(_LETTERS):
-        for letter, (rows, _) in zip(_LETTERS, rule.pieces(shape), strict=True):
-            yield Projection(label=f"{name}[{letter}]", name=name, rows=rows)
-    else:
+def _parts(name: str, shape: tuple[int, ...], weight: PlannedTensor | None) -> Iterator[Projection]:
+    if weight is None or not isinstance(weight.rule, Split):
         yield Projection(label=name, name=name, rows=(0, shape[0] if shape else 1))
+        return
+    pieces = [rows for rows, _ in weight.rule.pieces(shape)]
+    letters = _letters(weight.reason)
+    for number, (first, last) in enumerate(pieces):
+        part = letters[number] if len(letters) == len(pieces) else f"{first}:{last}"
+        yield Projection(label=f"{name}[{part}]", name=name, rows=(first, last))
+
+
+def _letters(reason: str) -> list[str]:
+    """What a reason says of a weight of attention: q, k or v, in the order of its rows.
+
+    >>> _letters("attention of residual branch q.1: q identity, k and v 0")
+    ['q', 'k', 'v']
+    """
+    words = reason.rpartition(": ")[2] if reason.startswith("attention") else ""
+    return re.findall(r"\b[qkv]\b", words)
 
 
 class Gradients:

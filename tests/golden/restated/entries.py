@@ -136,6 +136,13 @@ def one(tensor: Tensor, choice: Choice) -> Tensor:
     return torch.ones_like(tensor)
 
 
+def last_unit(tensor: Tensor, choice: Choice) -> Tensor:
+    """0, but for the last entry."""
+    vector = torch.zeros_like(tensor)
+    vector[..., -1] = 1
+    return vector
+
+
 def kept(tensor: Tensor, choice: Choice) -> Tensor:
     return tensor.clone()
 

@@ -4,6 +4,7 @@ from tests.golden.restated.entries import (
     closed_qkv,
     grouped,
     kept,
+    last_unit,
     open_qkv,
     patch,
     positions,
@@ -68,7 +69,6 @@ _MVIT_BRANCHES = (layer(r"attn\.project\.0\.weight"), _MLP)
 _MVIT_ATTENTION = (
     (r"attn\.qkv\.weight", open_qkv),
     (r"attn\.pool_[qkv]\.pool\.weight", grouped),
-    (r"class_token", zero),
 )
 
 # Three tables of positions are summed: only the largest is not 0.
@@ -76,14 +76,16 @@ MVIT_V1 = Family(
     branches=_MVIT_BRANCHES,
     special=(
         *_MVIT_ATTENTION,
+        (r"class_token", zero),
         (r"pos_encoding\.spatial_pos", positions),
         (r"pos_encoding\.(temporal|class)_pos", zero),
     ),
 )
 
 # Tables of relative positions instead. The pooled queries are added to what attention gives,
-# before the output projection: no layer ends that branch, so nothing closes it.
+# before the output projection: no layer ends that branch, so nothing closes it. No position is
+# added to the class token, and the first norm would divide 0 by its deviation.
 MVIT_V2 = Family(
     branches=_MVIT_BRANCHES,
-    special=(*_MVIT_ATTENTION, (r"attn\.rel_pos_[hwt]", zero)),
+    special=(*_MVIT_ATTENTION, (r"class_token", last_unit), (r"attn\.rel_pos_[hwt]", zero)),
 )

@@ -1,6 +1,7 @@
 """The output of `plan`: tables and warnings for people, a document for programs."""
 
 import base64
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,7 @@ def to_json(plan: Plan, source: Source, options: Options) -> dict[str, Any]:
         },
         "source": str(source),
         "tensors": tensors,
-        "warnings": [
-            {"hint": warning.hint, "kind": warning.kind, "text": warning.text}
-            for warning in plan.warnings
-        ],
+        "warnings": [asdict(warning) for warning in plan.warnings],
     }
 
 

@@ -14,19 +14,28 @@ from zeroinit_cli.models.warnings.branches import (
     open_branches,
     untraced_parts,
 )
+from zeroinit_cli.models.warnings.cancelling import cancelled
 from zeroinit_cli.models.warnings.expansions import (
     chains,
     holes,
     shortcut_chains,
     twins,
 )
+from zeroinit_cli.models.warnings.reach import guessed_inputs, not_reached
 from zeroinit_cli.models.warnings.seen import Seen
-from zeroinit_cli.models.warnings.zeros import double_zeros, zero_heads, zeros_before_norms
+from zeroinit_cli.models.warnings.zeros import (
+    double_zeros,
+    zero_heads,
+    zero_tokens,
+    zeros_before_norms,
+)
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlanWarning
 
 _ALL = (
+    guessed_inputs,
     untraced_parts,
+    not_reached,
     hidden_adds,
     open_branches,
     damped_branches,
@@ -34,7 +43,9 @@ _ALL = (
     chains,
     shortcut_chains,
     zeros_before_norms,
+    zero_tokens,
     double_zeros,
+    cancelled,
     twins,
     zero_heads,
     holes,

@@ -3,26 +3,23 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from torch import nn
-
-from zeroinit_cli.models.classes import (
-    CONVOLUTION,
-    TRANSPOSED_CONVOLUTION,
-    is_batch_norm,
-    own_parameter,
-)
+from zeroinit_cli.models.classes import CONVOLUTION, TRANSPOSED_CONVOLUTION
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
+from zeroinit_cli.models.operations import LOOKUPS, argument, eps_of, function_name, scale_of
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.sums import terms_of
 from zeroinit_cli.models.warnings.seen import Seen, gain, listed
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.norms import Norms
 from zeroinit_cli.plans.plan import PlanWarning
 from zeroinit_cli.plans.rules import Hadamard, Rule
 from zeroinit_cli.text import counted
 
 _CHAIN = 3  # Sylvester expansions in a row; two (a stem and a first projection) did no harm
 _SHORTCUTS = 4  # the same by way of shortcuts; ResNet-20 has three and trained as well as Kaiming's
+Affected = dict[str, tuple[float, str | None]]
+"""Batch norms, by the layer: its eps, and the name of its scale."""
+
 _PALEY = "--expansion paley breaks the pattern that cancels"
 
 
@@ -35,17 +32,20 @@ def chains(seen: Seen) -> Iterator[PlanWarning]:
             kind="batch-norm-chain",
             text=f"{number} behind {_CHAIN} or more Sylvester expansions in a row, without a skip "
             f"that is closed: {listed(list(affected))}; whole channels cancel to 0 there, and "
-            f"each such norm multiplies gradients by up to {gain(list(affected.values()))}",
+            f"each such norm multiplies gradients by up to {_gain(affected)}",
             hint=_mend(seen),
+            tensors=_scales(seen, affected),
         )
 
 
 def shortcut_chains(seen: Seen) -> Iterator[PlanWarning]:
     """The same where closed branches stand between: what passes at the start are the shortcuts."""
-    affected: dict[str, nn.Module] = {}
-    for flow, adds in seen.structure.flows:
-        shortcuts = {node: _shortcuts(flow, add) for node, add in _closed_adds(seen, adds).items()}
-        affected |= _behind_chains(seen, flow, shortcuts, _SHORTCUTS)
+    shortcuts = {
+        node: _shortcuts(flow, add)
+        for flow, adds in seen.structure.flows
+        for node, add in _closed_adds(seen, adds).items()
+    }
+    affected = _behind_chains(seen, shortcuts, _SHORTCUTS)
     for path in _in_chains(seen):
         affected.pop(path, None)
     if affected:
@@ -55,8 +55,9 @@ def shortcut_chains(seen: Seen) -> Iterator[PlanWarning]:
             text=f"{number} behind {_SHORTCUTS} or more Sylvester expansions in a row, along the "
             f"shortcuts of branches that begin closed: {listed(list(affected))}; whole channels "
             "cancel to 0 there at first, and each such norm multiplies gradients by up to "
-            f"{gain(list(affected.values()))}",
+            f"{_gain(affected)}",
             hint=_mend(seen),
+            tensors=_scales(seen, affected),
         )
 
 
@@ -78,13 +79,18 @@ def _mend(seen: Seen) -> str:
     return _PALEY + (more if stems else "")
 
 
-def _in_chains(seen: Seen) -> dict[str, nn.Module]:
+def _gain(affected: Affected) -> str:
+    return gain(eps for eps, _ in affected.values())
+
+
+def _scales(seen: Seen, affected: Affected) -> tuple[str, ...]:
+    return seen.in_order(scale for _, scale in affected.values() if scale is not None)
+
+
+def _in_chains(seen: Seen) -> Affected:
     """Batch norms behind expansions in a row that no closed branch interrupts."""
-    affected: dict[str, nn.Module] = {}
-    for flow, adds in seen.structure.flows:
-        resets = dict.fromkeys(_closed_adds(seen, adds), ())
-        affected |= _behind_chains(seen, flow, resets, _CHAIN)
-    return affected
+    resets = {node: () for _, adds in seen.structure.flows for node in _closed_adds(seen, adds)}
+    return _behind_chains(seen, resets, _CHAIN)
 
 
 def _closed_adds(seen: Seen, adds: Sequence[Add]) -> dict[Node, Add]:
@@ -97,88 +103,84 @@ def _shortcuts(flow: DataFlow, add: Add) -> tuple[Node, ...]:
     return tuple(term for term in terms_of(flow, add.node)[0] if term not in add.branches)
 
 
-def _behind_chains(
-    seen: Seen, flow: DataFlow, closed: Mapping[Node, Sequence[Node]], least: int
-) -> dict[str, nn.Module]:
+def _behind_chains(seen: Seen, closed: Mapping[Node, Sequence[Node]], least: int) -> Affected:
     """Batch norms behind so many expansions in a row.
 
     Args:
         seen: what the plan is made from.
-        flow: one of its graphs.
         closed: adds of closed branches, with those of their terms that count.
         least: how many expansions.
     """
-    length: dict[Node, int] = {}
-    affected: dict[str, nn.Module] = {}
-    for node in flow.nodes:
-        inputs = closed.get(node, flow.parents(node))
-        called = flow.module(node)
-        weight = own_parameter(called, "weight")
-        before = max((length[each] for each in inputs), default=0)
-        length[node] = before + _expands(seen.rule(weight))
-        # A norm of scale 0 passes no gradient on that it could multiply.
-        norm = called is not None and is_batch_norm(called) and not seen.is_zero(weight)
-        if norm and called is not None and length[node] >= least:
-            affected[flow.path(node)] = called
+    flows = [flow for flow, _ in seen.structure.flows]
+    parts = {flow.root: flow for flow in reversed(flows) if flow.root}
+    affected: Affected = {}
+
+    def follow(flow: DataFlow, start: int) -> int:
+        """The expansions in a row behind a graph, given those before it."""
+        length: dict[Node, int] = {}
+        for node in flow.nodes:
+            inputs = closed.get(node, flow.parents(node))
+            first = start if node.op == "input" else 0
+            before = max((length[each] for each in inputs), default=first)
+            part = parts.get(flow.path(node)) if node.op == "module" else None
+            length[node] = (
+                before + _expands(seen.rule(_applied(flow, node)))
+                if part is None
+                else follow(part, before)
+            )
+            if function_name(node) == "batch_norm" and length[node] >= least:
+                scale, eps = scale_of(node), eps_of(node)
+                # A norm of scale 0 passes no gradient on that it could multiply.
+                if eps and not (scale is not None and seen.is_zero(flow.parameter(scale))):
+                    affected[flow.layer(node)] = eps, seen.name(flow, scale)
+        results = [each for each in flow.nodes if flow.is_result(each)]
+        return max((length[each] for each in results or flow.nodes), default=0)
+
+    for flow in flows:
+        follow(flow, 0)
     return affected
+
+
+def _applied(flow: DataFlow, node: Node) -> object:
+    """The weight of a layer, or the table that it looks up."""
+    weight = argument(node, 1, "weight") if function_name(node) in LOOKUPS else flow.weight(node)
+    return flow.map_behind(weight) if isinstance(weight, Node) else None
 
 
 def _expands(rule: Rule | None) -> bool:
     """Whether a rule holds a Sylvester-Hadamard block."""
-    match rule:
-        case Hadamard():
-            return True
-        case (
-            Taps(of=of)
-            | Groups(of=of)
-            | Transposed(of=of)
-            | Viewed(of=of)
-            | ZeroRow(of=of)
-            | Mirrored(of=of)
-        ):
-            return _expands(of)
-        case Split(parts=parts):
-            return any(_expands(of) for _, of in parts)
-    return False
+    if rule is None or isinstance(rule, Norms):
+        return False
+    return isinstance(rule, Hadamard) or any(map(_expands, rule.children()))
 
 
 def twins(seen: Seen) -> Iterator[PlanWarning]:
     """Expansions with repeated rows: these units stay equal until later layers tell them apart."""
     found = [
-        f"{tensor.info.name} ({rows:,} rows, {distinct:,} distinct)"
+        (tensor.info.name, f"{tensor.info.name} ({rows:,} rows, {distinct:,} distinct)")
         for tensor in seen.plan.tensors
-        if tensor.tied_to is None
+        if tensor.tied_to is None and len(tensor.info.shape) > 1  # a vector has no rows
         for rows, distinct in repeating(tensor.rule, tensor.info.shape)
     ]
     if found:
         yield PlanWarning(
             kind="equal-rows",
             text=f"{counted(len(found), 'expansion repeats', 'expansions repeat')} rows, and such "
-            f"units stay equal until later layers tell them apart: {listed(found)}",
+            f"units stay equal until later layers tell them apart: "
+            f"{listed([each for _, each in found])}",
             hint="--expansion paley makes all rows distinct",
+            tensors=seen.in_order(name for name, _ in found),
         )
 
 
 def repeating(rule: Rule, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     """Rows and distinct rows of each Sylvester block that repeats some."""
-    match rule:
-        case Hadamard():
-            distinct = 1 << (shape[1] - 1).bit_length() if shape[1] else 0
-            if 0 < distinct < shape[0]:
-                yield shape[0], distinct
-        case Taps(of=of):
-            yield from repeating(of, shape[:2])
-        case Groups(count=count, of=of):
-            yield from repeating(of, (shape[0] // count, *shape[1:]))
-        case Split(parts=parts):
-            for rows, of in dict.fromkeys(parts):
-                yield from repeating(of, (rows, *shape[1:]))
-        case Transposed(of=of):
-            yield from repeating(of, (shape[1], shape[0], *shape[2:]))
-        case Viewed(rows=rows, of=of):
-            yield from repeating(of, (rows, math.prod(shape) // max(rows, 1)))
-        case ZeroRow(of=of) | Mirrored(of=of):
-            yield from repeating(of, shape)
+    if isinstance(rule, Hadamard):
+        distinct = 1 << (shape[1] - 1).bit_length() if shape[1] else 0
+        if 0 < distinct < shape[0]:
+            yield shape[0], distinct
+    for child, its_shape in dict.fromkeys(rule.laid_out(shape)):
+        yield from repeating(child, its_shape)
 
 
 def holes(seen: Seen) -> Iterator[PlanWarning]:
@@ -195,15 +197,12 @@ def holes(seen: Seen) -> Iterator[PlanWarning]:
             text=f"transposed convolutions leave some outputs at 0, since fewer taps than their "
             f"stride are left of the kernel: {listed(affected)}",
             hint="a kernel of at least stride + padding has no holes",
+            tensors=seen.in_order(affected),
         )
 
 
 def _has_holes(rule: Rule, stride: Sequence[int]) -> bool:
-    match rule:
-        case Groups(of=of) | Transposed(of=of):
-            return _has_holes(of, stride)
-        case Taps(ranges=ranges):
-            return any(
-                last - first < step for (first, last), step in zip(ranges, stride, strict=True)
-            )
-    return False
+    ranges = rule.tap_ranges()
+    return ranges is not None and any(
+        last - first < step for (first, last), step in zip(ranges, stride, strict=True)
+    )
