@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo lint test test-all test-torch-free test-oldest test-newest format fuzz reliability bench bench-full bench-setup clean \
-	evidence evidence-quick evidence-full evidence-first-steps evidence-expansions
+	outside evidence evidence-quick evidence-full evidence-first-steps evidence-expansions
 
 setup: $(STAMP)
 
@@ -46,7 +46,7 @@ test-torch-free:
 # Everything under the oldest versions that pyproject.toml allows, or the newest that there are.
 # Torch then comes with CUDA, in gigabytes: make test-newest PYTHON=python3.13
 # What only development needs, and the linter that no old rich has, are left out.
-OTHER_VERSIONS := --ignore tests/evidence --ignore tests/benchmarks \
+OTHER_VERSIONS := --ignore tests/evidence --ignore tests/benchmarks --ignore tests/outside \
 	--deselect tests/test_project.py::test_torch_outside_its_room_would_be_seen
 test-oldest: OTHER := -c constraints-oldest.txt
 test-oldest test-newest:
@@ -103,6 +103,12 @@ evidence-first-steps: setup
 # Which matrix should expand: about an hour of one free core; it goes on where it stopped.
 evidence-expansions: setup
 	$(BIN)/python -m evidence.expansions
+
+# What plan and init_ make of models of other packages, at full size: an hour of one core; it goes on
+# where it stopped. The table goes into tests/outside/table.md.
+outside: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[outside]'
+	$(BIN)/python -m tests.outside.measure --table tests/outside/table.md
 
 clean:
 	rm -rf $(VENV) init.safetensors init.safetensors.sha256 zeroinit.lock
