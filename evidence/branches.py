@@ -1,8 +1,9 @@
 """What comes out of each residual branch, just before it is added: measured, not derived."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from evidence.following import follow
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
-from zeroinit_cli.models.residual import Add
+from zeroinit_cli.models.residual import Add, find_adds
 from zeroinit_cli.models.steps import StepKind
 from zeroinit_cli.models.structure import Branch, Structure
 
@@ -67,82 +68,68 @@ def branch_values(module: nn.Module, structure: Structure, image: Tensor) -> lis
         structure: of this module.
         image: what it takes.
     """
-    # The structure lists its branches in this very order, and then those of layers that are not
-    # looked into, of which torchvision has none.
-    branches = iter(structure.branches)
-    watched = [
-        _watched(flow, add, operand, next(branches))
-        for flow, adds in structure.flows
-        for add in adds
-        for operand in (*add.trunks, *add.branches)
-    ]
-    watch = _Watch(watched)
+    seen: dict[Node, _Seen] = {}  # as they are computed: a later step may write into them
+
+    def see(node: Node, value: Tensor) -> None:
+        if value.is_floating_point() and value.numel():
+            seen[node] = _Seen(_largest(value), int(torch.count_nonzero(value)))
+
     with torch.no_grad():
-        follow(module, image, watch.see)
-    return [watch.measured(each, module) for each in watched]
+        flow, _ = follow(module, image, see)
+    # The structure has them in this very order, and then those of layers that are not looked into,
+    # of which torchvision has none. This run has steps of its own: it is in another mode.
+    operands = [
+        (add, operand) for add in find_adds(flow) for operand in (*add.trunks, *add.branches)
+    ]
+    return [
+        _value(flow, add, operand, branch, seen)
+        for branch, (add, operand) in zip(structure.branches, operands, strict=True)
+    ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Watched:
-    """A branch and the nodes that are looked at, by label: the operand, what is inside."""
+class _Seen(NamedTuple):
+    """Of a value, its largest magnitude and how many of its elements are not 0."""
 
-    branch: Branch
-    operand: str
-    inside: str
+    largest: float
+    nonzero: int
 
 
-def _watched(flow: DataFlow, add: Add, operand: Node, branch: Branch) -> _Watched:
-    if branch.add is not add.node or add.start is None:
+def _value(
+    flow: DataFlow, add: Add, operand: Node, branch: Branch, seen: Mapping[Node, _Seen]
+) -> BranchValue:
+    if branch.place != add.place or add.start is None:
         raise ValueError(f"{branch.place} is not the branch of {add.node}")
-    inside = operand
-    if branch.ending is not None:
-        inside = _before(flow, flow.between(add.start, operand), branch.ending.tensor)
-    return _Watched(branch=branch, operand=operand.label, inside=inside.label)
+    state, scale, inside = State.CLOSED, 0.0, operand
+    if branch.ending is None:
+        state = State.OPEN
+    else:
+        closing, inside = _before(flow, flow.between(add.start, operand), branch.ending.tensor)
+        if branch.ending.kind is StepKind.SCALE:
+            state, scale = State.SCALED, _largest(closing)
+    return BranchValue(
+        place=branch.place,
+        state=state,
+        reason=(branch.ending.tensor if branch.ending else branch.obstacle) or "",
+        largest=seen[operand].largest,
+        inside=seen[inside].largest,
+        scale=scale,
+        nonzero=seen[operand].nonzero,
+    )
 
 
-def _before(flow: DataFlow, way: Sequence[Node], ending: str) -> Node:
-    """What goes into the step that ends a branch: a module, one inside it, or a layer scale."""
+def _before(flow: DataFlow, way: Sequence[Node], ending: str) -> tuple[Tensor, Node]:
+    """The parameter that ends a branch, and what goes into the step that applies it."""
     for node in reversed(way):
-        read = [each for each in flow.parents(node) if each.op == "read"]
-        if node.op == "module" and f"{ending}.".startswith(f"{flow.path(node)}."):
-            return flow.parents(node)[0]
-        if any(flow.path(each) == ending for each in read):
-            return next(each for each in flow.parents(node) if each not in read)
+        read = [flow.origin(each) for each in flow.parents(node)]
+        closing = next((each for each in read if _is_read(flow, each, ending)), None)
+        before = flow.data(node)
+        if closing is not None and before is not None:
+            return flow.tensor(closing), before
     raise ValueError(f"{ending} is not on the way")
 
 
-class _Watch:
-    """Looks at the operands of adds as they are computed: a later step may write into them."""
-
-    def __init__(self, watched: Sequence[_Watched]):
-        # The run on real values has steps of its own: they are found by their labels.
-        self._labels = {name for each in watched for name in (each.operand, each.inside)}
-        self._seen: dict[str, tuple[float, int]] = {}
-
-    def see(self, node: Node, value: Tensor) -> None:
-        """Note what a step gives."""
-        if node.label in self._labels:
-            self._seen[node.label] = _largest(value), int(torch.count_nonzero(value))
-
-    def measured(self, watched: _Watched, module: nn.Module) -> BranchValue:
-        """What was seen of a branch."""
-        branch = watched.branch
-        state, scale = State.CLOSED, 0.0
-        if branch.ending is None:
-            state = State.OPEN
-        elif branch.ending.kind is StepKind.SCALE:
-            state = State.SCALED
-            scale = _largest(module.get_parameter(branch.ending.tensor))
-        largest, nonzero = self._seen[watched.operand]
-        return BranchValue(
-            place=branch.place,
-            state=state,
-            reason=(branch.ending.tensor if branch.ending else branch.obstacle) or "",
-            largest=largest,
-            inside=self._seen[watched.inside][0],
-            scale=scale,
-            nonzero=nonzero,
-        )
+def _is_read(flow: DataFlow, node: Node, name: str) -> bool:
+    return node.op == "read" and flow.path(node) == name
 
 
 def _largest(tensor: Tensor) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.forward import is_leaf, part_of
+from zeroinit_cli.models.forward import part_of
 from zeroinit_cli.models.record import Watch, record
 
 
@@ -25,7 +25,7 @@ def follow(module: nn.Module, image: Tensor, watch: Watch) -> tuple[DataFlow, An
     """
     own = (*module.named_parameters(), *module.named_buffers())
     tensors = {id(tensor): (name, tensor) for name, tensor in own}
-    found = record(module, (image,), {}, tensors=tensors, is_leaf=is_leaf, watch=watch)
+    found = record(module, (image,), {}, tensors=tensors, watch=watch)
     if found.error is not None:
         raise found.error
     return DataFlow(part_of("", found)), found.result

@@ -11,9 +11,15 @@ from evidence.following import follow
 from zeroinit_cli.models.classes import CONVOLUTION, is_norm, is_weight_layer, type_name
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
-from zeroinit_cli.models.operations import function_name
+from zeroinit_cli.models.operations import (
+    MULTI_HEAD,
+    NORM_FUNCTIONS,
+    WEIGHT_FUNCTIONS,
+    function_name,
+)
 
 _FLAT_BELOW = frozenset({"relu", "relu6", "hardswish", "hardsigmoid", "hardtanh"})
+_CHANNELS_LAST = frozenset({"linear", "layer_norm", "rms_norm", MULTI_HEAD})
 
 
 @dataclass(slots=True)
@@ -59,14 +65,20 @@ class Reasons:
     def run(self, image: Tensor) -> Any:
         """Run the model, and give what it gives."""
         self._flow, result = follow(self._model, image, self._note)
-        self._calls = {node.target: node for node in self._flow.nodes if node.op == "module"}
+        layers = (node for node in self._flow.nodes if self._layer(node) is not None)
+        self._calls = {self._flow.layer(node): node for node in layers}
         return result
+
+    def _layer(self, node: Node) -> nn.Module | None:
+        """The layer of torch's own that a node is."""
+        module = self._flow.module(node)
+        return module if type(module).__module__.startswith("torch.nn.") else None
 
     def _note(self, node: Node, value: Tensor) -> None:
         """Note what a step gives, and ask to be told of its gradient."""
         if not value.requires_grad:  # what a hook computes beside the run, too
             self._apart.add(node)
-        if not value.is_floating_point() or value.ndim < 2:
+        if node.op == "read" or not value.is_floating_point() or value.ndim < 2:
             return
         axis = self._axis(node, value)
         others = [each for each in range(value.ndim) if each != axis]
@@ -84,12 +96,11 @@ class Reasons:
 
     def _axis(self, node: Node, value: Tensor) -> int:
         """Convolutions and batch norms count channels first, linear layers and layer norms last."""
-        if node.op == "module":
-            module = self._model.get_submodule(node.target)
-            if isinstance(module, nn.Linear | nn.LayerNorm | nn.MultiheadAttention):
-                return value.ndim - 1
-            if isinstance(module, CONVOLUTION) or is_norm(module):
-                return 1
+        name = function_name(node)
+        if name in _CHANNELS_LAST:
+            return value.ndim - 1
+        if name in WEIGHT_FUNCTIONS or name in NORM_FUNCTIONS:
+            return 1
         known = [self._seen[each] for each in node.all_input_nodes if each in self._seen]
         return known[0].axis if known and known[0].axis < value.ndim else 1
 
@@ -107,7 +118,7 @@ class Reasons:
 
     def _lost_inside(self, node: Node, row: int) -> str:
         """A gradient reaches the output of the module, but not its weight."""
-        before, module = self._seen.get(self._flow.parents(node)[0]), self._flow.module(node)
+        before, module = self._seen.get(self._flow.parents(node)[0]), self._layer(node)
         columns = slice(None)
         if isinstance(module, CONVOLUTION):
             width, height = module.weight.shape[1], module.weight.shape[0] // module.groups
@@ -133,7 +144,7 @@ class Reasons:
 
     def _lost_at(self, user: Node, node: Node, channel: int) -> str | None:
         seen, before = self._seen.get(user), self._seen[node]
-        module: Any = self._flow.module(user)
+        module: Any = self._layer(user)
         name = type_name(module) if module is not None else function_name(user)
         if seen is None:
             return f"behind {name}, which is not looked into"

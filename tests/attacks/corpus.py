@@ -298,7 +298,7 @@ LOCKS: dict[str, bytes] = {
     "overrides-no-pattern": lock("residual =", 'overrides = ["=zeros"], residual ='),
     "overrides-1001": lock("residual =", f"overrides = [{_ONES * 1001}], residual ="),
     "overrides-long-pattern": lock("residual =", f"overrides = ['{'*a' * 600}=ones'], residual ="),
-    "scheme-unknown": lock("zero-1", "zero-2"),
+    "scheme-unknown": lock("zero-2-draft", "zero-1"),
     "plan-without-its-algorithm": lock("sha256:1", "1"),
     "digest-upper-case": lock('sha256 = "0000', 'sha256 = "ABCD'),
     "digest-short": lock('sha256 = "0000', 'sha256 = "'),

@@ -16,6 +16,7 @@ from zeroinit_cli.errors import UsageError
 from zeroinit_cli.lock.read import MOST_LOCK_BYTES, parse_lock
 from zeroinit_cli.models.overrides import overridden
 from zeroinit_cli.options import MOST_OVERRIDES, MOST_PATTERN, OVERRIDE_RULES, Options
+from zeroinit_cli.plans.plan import SCHEME
 from zeroinit_cli.store.stream import plan_sha256
 
 TOO_MANY = (
@@ -77,7 +78,7 @@ def test_as_many_and_as_long_as_a_lock_may_hold_take_seconds(pattern: str) -> No
 
 def test_a_lock_of_a_megabyte_of_overrides_is_refused_at_once() -> None:
     text = 'version = 1\n[[checkpoint]]\npath = "a"\nsource = "torchvision:resnet18"\n'
-    text += 'scheme = "zero-1"\nplan = "sha256:' + "1" * 64 + '"\nsha256 = "' + "0" * 64 + '"\n'
+    text += f'scheme = "{SCHEME}"\nplan = "sha256:' + "1" * 64 + '"\nsha256 = "' + "0" * 64 + '"\n'
     text += "size = 1\ntensors = 1\nbuilt-with = {}\noptions = {dtype = 'float32', "
     text += "expansion = 'sylvester', residual = 'end', scale = 'paper', overrides = ["
     text += "'a=ones'," * 90_000 + "]}"

@@ -44,7 +44,7 @@ def test_it_leaves_three_files_and_nothing_else(made: Path) -> None:
             "residual": "end",
             "scale": "orthonormal",
         },
-        "scheme": "zero-1",
+        "scheme": "zero-2-draft",
         "sha256": digest,
         "size": SIZE,
         "tensors": 338,

@@ -41,7 +41,8 @@ def fused(name: str, rows: int) -> Plan:
     third = rows // 3
     rule = Split(parts=((third, Identity()), (third, Zeros()), (third, Zeros())))
     info = TensorInfo(name=name, shape=(rows, 3), dtype=FLOATS[0])
-    return Plan(tensors=(PlannedTensor(info=info, rule=rule, reason="", module_type=""),))
+    reason = "attention: q, k, v each by Algorithm 1"
+    return Plan(tensors=(PlannedTensor(info=info, rule=rule, reason=reason, module_type=""),))
 
 
 @pytest.fixture(autouse=True)

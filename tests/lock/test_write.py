@@ -20,7 +20,7 @@ source = "torchvision:resnet18"
 arguments = {num_classes = 10, ratios = [1, 2.5]}
 options = {dtype = "float32", expansion = "sylvester", overrides = ["*.x=zeros", "y=ones"], \
 residual = "layer", scale = "paper"}
-scheme = "zero-1"
+scheme = "zero-2-draft"
 plan = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 size = 1

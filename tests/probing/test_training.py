@@ -74,21 +74,33 @@ def test_a_start_that_is_not_finite_has_no_numbers() -> None:
     assert run.layers[0].activation is None
 
 
-def test_what_gets_no_gradient_is_named_projection_by_projection() -> None:
-    class KeyAlone(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.qkv = nn.Linear(5, 6, bias=False)
+class KeyAlone(nn.Module):
+    """Uses the first and the last two rows of six."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            value: Tensor = self.qkv(x)
-            return torch.cat([value[:, :2], value[:, 4:]], 1)
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(5, 6, bias=False)
 
+    def forward(self, x: Tensor) -> Tensor:
+        value: Tensor = self.qkv(x)
+        return torch.cat([value[:, :2], value[:, 4:]], 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "never"),
+    [
+        ("attention of residual branch k.1: q identity, k and v 0", "qkv.weight[k]"),
+        ("attention: v, k, q each by Algorithm 1", "qkv.weight[k]"),
+        ("attention: q, k each by Algorithm 1", "qkv.weight[2:4]"),  # the last rows go elsewhere
+        ("GRU: Algorithm 1 in each gate", "qkv.weight[2:4]"),
+    ],
+)
+def test_what_gets_no_gradient_is_named_projection_by_projection(reason: str, never: str) -> None:
     rule = Split(parts=((2, Identity()), (2, Zeros()), (2, Zeros())))
     info = TensorInfo(name="qkv.weight", shape=(6, 5), dtype=F32)
-    plan = Plan(tensors=(PlannedTensor(info=info, rule=rule, reason="", module_type=""),))
+    plan = Plan(tensors=(PlannedTensor(info=info, rule=rule, reason=reason, module_type=""),))
     run = run_steps(KeyAlone(), plan, Feed(arguments=(batch(),)), steps=2, learning_rate=0.1)
-    assert run.never == ("qkv.weight[k]",)
+    assert run.never == (never,)
 
 
 def test_units_that_part_are_counted_after_the_last_step() -> None:
