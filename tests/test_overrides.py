@@ -11,7 +11,7 @@ from zeroinit_cli.errors import UsageError
 from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Transposed, Viewed
 from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Rule, Zeros
 
-I = Identity()  # noqa: E741 - as in formulas
+EYE = Identity()
 KERNEL = "a convolution's floating kernel"
 
 
@@ -50,9 +50,9 @@ def overridden(name: str, rule: str) -> Rule:
 @pytest.mark.parametrize(
     ("name", "word", "rule"),
     [
-        ("table", "algorithm-1", I),
+        ("table", "algorithm-1", EYE),
         ("table", "transposed:algorithm-1", Transposed(of=Hadamard(half_exponent=-4))),
-        ("table", "position", Mirrored(of=I)),
+        ("table", "position", Mirrored(of=EYE)),
         (
             "experts",
             "algorithm-1",
@@ -61,7 +61,7 @@ def overridden(name: str, rule: str) -> Rule:
         (
             "experts",
             "transposed:algorithm-1",
-            Viewed(rows=64, of=Groups(count=4, of=Transposed(of=I))),
+            Viewed(rows=64, of=Groups(count=4, of=Transposed(of=EYE))),
         ),
         ("experts", "ones", Ones()),
         (
@@ -69,7 +69,7 @@ def overridden(name: str, rule: str) -> Rule:
             "algorithm-2",
             Groups(count=2, of=Taps(ranges=((1, 2), (1, 2)), of=Hadamard(half_exponent=-2))),
         ),
-        ("conv.weight", "patch", Viewed(rows=8, of=I)),
+        ("conv.weight", "patch", Viewed(rows=8, of=EYE)),
         ("up.weight", "algorithm-2", Taps(ranges=((2, 3),), of=Hadamard(half_exponent=-2))),
         (
             "up.weight",
@@ -83,13 +83,13 @@ def overridden(name: str, rule: str) -> Rule:
             "algorithm-2",
             Groups(count=2, of=Taps(ranges=((1, 2), (1, 2)), of=Hadamard(half_exponent=-2))),
         ),
-        ("bare", "patch", Viewed(rows=8, of=I)),
+        ("bare", "patch", Viewed(rows=8, of=EYE)),
         (
             "bare_up",
             "transposed:algorithm-2",
             Transposed(of=Taps(ranges=((2, 3),), of=Hadamard(half_exponent=-3))),
         ),
-        (f"{NORMED}1", "algorithm-2", Taps(ranges=((1, 2),), of=I)),
+        (f"{NORMED}1", "algorithm-2", Taps(ranges=((1, 2),), of=EYE)),
         (f"{NORMED}0", "ones", Ones()),
     ],
 )

@@ -13,13 +13,13 @@ from zeroinit_cli.plans.rounding import bits_type, stored_bytes
 from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Paley, Rule, Zeros
 from zeroinit_cli.plans.values import region_values
 
-I, Z, H = Identity(), Zeros(), Hadamard(half_exponent=-5)  # noqa: E741 - as in formulas
+EYE, Z, H = Identity(), Zeros(), Hadamard(half_exponent=-5)
 UNEVEN: list[tuple[Rule, tuple[int, ...]]] = [
-    (I, (3, 5)),
+    (EYE, (3, 5)),
     (ZeroRow(row=1, of=H), (4, 3)),
     (Split(parts=((1, Ones()), (2, Z), (2, H))), (5, 3)),
     (Taps(ranges=((1, 2),), of=H), (4, 3, 3)),
-    (Groups(count=2, of=Taps(ranges=((0, 1), (1, 3)), of=I)), (4, 3, 2, 3)),
+    (Groups(count=2, of=Taps(ranges=((0, 1), (1, 3)), of=EYE)), (4, 3, 2, 3)),
     (Transposed(of=Paley(prime=11, half_exponent=-4)), (3, 9)),
     (Z, (2, 3)),
 ]
@@ -72,5 +72,5 @@ def test_norms_of_a_large_tensor_are_summed_in_parts() -> None:
     shape = (40, 30_000)
     bits = region_values(Norms(shape=shape, dim=0, of=H), (40,), F64, ((7, 9),))
     assert np.allclose(bits.view(np.float64), np.sqrt(30_000 * 2**-5), rtol=1e-15)
-    bits = region_values(Norms(shape=shape, dim=1, of=I), (30_000,), F64, ((30, 50),))
+    bits = region_values(Norms(shape=shape, dim=1, of=EYE), (30_000,), F64, ((30, 50),))
     assert bits.view(np.float64).tolist() == [1.0] * 10 + [0.0] * 10

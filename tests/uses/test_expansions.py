@@ -13,7 +13,7 @@ from zeroinit_cli.plans.layouts import Groups, Interleaved, Split, Taps, Transpo
 from zeroinit_cli.plans.norms import Directions, Norms
 from zeroinit_cli.plans.rules import Hadamard, Identity, Rule, Zeros
 
-H, I, Z = Hadamard(half_exponent=-4), Identity(), Zeros()  # noqa: E741 - as in formulas
+H, EYE, Z = Hadamard(half_exponent=-4), Identity(), Zeros()
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ H, I, Z = Hadamard(half_exponent=-4), Identity(), Zeros()  # noqa: E741 - as in 
         (H, (16, 4), [(16, 4)]),
         (H, (16, 16), []),
         (Interleaved(blocks=4, parts=((4, H), (1, Z))), (20, 4), [(16, 4)]),
-        (Interleaved(blocks=2, parts=((2, H), (2, I))), (8, 4), []),
+        (Interleaved(blocks=2, parts=((2, H), (2, EYE))), (8, 4), []),
         (Split(parts=((16, H), (16, H))), (32, 4), [(16, 4)]),
         (Viewed(rows=32, of=Groups(count=2, of=Transposed(of=H))), (2, 4, 16), []),
         (Transposed(of=H), (4, 16), [(16, 4)]),

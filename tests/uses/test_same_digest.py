@@ -87,9 +87,10 @@ MODELS: dict[str, tuple[str, Mapping[str, Any], Inputs]] = {
 def build(name: str, attention: str, *, training: bool = False) -> nn.Module:
     config = getattr(transformers, MODELS[name][0])(**MODELS[name][1])
     config._attn_implementation = attention
-    module: nn.Module = getattr(transformers, name)(config)
-    assert module.config._attn_implementation == attention  # type: ignore[union-attr]
-    return module.train(training)
+    module: Any = getattr(transformers, name)(config)
+    assert module.config._attn_implementation == attention
+    built: nn.Module = module.train(training)
+    return built
 
 
 def planned(

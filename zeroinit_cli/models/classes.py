@@ -6,14 +6,6 @@ _FROZEN_NORM = "torchvision.ops.misc.FrozenBatchNorm2d"
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 CONVOLUTION = nn.modules.conv._ConvNd
 TRANSPOSED_CONVOLUTION = nn.modules.conv._ConvTransposeNd
-_CONVOLUTIONS = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
 _TRANSPOSED_LINEAR = "transformers.pytorch_utils.Conv1D"
 _DEFORMABLE = "torchvision.ops.deform_conv.DeformConv2d"
 
@@ -54,29 +46,6 @@ def is_transposed_linear(module: nn.Module) -> bool:
 def is_weight_layer(module: nn.Module) -> bool:
     """A layer whose output is linear in one weight."""
     return isinstance(module, nn.Linear) or is_convolution(module) or is_transposed_linear(module)
-
-
-def has_own_forward(module: nn.Module) -> bool:
-    """Whether a layer's class has a forward that is not torch's own for such a layer.
-
-    It may pad its input, or change its weight before it applies it.
-    """
-    stock = (nn.Linear, *_CONVOLUTIONS)
-    own = type(module).forward
-    return isinstance(module, stock) and not any(own is kind.forward for kind in stock)
-
-
-def is_recurrent(module: nn.Module) -> bool:
-    """A layer of torch that applies several weights step by step."""
-    return isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.Bilinear)
-
-
-def own_parameter(module: nn.Module | None, name: str) -> nn.Parameter | None:
-    """A parameter of a module by its name; None if it is none, or computed from others.
-
-    To read the attribute would compute it, and spectral norm moves its vectors when it does.
-    """
-    return None if module is None else module._parameters.get(name)
 
 
 def type_name(module: nn.Module) -> str:

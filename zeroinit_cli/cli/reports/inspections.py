@@ -11,8 +11,8 @@ from zeroinit_cli.errors import printable
 from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
+    from zeroinit_cli.commands.departures import Departure
     from zeroinit_cli.commands.inspect import InspectedTensor
-    from zeroinit_cli.commands.recognize import Departure
     from zeroinit_cli.store.read import StoredCheckpoint, TensorSpan
 
 _DIGITS = 6  # of norms: further ones could depend on the machine

@@ -1,0 +1,178 @@
+"""Every rule that the policy can give a tensor of some shape. No torch."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from zeroinit_cli.commands.departures import SummarizedTensor, allows, departure
+from zeroinit_cli.options import CHOICES, Options
+from zeroinit_cli.plans import parametrizations, policy
+from zeroinit_cli.plans.rules import Elements, Range, Rule, Shape, Zeros
+
+_OPTION_SETS = tuple(
+    Options(scale=scale, expansion=expansion)
+    for expansion in CHOICES["expansion"]
+    for scale in CHOICES["scale"]
+)
+"""Every choice of the options that change a rule, the default first."""
+
+_FUSED_PARTS = (2, 3, 4)  # projections in one weight, as gate and up
+_GATES = (1, 3, 4)  # of RNN, GRU, LSTM
+_MOST_TAPS = 1 << 18  # in a kernel; a larger one is no convolution's
+_MOST_DIMENSIONS = 6
+
+
+def candidates(tensor: SummarizedTensor) -> Iterator[Rule]:
+    """Yield every rule that the policy can give a tensor of this shape, some of them twice.
+
+    Where several have the same bytes the first is reported, so the likelier come first. A new
+    function of the policy is one more line in one of those below.
+    """
+    shape = tensor.info.shape
+    if len(shape) == 1:
+        yield from _vectors(tensor)
+    elif len(shape) == 2:
+        yield from _matrices(tensor)
+        yield from _padded_embeddings(tensor)
+    elif 2 < len(shape) <= _MOST_DIMENSIONS:
+        yield from _kernels(tensor)
+        if max(shape[2:]) == 1:
+            yield from _projections(tensor)
+        yield from _stacks(shape)
+    if len(shape) > 1 and tensor.summary.nonzeros == math.prod(shape[:-1]):
+        yield parametrizations.unit_vectors(shape)  # tokens that a norm sees alone
+
+
+def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
+    """What spectral norm holds beside a weight: a unit vector, and a column of the weight."""
+    (size,) = tensor.info.shape
+    nonzeros = tensor.summary.nonzeros
+    firsts = (place.first for pattern, place in tensor.summary.patterns.items() if pattern)
+    yield parametrizations.unit_vector(size, min(firsts))
+    if size % nonzeros == 0:  # a column of the first of several groups
+        shape = (size, 1, 1)
+        for options in _OPTION_SETS:
+            weight = policy.convolution(shape, size // nonzeros, options)
+            yield parametrizations.spectral_norm_left(weight, shape)
+
+
+def _matrices(tensor: SummarizedTensor) -> Iterator[Rule]:
+    """Yield linear maps, fused and transposed ones, and tables."""
+    shape, rows = tensor.info.shape, tensor.info.shape[0]
+    yield from (policy.linear(shape, options) for options in _OPTION_SETS)
+    yield from _projections(tensor)
+    for options in _OPTION_SETS:
+        yield policy.transposed_linear(shape, options)
+        yield policy.position_table(shape, options)
+        for parts in _FUSED_PARTS:
+            if rows % parts == 0:
+                yield policy.fused_linear(shape, parts, options)
+        for gates in _GATES:
+            if rows % gates == 0:
+                yield policy.recurrent_state(shape, gates, options)
+    yield from _directions_of_zeros(shape)
+
+
+def _projections(tensor: SummarizedTensor) -> Iterator[Rule]:
+    """Yield queries, keys and values in one weight, one after the other or head by head.
+
+    Keys and values are as many, and no more than queries. Where they are 0, what is not tells how
+    many queries there are; else those are taken for a third, or for as many as the inputs.
+    """
+    shape, nonzeros = tensor.info.shape, tensor.summary.nonzeros
+    for transposed in (False, True) if len(shape) == 2 else (False,):
+        fan_out, fan_in = (shape[1], shape[0]) if transposed else shape[:2]
+        for queries in dict.fromkeys((fan_out // 3, fan_in, nonzeros, nonzeros // fan_in)):
+            keys = (fan_out - queries) // 2
+            if queries + 2 * keys != fan_out or not 0 < keys <= queries:
+                continue
+            for blocks in _divisors(math.gcd(queries, keys)):
+                rows = queries // blocks, keys // blocks
+                for closed in (True, False):
+                    parts = (rows[0], False), (rows[1], closed), (rows[1], closed)
+                    for options in _OPTION_SETS:
+                        yield policy.fused_projections(
+                            shape, parts, options, blocks=blocks, transposed=transposed
+                        )
+
+
+def _padded_embeddings(tensor: SummarizedTensor) -> Iterator[Rule]:
+    """Yield embedding tables with a row of zeros at the tensor's first unexpected zero."""
+    shape = tensor.info.shape
+    for options in _OPTION_SETS:
+        table = policy.embedding(shape, None, options)
+        away = departure(table, tensor) if allows(table, tensor, zeros=shape[1]) else None
+        if away is not None and away.first_zero is not None:
+            yield policy.embedding(shape, away.first_zero // shape[1], options)
+
+
+def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
+    """Yield convolutions, also in groups, patches, and position tables of more dimensions."""
+    shape = tensor.info.shape
+    divisors = _divisors(shape[0])
+    # Some expansions in groups have the bytes of smaller identities, or of one whole expansion.
+    identities = (groups for groups in divisors if shape[0] // groups <= shape[1])
+    yield from (policy.convolution(shape, groups, _OPTION_SETS[0]) for groups in identities)
+    yield from (policy.convolution(shape, 1, options) for options in _OPTION_SETS)
+    box = _tap_box(tensor)
+    for options in _OPTION_SETS:
+        yield policy.patch_convolution(shape, options)
+        yield policy.position_table(shape, options)
+        for groups in divisors:
+            yield policy.convolution(shape, groups, options)
+            if box is not None:
+                yield policy.transposed_convolution(shape, _upsampling(groups, box), options)
+
+
+def _stacks(shape: Shape) -> Iterator[Rule]:
+    """Stacks of matrices, in either layout, and fused ones."""
+    height, width = shape[-2:]
+    for options in _OPTION_SETS:
+        for transposed, rows in ((False, height), (True, width)):
+            for parts in (1, *_FUSED_PARTS):
+                if rows % parts == 0:
+                    yield policy.stack_of_linear(shape, options, parts=parts, transposed=transposed)
+    yield from _directions_of_zeros(shape)
+
+
+def _directions_of_zeros(shape: Shape) -> Iterator[Rule]:
+    """What weight norm stores of a weight of 0; of another, where no slice is 0, the weight."""
+    for dim in range(len(shape)):
+        yield parametrizations.weight_norm_direction(Zeros(), shape, dim)
+
+
+def _upsampling(groups: int, box: tuple[Range, ...]) -> policy.Geometry:
+    """Return a geometry whose upsampling covers a box of taps."""
+    return policy.Geometry(
+        groups=groups,
+        stride=tuple(last - first for first, last in box),
+        padding=tuple(first for first, _ in box),
+        dilation=(1,) * len(box),
+    )
+
+
+def _divisors(number: int) -> tuple[int, ...]:
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return tuple(sorted({*small, *(number // divisor for divisor in small)}))
+
+
+def _tap_box(tensor: SummarizedTensor) -> tuple[Range, ...] | None:
+    """Return first and last + 1 nonzero tap in each dimension, of the first kernel that has any.
+
+    A pattern that occurs once, and is not 1, is taken for an edit and not looked at.
+    """
+    kernel_shape = tensor.info.shape[2:]
+    size = math.prod(kernel_shape)
+    one = Elements(dtype=tensor.info.dtype).one
+    frequent = {
+        pattern: occurrence.first
+        for pattern, occurrence in tensor.summary.patterns.items()
+        if pattern and (occurrence.count > 1 or pattern == one)
+    }
+    if not frequent or size > _MOST_TAPS:
+        return None
+    kernel = tensor.read(min(frequent.values()) // size * size, size)
+    taps = np.flatnonzero(np.isin(kernel, np.array(sorted(frequent), kernel.dtype)))
+    axes = np.unravel_index(taps, kernel_shape)
+    return tuple((int(axis.min()), int(axis.max()) + 1) for axis in axes)
