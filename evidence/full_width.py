@@ -21,7 +21,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from evidence.data import Data, Split, batches, digits, enlarged, patches, text
+from evidence.data import (
+    IGNORED,
+    Data,
+    Split,
+    batches,
+    digits,
+    enlarged,
+    masked,
+    patches,
+    text,
+)
 from evidence.experiment import Json, rounded
 from evidence.mnist import mnist
 from evidence.starts import start
@@ -41,14 +51,15 @@ SEEDS = (0, 1)
 DATA: Mapping[str, Callable[[], Data | None]] = MappingProxyType(
     {
         "photographs": lambda: enlarged(patches(), 32),
-        "digits": lambda: enlarged(digits(3), 32),
-        "mnist": mnist,
+        "photographs at 16": patches,
         "photographs at 64": lambda: enlarged(patches(), 64),
+        "digits": lambda: enlarged(digits(3), 32),
+        "digits at 16": lambda: digits(3, 16),
+        "mnist": mnist,
         "text": lambda: text(CONTEXT),
+        "masked text": lambda: masked(CONTEXT),
     }
 )
-LARGE = ("mobilenet_v3_small", "shufflenet_v2_x1_0", "resnet18", "mobilenet_v2")  # at 64 pixels too
-STARTS = ("zero", "torch", "zero-1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,23 +99,20 @@ class Trained:
 
 
 def cells() -> Iterator[Cell]:
-    """Every cell of the study, what matters most first; the cells of a row lie together."""
-    for data in ("photographs", "digits", "mnist", "photographs at 64"):
+    """Every cell of the study: first each net's first data, then its second; a row's together."""
+    most = max(len(net.data) for net in NETS.values())
+    for at in range(most):
         for name, net in NETS.items():
-            if data == "photographs at 64" and name not in LARGE:
-                continue
-            if net.text and data != "photographs":
-                continue
-            yield from _row(name, net, "text" if net.text else data)
+            if at < len(net.data):
+                yield from _row(name, net, net.data[at])
 
 
 def _row(name: str, net: WideNet, data: str) -> Iterator[Cell]:
-    middle = net.rates[1]
     for seed in SEEDS:
         for rate in net.rates:
             for begin in ("zero", "torch"):
                 yield Cell(net=name, data=data, start=begin, rate=rate, seed=seed)
-    yield Cell(net=name, data=data, start="zero-1", rate=middle, seed=SEEDS[0])
+    yield Cell(net=name, data=data, start="zero-1", rate=net.rates[1], seed=SEEDS[0])
 
 
 @cache
@@ -190,18 +198,20 @@ def _scores(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
         for begin in range(0, count, _AT_ONCE):
             part = slice(begin, min(begin + _AT_ONCE, count))
             logits, targets = model(split.inputs[part]), split.targets[part]
-            found = logits.argmax(-1) != targets
+            asked = (targets != IGNORED).view(len(targets), -1).float()
+            found = (logits.argmax(-1) != targets).view(len(targets), -1) * asked
             losses.append(_losses(logits, targets))
-            wrong.append(found.float().reshape(len(targets), -1).mean(1))
+            wrong.append(found.sum(1) / asked.sum(1).clamp(min=1))
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
     return torch.cat(losses), torch.cat(wrong)
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each example, its mean over positions."""
+    """Cross-entropy of each example, its mean over the positions that are asked for."""
     each = cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
-    return each.view(len(targets), -1).mean(1)
+    asked = (targets != IGNORED).view(len(targets), -1).sum(1)
+    return each.view(len(targets), -1).sum(1) / asked.clamp(min=1)
 
 
 def _without_chance(model: nn.Module) -> nn.Module:

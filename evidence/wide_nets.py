@@ -1,5 +1,7 @@
 """The models of the study at full width: torchvision's own, a ViT-Tiny, a GPT of six layers.
 
+With them small nets of the kinds that no other experiment has.
+
 VGG has a small head in place of its three large layers: at 32 pixels these would hold nearly all
 the weights, and read one position.
 """
@@ -12,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from evidence.nets import GPT
+from evidence.nets import GPT, LSTM, Bert, ExpertGPT, ResNeXt, Swin, even, vgg_bn
 from zeroinit_cli.nets.torchvision import import_torchvision
 
 CONTEXT = 64  # bytes that the GPT sees at once
@@ -26,15 +28,20 @@ class WideNet:
 
     Attributes:
         build: classes -> the model, as its constructor leaves it.
+        data: what it reads, of `full_width.DATA`, what matters most first.
         rates: learning rates that every start gets.
         adam: AdamW in place of SGD with momentum.
-        text: reads text in place of images.
     """
 
     build: Callable[[int], nn.Module]
+    data: tuple[str, ...]
     rates: tuple[float, ...] = _RATES
     adam: bool = False
-    text: bool = False
+
+    @property
+    def text(self) -> bool:
+        """Whether it reads text."""
+        return self.data[0].endswith("text")
 
 
 def _torchvision(name: str, classes: int) -> nn.Module:
@@ -65,22 +72,51 @@ def _gpt(classes: int) -> nn.Module:
     return GPT(classes, CONTEXT, dim=128, layers=6)
 
 
-NETS: Mapping[str, WideNet] = MappingProxyType(  # the cheapest first
+_IMAGES = ("photographs", "digits", "mnist")
+_LARGE = (*_IMAGES, "photographs at 64")
+_SMALL_IMAGES = ("photographs at 16", "digits at 16")
+
+
+def _known(name: str, data: tuple[str, ...] = _IMAGES) -> WideNet:
+    return WideNet(build=partial(_torchvision, name), data=data)
+
+
+def _reader(build: Callable[[int], nn.Module], data: str = "text") -> WideNet:
+    return WideNet(build=build, rates=_ADAM_RATES, adam=True, data=(data,))
+
+
+def _small(build: Callable[[int, int], nn.Module]) -> WideNet:
+    return WideNet(build=partial(build, 3), data=_SMALL_IMAGES)
+
+
+NETS: Mapping[str, WideNet] = MappingProxyType(  # the cheapest of each kind first
     {
-        "mobilenet_v3_small": WideNet(build=partial(_torchvision, "mobilenet_v3_small")),
-        "shufflenet_v2_x1_0": WideNet(build=partial(_torchvision, "shufflenet_v2_x1_0")),
-        "resnet18": WideNet(build=partial(_torchvision, "resnet18")),
-        "mobilenet_v2": WideNet(build=partial(_torchvision, "mobilenet_v2")),
-        "mnasnet1_0": WideNet(build=partial(_torchvision, "mnasnet1_0")),
-        "regnet_y_400mf": WideNet(build=partial(_torchvision, "regnet_y_400mf")),
-        "gpt": WideNet(build=_gpt, rates=_ADAM_RATES, adam=True, text=True),
-        "vgg11_bn": WideNet(build=_vgg),
-        "efficientnet_b0": WideNet(build=partial(_torchvision, "efficientnet_b0")),
-        "resnet50": WideNet(build=partial(_torchvision, "resnet50")),
-        "vit_tiny": WideNet(build=_vit_tiny, rates=_ADAM_RATES, adam=True),
+        "mobilenet_v3_small": _known("mobilenet_v3_small", _LARGE),
+        "shufflenet_v2_x1_0": _known("shufflenet_v2_x1_0", _LARGE),
+        "resnet18": _known("resnet18", _LARGE),
+        "mobilenet_v2": _known("mobilenet_v2", _LARGE),
+        "regnet_y_400mf": _known("regnet_y_400mf"),
+        "gpt": _reader(_gpt),
+        "mnasnet1_0": _known("mnasnet1_0"),
+        "vgg11_bn": WideNet(build=_vgg, data=_IMAGES),
+        "vit_tiny": WideNet(build=_vit_tiny, rates=_ADAM_RATES, adam=True, data=_IMAGES),
+        "efficientnet_b0": _known("efficientnet_b0"),
+        "resnet50": _known("resnet50"),
         "convnext_tiny": WideNet(
-            build=partial(_torchvision, "convnext_tiny"), rates=_ADAM_RATES, adam=True
+            build=partial(_torchvision, "convnext_tiny"),
+            rates=_ADAM_RATES,
+            adam=True,
+            data=_IMAGES,
         ),
-        "densenet121": WideNet(build=partial(_torchvision, "densenet121")),
+        "densenet121": _known("densenet121"),
+        "small BERT": _reader(Bert, "masked text"),
+        "small GPT of experts": _reader(ExpertGPT),
+        "small LSTM": _reader(LSTM),
+        "small Swin": WideNet(
+            build=partial(Swin, 3), rates=_ADAM_RATES, adam=True, data=_SMALL_IMAGES
+        ),
+        "small ResNeXt, stem 7 x 7": _small(ResNeXt),
+        "small VGG, stem 64 x 27": _small(partial(vgg_bn, width=64)),
+        "small chain of even kernels": _small(even),
     }
 )
