@@ -8,7 +8,8 @@ from torch.nn.utils import parametrizations
 
 import zeroinit_cli
 from zeroinit_cli.errors import UsageError
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Transposed, Viewed
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Transposed, Viewed
 from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Rule, Zeros
 
 EYE = Identity()

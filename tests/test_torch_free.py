@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tests.plans import plan, tensor
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.plans.layouts import Groups, Split, Taps, Viewed
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Split, Viewed
 from zeroinit_cli.plans.rules import Hadamard, Identity, Paley, Zeros
 from zeroinit_cli.store.compare import compare_with_plan
 from zeroinit_cli.store.stream import plan_sha256

@@ -14,7 +14,8 @@ import zeroinit_cli
 from evidence.expansions.cells import Cell
 from evidence.expansions.matrices import FAMILIES, Family, random_family
 from evidence.expansions.substitution import put, with_family, with_own, with_shifted_taps
-from zeroinit_cli.plans.layouts import Groups, Taps, Viewed
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Viewed
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.plans.rules import Hadamard, Identity, Rule
 

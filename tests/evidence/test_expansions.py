@@ -28,7 +28,8 @@ from evidence.expansions.summary import pair, ranks
 from evidence.expansions.tables import sections
 from evidence.nets import image_net
 from tests.long import some_long
-from zeroinit_cli.plans.layouts import Groups, Taps
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups
 from zeroinit_cli.plans.rules import Hadamard, Identity
 
 pytestmark = pytest.mark.long  # a study that is published, not the product

@@ -14,7 +14,8 @@ from tests.models.warned import texts, warnings_of
 from zeroinit_cli.models.given import init_given
 from zeroinit_cli.models.warnings.expansions import repeating
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Transposed
 from zeroinit_cli.plans.rules import Hadamard, Rule
 
 PALEY = "--expansion paley makes all rows distinct"

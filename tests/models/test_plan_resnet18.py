@@ -3,7 +3,7 @@
 import pytest
 
 from tests.models.models import planned, tensor
-from zeroinit_cli.plans.layouts import Taps
+from zeroinit_cli.plans.kernels import Taps
 from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Rule, Zeros
 
 CENTRE = ((1, 2), (1, 2))

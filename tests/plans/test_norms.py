@@ -7,7 +7,8 @@ import pytest
 
 from tests.plans.oracles import whole
 from zeroinit_cli.dtypes import F64, FLOATS, DType
-from zeroinit_cli.plans.layouts import Groups, Split, Taps, Transposed, ZeroRow
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Split, Transposed, ZeroRow
 from zeroinit_cli.plans.norms import Directions, Norms
 from zeroinit_cli.plans.rounding import bits_type, stored_bytes
 from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Paley, Rule, Zeros

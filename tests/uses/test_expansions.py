@@ -9,7 +9,8 @@ from torch.nn.utils import parametrizations
 
 from tests.uses.started import noise, planned
 from zeroinit_cli.models.warnings.expansions import repeating
-from zeroinit_cli.plans.layouts import Groups, Interleaved, Split, Taps, Transposed, Viewed
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Interleaved, Split, Transposed, Viewed
 from zeroinit_cli.plans.norms import Directions, Norms
 from zeroinit_cli.plans.rules import Hadamard, Identity, Rule, Zeros
 

@@ -106,11 +106,9 @@ class LockedOptions(_Strict):
     """The options that change bytes, in the command line's words."""
 
     dtype: StrictStr
-    expansion: StrictStr
     max_shard_size: StrictStr | None = Field(default=None, alias=SHARD_SIZE)
     overrides: tuple[StrictStr, ...] = ()
-    residual: StrictStr
-    scale: StrictStr
+    policy: StrictStr
 
 
 class LockedShard(_Strict):

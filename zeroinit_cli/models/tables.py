@@ -56,6 +56,22 @@ def find_tables(
     return {names[id(table)]: kind for table, kind in kinds.items()}
 
 
+def tied_tables(flows: Iterable[DataFlow]) -> dict[int, tuple[int, ...]]:
+    """By its dim the shape of the largest token table that is also the weight of a linear map."""
+    flows = list(flows)
+    tables = (_table(flow, node) for flow in flows for node in flow.nodes)
+    looked_up = {id(table) for table in tables if table is not None}
+    found: dict[int, tuple[int, ...]] = {}
+    for flow in flows:
+        for node in flow.nodes:
+            weight = None if function_name(node) in LOOKUPS else flow.weight(node)
+            table = None if weight is None else flow.parameter(weight)
+            if table is not None and id(table) in looked_up:
+                shape = tuple(table.shape)
+                found[shape[-1]] = max(found.get(shape[-1], shape), shape)
+    return found
+
+
 def _table(flow: DataFlow, node: Node) -> nn.Parameter | None:
     """The table that a node looks up."""
     weight = argument(node, 1, "weight") if function_name(node) in LOOKUPS else None

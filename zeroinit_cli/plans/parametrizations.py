@@ -6,7 +6,8 @@ that it is computed from. The docstrings' code runs as tests.
 
 import math
 
-from zeroinit_cli.plans.layouts import Groups, Split, Taps, Transposed, Viewed
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Split, Transposed, Viewed
 from zeroinit_cli.plans.norms import Directions, Norms, zero_slices
 from zeroinit_cli.plans.rules import Identity, Rule, Shape, Zeros
 
