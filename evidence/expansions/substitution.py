@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 
 def with_family(plan: Plan, family: Family) -> Plan:
-    """The plan of `--expansion sylvester`, each of its expansions by another family.
+    """A plan of Sylvester's expansions, each of its expansions by another family.
 
     Args:
         plan: float32, its matrices at the orthonormal scale.
