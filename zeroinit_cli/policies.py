@@ -20,8 +20,8 @@ class Policy:
         keys: what gives the keys of attention that begins closed, `algorithm-1` or `zeros`.
         kernels: the tap that row o of a kernel reads inside a residual branch, `shifted` with o or
             the `centre`, which it is everywhere else.
-        depthwise: a depthwise kernel's taps, `flattened` into a row or the `centre` alone.
-        stems: kernels that read the net's input, likewise.
+        depthwise: a depthwise kernel's taps, `signs` around the centre or the `centre` alone.
+        stems: kernels that read the net's input, `flattened` into a row or the `centre` alone.
         patches: kernels over patches that do not overlap, likewise.
         contraction: a flattened kernel where fan_out < fan_in, `twisted` or the partial `identity`.
         tables: token tables, `signs` or `algorithm-1`.
@@ -34,7 +34,7 @@ class Policy:
     last_norm: float = 0.25
     keys: str = "algorithm-1"
     kernels: str = "shifted"
-    depthwise: str = "flattened"
+    depthwise: str = "signs"
     stems: str = "flattened"
     patches: str = "flattened"
     contraction: str = "twisted"

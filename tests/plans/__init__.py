@@ -5,13 +5,13 @@ import hashlib
 from typing import Any
 
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.plans import layouts, norms, rules
+from zeroinit_cli.plans import kernels, layouts, norms, rules
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
 from zeroinit_cli.plans.rules import Kept, Ones, Rule
 
 RULES: dict[str, Any] = {
     found.kind: found
-    for module in (rules, layouts, norms)
+    for module in (rules, kernels, layouts, norms)
     for found in vars(module).values()
     if isinstance(found, type) and issubclass(found, Rule) and found is not Rule
 }
@@ -50,8 +50,9 @@ def rule_from_json(data: dict[str, Any]) -> Rule:
     if "parts" in fields:
         parts = fields["parts"]
         fields["parts"] = tuple((part["rows"], rule_from_json(part["of"])) for part in parts)
-    if "shape" in fields:
-        fields["shape"] = tuple(fields["shape"])
+    for key in ("grid", "shape"):
+        if key in fields:
+            fields[key] = tuple(fields[key])
     rule: Rule = RULES[data["rule"]](**fields)
     return rule
 

@@ -265,7 +265,7 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
         return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on patches")
     if groups > 1 and shape[1] == 1:
         rule = rules.depthwise_convolution(shape, policy)
-        return Ruled(rule=rule, reason=f"depthwise {name}: a row of signs for each channel")
+        return Ruled(rule=rule, reason=f"depthwise {name}: signs around the centre")
     if groups == 1 and is_stem:
         rule = rules.stem_convolution(shape, policy)
         return Ruled(rule=rule, reason=f"{name} of the input: Algorithm 1 on its kernel")

@@ -100,6 +100,51 @@ class ShiftedTaps(Rule):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CentredSigns(Rule):
+    """A kernel (rows, 1, *spatial) of signs, its centre positive and twice as large.
+
+    Tap t, in C order, has the entry (o, t) of a matrix (rows, taps) by `of`, all of whose entries
+    are +-c, times the sign of its entry at the centre, floor(k / 2) in each dimension; the centre
+    itself has 2c. So no sum over the taps that see the picture is 0, at its edges and corners
+    neither, and no channel is constant.
+    """
+
+    kind: ClassVar[str] = "centred-signs"
+    of: Rule
+
+    def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
+        rows, columns, *kernel = region
+        if columns[0] == columns[1]:
+            return
+        taps, centre = math.prod(shape[2:]), _centre(shape[2:])
+        signs = np.empty((rows[1] - rows[0], taps), out.dtype)
+        self.of.fill(signs, (shape[0], taps), (rows, (0, taps)), elements)
+        signs ^= (signs[:, centre] & out.dtype.type(elements.sign))[:, None]
+        signs[:, centre] = elements.power(max(self.half_exponents()))
+        whole = signs.reshape(-1, 1, *shape[2:])
+        out[...] = whole[(slice(None), slice(None), *(slice(*bounds) for bounds in kernel))]
+
+    def describe(self, shape: Shape, *, brief: bool = False) -> str:
+        inner = self.of.describe((shape[0], math.prod(shape[2:])), brief=brief)
+        return f"{inner} around a centre of twice that"
+
+    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
+        yield self.of, (shape[0], math.prod(shape[2:]))
+
+    def half_exponents(self) -> Iterator[int]:
+        for half_exponent in self.of.half_exponents():
+            yield from (half_exponent, half_exponent + 2)
+
+
+def _centre(kernel: Sequence[int]) -> int:
+    """Return the place of the centre tap in C order."""
+    place = 0
+    for size in kernel:
+        place = place * size + size // 2
+    return place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BlockMeans(Rule):
     """A kernel (rows, columns, *spatial) whose row o means one column over one block of taps.
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zeroinit_cli.plans.kernels import BlockMeans, ShiftedTaps, Taps
+from zeroinit_cli.plans.kernels import BlockMeans, CentredSigns, ShiftedTaps, Taps
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
@@ -233,14 +233,15 @@ def branch_convolution(shape: Shape, groups: int, policy: Policy) -> Rule:
 
 
 def depthwise_convolution(shape: Shape, policy: Policy) -> Rule:
-    """Rule a convolution (channels, 1, *kernel) of one channel in each group: a row for each.
+    """Rule a convolution (channels, 1, *kernel) of one channel in each group: signs for each.
 
-    >>> depthwise_convolution((16, 1, 3, 3), DEFAULT)  # nn.Conv2d(16, 16, 3, groups=16).weight
-    Viewed(rows=16, of=Twisted(block=16, prime=19, half_exponent=-4))
+    >>> depthwise_convolution((24, 1, 3, 3), DEFAULT)  # nn.Conv2d(24, 24, 3, groups=24).weight
+    CentredSigns(of=Twisted(block=16, prime=31, half_exponent=-4))
     """
-    if policy.depthwise == "centre" or math.prod(shape[2:]) == 1:
+    taps = math.prod(shape[2:])
+    if policy.depthwise == "centre" or taps == 1:
         return convolution(shape, shape[0], policy)
-    return Viewed(rows=shape[0], of=flattened(shape[0], math.prod(shape[2:]), policy))
+    return CentredSigns(of=_signs(shape[0], taps, -(taps - 1).bit_length()))
 
 
 def stem_convolution(shape: Shape, policy: Policy) -> Rule:
