@@ -46,7 +46,7 @@ OPTION_SETS = {
     "default": OptionSet(choice=Choice(), options=Options()),
     "preset paper": OptionSet(  # families that close their branches in different ways
         choice=Choice(scale="paper", residual="layer"),
-        options=Options.from_words({}, preset="paper"),
+        options=Options.from_words({"policy": "paper"}),
         models=(
             "convnext_tiny",
             "efficientnet_v2_s",

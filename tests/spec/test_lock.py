@@ -48,7 +48,7 @@ def test_the_lock_records_the_specs_path_digest_and_resulting_options(
 
 
 def test_words_on_the_command_line_win_over_the_specs(zeroinit: Command, made: Path) -> None:
-    words = ("--scale", "orthonormal", "--override", "*.weight=ones", "--force")
+    words = ("--policy", "default", "--override", "*.weight=ones", "--force")
     assert zeroinit("generate", "net.yaml", "-o", "out/init.safetensors", *words).code == 0
     [entry] = read_lock(made / "out" / "zeroinit.lock").checkpoint
     assert entry.options.scale == "orthonormal"
@@ -122,7 +122,7 @@ def test_a_file_is_verified_against_a_spec_without_a_lock(zeroinit: Command, mad
     (made / "out" / "zeroinit.lock").unlink()
     path = "out/init.safetensors"
     assert zeroinit("verify", path, "--source", "net.yaml").code == 0
-    assert zeroinit("verify", path, "--source", "net.yaml", "--scale", "orthonormal").code == 1
+    assert zeroinit("verify", path, "--source", "net.yaml", "--policy", "default").code == 1
 
 
 def test_a_spec_takes_no_settings(zeroinit: Command, made: Path) -> None:
