@@ -184,7 +184,7 @@ def find_structure(
         closed_attention=_places(branches, StepKind.ATTENTION),
         projections=_projections(attentions, ends, branches, names),
         tables=find_tables(flows, names),
-        tied_tables=tied_tables(flow for flow, _ in flows),
+        tied_tables=tied_tables(module, (flow for flow, _ in flows)),
         stems=find_stems(flows, names),
         inside=find_inside(flows, names),
         uses=uses,
