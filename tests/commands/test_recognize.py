@@ -17,7 +17,7 @@ from zeroinit_cli.commands.tensor_summary import summarize
 from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.plans import parametrizations, policy
-from zeroinit_cli.plans.kernels import BlockMeans, CentredSigns, ShiftedTaps, Taps
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
@@ -70,9 +70,12 @@ CASES: list[tuple[Rule, tuple[int, ...]]] = [
     (Viewed(rows=64, of=Transposed(of=twisted(64, 787, -10))), (64, 3, 16, 16)),
     (BlockMeans(grid=(5, 5), half_exponent=-4), (64, 3, 16, 16)),
     (Viewed(rows=64, of=twisted(32, 67, -6)), (64, 3, 3, 3)),
-    (ShiftedTaps(of=I), (8, 8, 3, 3)),
-    (ShiftedTaps(of=Groups(count=32, of=twisted(2, 3, -1))), (64, 2, 3, 3)),
-    (CentredSigns(of=twisted(16, 67, -4)), (64, 1, 3, 3)),
+    (CentredTaps(of=I, signs=twisted(16, 19, -4)), (8, 8, 3, 3)),
+    (
+        CentredTaps(of=Groups(count=8, of=twisted(2, 11, -3)), signs=twisted(16, 67, -4)),
+        (64, 2, 3, 3),
+    ),
+    (CentredTaps(of=Groups(count=64, of=I), signs=twisted(16, 67, -4)), (64, 1, 3, 3)),
     (Taps(ranges=CENTRE, of=I), (8, 8, 3, 3)),
     (Taps(ranges=CENTRE, of=hadamard(-5)), (64, 3, 3, 3)),
     (Taps(ranges=((0, 1), (0, 1)), of=I), (8, 16, 1, 1)),
@@ -169,15 +172,10 @@ def convolution(draw: Draw) -> Drawn:
     return policy.convolution(shape, groups, draw(OPTIONS)), shape
 
 
-def branch_convolution(draw: Draw) -> Drawn:
+def algorithm_2(draw: Draw) -> Drawn:
     groups = draw(st.integers(1, 6))
     shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.branch_convolution(shape, groups, draw(OPTIONS)), shape
-
-
-def depthwise_convolution(draw: Draw) -> Drawn:
-    shape = draw(SIZES), 1, *draw(KERNELS)
-    return policy.depthwise_convolution(shape, draw(OPTIONS)), shape
+    return policy.algorithm_2(shape, groups, draw(OPTIONS)), shape
 
 
 def stem_convolution(draw: Draw) -> Drawn:
@@ -284,8 +282,7 @@ POLICY = {
         fused_projections,
         convolution,
         patch_convolution,
-        branch_convolution,
-        depthwise_convolution,
+        algorithm_2,
         stem_convolution,
         patch_stem,
         transposed_convolution,

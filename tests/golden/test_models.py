@@ -84,10 +84,7 @@ def test_every_family_has_a_model_and_no_model_has_two() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("title", "name"),
-    [
-        ("paper", name)
-        for name in OPTION_SETS["paper"].names()
-    ],
+    [("paper", name) for name in OPTION_SETS["paper"].names()],
 )
 def test_the_package_gives_the_digest(title: str, name: str) -> None:
     """Those of the default options are compared where all models are written."""

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.models.models import planned, tensor
-from zeroinit_cli.plans.kernels import ShiftedTaps, Taps
+from zeroinit_cli.plans.kernels import CentredTaps, Taps
 from zeroinit_cli.plans.layouts import Transposed, Viewed
 from zeroinit_cli.plans.rules import Constant, Identity, Ones, Rule, Twisted, Zeros
 
-SHIFTED = "Conv2d: Algorithm 2, shifted"
+AROUND = "Conv2d: Algorithm 1, around the centre"
 
 
 def twisted(block: int, prime: int, half_exponent: int) -> Rule:
@@ -22,11 +22,11 @@ def twisted(block: int, prime: int, half_exponent: int) -> Rule:
             Viewed(rows=64, of=Transposed(of=twisted(64, 151, -8))),
             "Conv2d of the input: Algorithm 1 on its kernel",
         ),
-        ("layer1.0.conv1.weight", ShiftedTaps(of=Identity()), SHIFTED),
+        ("layer1.0.conv1.weight", CentredTaps(of=Identity(), signs=twisted(16, 67, -4)), AROUND),
         (
             "layer2.0.conv1.weight",
-            ShiftedTaps(of=twisted(64, 131, -7)),
-            SHIFTED,
+            CentredTaps(of=twisted(64, 131, -7), signs=twisted(16, 131, -4)),
+            AROUND,
         ),
         (
             "layer4.0.downsample.0.weight",

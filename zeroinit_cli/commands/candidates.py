@@ -133,11 +133,10 @@ def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
         yield rules.patch_convolution(shape, policy)
         yield rules.patch_stem(shape, policy)
         yield rules.stem_convolution(shape, policy)
-        yield rules.depthwise_convolution(shape, policy)
         yield from _position_tables(tensor, policy)
         for groups in divisors:
             yield rules.convolution(shape, groups, policy)
-            yield rules.branch_convolution(shape, groups, policy)
+            yield rules.algorithm_2(shape, groups, policy)
             if box is not None:
                 yield rules.transposed_convolution(shape, _upsampling(groups, box), policy)
 

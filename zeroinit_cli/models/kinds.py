@@ -263,17 +263,14 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
     if _is_patch(geometry, shape):
         rule = rules.patch_convolution(shape, policy)
         return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on patches")
-    if groups > 1 and shape[1] == 1:
-        rule = rules.depthwise_convolution(shape, policy)
-        return Ruled(rule=rule, reason=f"depthwise {name}: signs around the centre")
-    if groups == 1 and is_stem:
+    if groups == 1 and is_stem and math.prod(shape[2:]) > 1:
         rule = rules.stem_convolution(shape, policy)
         return Ruled(rule=rule, reason=f"{name} of the input: Algorithm 1 on its kernel")
-    phrase = f"grouped {name}: Algorithm 2 in each" if groups > 1 else f"{name}: Algorithm 2"
-    if owned.name in structure.inside:
-        rule = rules.branch_convolution(shape, groups, policy)
-        return Ruled(rule=rule, reason=f"{phrase}, shifted")
-    return Ruled(rule=rules.convolution(shape, groups, policy), reason=phrase)
+    phrase = f"grouped {name}: Algorithm 1 in each" if groups > 1 else f"{name}: Algorithm 1"
+    rule = rules.convolution(shape, groups, policy)
+    if policy.kernels == "centre" or math.prod(shape[2:]) == 1:
+        return Ruled(rule=rule, reason=phrase.replace("1", "2", 1))
+    return Ruled(rule=rule, reason=f"{phrase}, around the centre")
 
 
 def _is_patch(geometry: rules.Geometry, shape: tuple[int, ...]) -> bool:

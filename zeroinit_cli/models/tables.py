@@ -62,10 +62,12 @@ def tied_tables(module: nn.Module, flows: Iterable[DataFlow]) -> dict[int, tuple
     Layers of torch's own count where no run reaches them, too.
     """
     flows, layers = list(flows), list(module.modules())
-    tables = [_table(flow, node) for flow in flows for node in flow.nodes]
+    tables: list[torch.Tensor | None] = [
+        _table(flow, node) for flow in flows for node in flow.nodes
+    ]
     tables += [each.weight for each in layers if isinstance(each, nn.Embedding)]
     looked_up = {id(table) for table in tables if table is not None}
-    weights = [each.weight for each in layers if isinstance(each, nn.Linear)]
+    weights: list[torch.Tensor] = [each.weight for each in layers if isinstance(each, nn.Linear)]
     weights += [each for flow in flows for each in _maps(flow)]
     found: dict[int, tuple[int, ...]] = {}
     for weight in weights:
