@@ -53,6 +53,7 @@ def twisted(block: int, prime: int, half_exponent: int) -> Twisted:
     return Twisted(block=block, prime=prime, half_exponent=half_exponent)
 
 
+SIGNS = twisted(16, 67, -4)
 CASES: list[tuple[Rule, tuple[int, ...]]] = [
     (Z, (5,)),
     (O, ()),
@@ -75,7 +76,7 @@ CASES: list[tuple[Rule, tuple[int, ...]]] = [
         CentredTaps(of=Groups(count=8, of=twisted(2, 11, -3)), signs=twisted(16, 67, -4)),
         (64, 2, 3, 3),
     ),
-    (CentredTaps(of=Groups(count=64, of=I), signs=twisted(16, 67, -4)), (64, 1, 3, 3)),
+    (CentredTaps(of=Groups(count=64, of=I), signs=SIGNS), (64, 1, 3, 3)),
     (Taps(ranges=CENTRE, of=I), (8, 8, 3, 3)),
     (Taps(ranges=CENTRE, of=hadamard(-5)), (64, 3, 3, 3)),
     (Taps(ranges=((0, 1), (0, 1)), of=I), (8, 16, 1, 1)),

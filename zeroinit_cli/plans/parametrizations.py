@@ -65,6 +65,8 @@ def spectral_norm_left(of: Rule, shape: Shape, dim: int = 0) -> Rule:
     """
     if _contracted(of) is not None:
         return unit_vector(shape[0], 0)
+    if isinstance(of, CentredTaps):
+        return spectral_norm_left(of.of, shape[:2])
     if not isinstance(of, Groups):
         return Viewed(rows=shape[dim], of=_first_column(of, dim))
     if dim == 1:
@@ -77,7 +79,7 @@ def spectral_norm_left(of: Rule, shape: Shape, dim: int = 0) -> Rule:
 def _first_column(of: Rule, dim: int) -> Rule:
     """Rule (fan_out, 1), the first column that is not 0 of a weight whose fan_out is in `dim`."""
     match of:
-        case Taps(of=inner) | CentredTaps(of=inner) | Viewed(of=inner):
+        case Taps(of=inner) | Viewed(of=inner):
             return _first_column(inner, dim)
         case BlockMeans():
             return Identity()
