@@ -17,6 +17,7 @@ from zeroinit_cli.lock.read import MOST_LOCK_BYTES, parse_lock
 from zeroinit_cli.models.overrides import overridden
 from zeroinit_cli.options import MOST_OVERRIDES, MOST_PATTERN, OVERRIDE_RULES, Options
 from zeroinit_cli.plans.plan import SCHEME
+from zeroinit_cli.policies import POLICIES
 from zeroinit_cli.store.stream import plan_sha256
 
 TOO_MANY = (

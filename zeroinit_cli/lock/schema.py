@@ -140,8 +140,6 @@ class LockEntry(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.scheme != SCHEME:
-            raise ValueError(f"scheme {self.scheme!r} is not {SCHEME!r}, which this zeroinit makes")
         self._check_shards()
         if is_spec_path(self.source) != (self.spec_sha256 is not None):
             raise ValueError("a spec has a spec-sha256, a model's name has none")

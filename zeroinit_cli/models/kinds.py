@@ -200,7 +200,7 @@ def _of_use(owned: Owned, use: Use, structure: Structure, policy: Policy) -> Rul
         case UseKind.STATE_GATES:
             rule = rules.recurrent_state(shape, use.parts, policy)
             is_square = shape[0] == shape[1] * use.parts
-            how = "the state by Paley" if is_square else "Algorithm 1 in each gate of the state"
+            how = "the state, twisted" if is_square else "Algorithm 1 in each gate of the state"
             return Ruled(rule=rule, reason=f"{name}: {how}")
         case UseKind.STATE_PROJECTION:
             return Ruled(rule=rules.linear(shape, policy), reason=f"{name}: Algorithm 1")
