@@ -19,8 +19,7 @@ class Policy:
         last_norm: scale of a norm that ends a residual branch.
         keys: what gives the keys of attention that begins closed, `algorithm-1` or `zeros`.
         kernels: a kernel's taps, `signs` around the centre or the `centre` alone.
-        stems: kernels that read the net's input, `flattened` into a row or the `centre` alone.
-        patches: kernels over patches that do not overlap, likewise.
+        patches: kernels over patches that do not overlap, `flattened` into rows or the `centre`.
         contraction: a flattened kernel where fan_out < fan_in, `twisted` or the partial `identity`.
         tables: token tables, `signs` or `algorithm-1`.
     """
@@ -32,7 +31,6 @@ class Policy:
     last_norm: float = 0.25
     keys: str = "algorithm-1"
     kernels: str = "signs"
-    stems: str = "flattened"
     patches: str = "flattened"
     contraction: str = "twisted"
     tables: str = "signs"
@@ -46,7 +44,6 @@ PAPER = Policy(
     residual="layer",
     keys="zeros",
     kernels="centre",
-    stems="centre",
     patches="centre",
     contraction="identity",
     tables="algorithm-1",

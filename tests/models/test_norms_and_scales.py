@@ -104,6 +104,7 @@ def test_a_scale_that_is_stored_less_one_damps_a_branch_at_less_one() -> None:
     assert ends(block()) == {"branch.1.weight"}
     [scale] = [each for each in plan_of(block).tensors if each.info.name == "branch.1.weight"]
     assert scale.rule == Constant(value=-0.75)
+    module: Any
     module, x = block(), tokens()
     zeroinit_cli.init_(module, build=block)
     inside = module.branch[0](x)

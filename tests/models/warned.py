@@ -15,7 +15,7 @@ from zeroinit_cli.policies import DEFAULT
 def warnings_of(
     factory: Callable[[], nn.Module], *overrides: str, **choices: Any
 ) -> dict[str, list[PlanWarning]]:
-    """The warnings of a plan by their kind, but for repeated rows; its policy is of some choices."""
+    """The warnings of a plan under some choices, by their kind, but for repeated rows."""
     asked = Options.from_words({}, overrides=overrides)
     plan = plan_of(factory, replace(asked, policy=replace(DEFAULT, **choices)))
     found: dict[str, list[PlanWarning]] = {}

@@ -62,8 +62,8 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
             return entry(of, shape[:2], index[:2]) if inside else 0.0
         case CentredTaps(of=of, signs=signs):
             taps, centre = math.prod(shape[2:]), tuple(size // 2 for size in shape[2:])
-            places = (int(np.ravel_multi_index(each, shape[2:])) for each in (index[2:], centre))
-            sign, middle = (entry(signs, (shape[0], taps), (index[0], each)) for each in places)
+            numbers = [int(np.ravel_multi_index(each, shape[2:])) for each in (index[2:], centre)]
+            sign, middle = (entry(signs, (shape[0], taps), (index[0], each)) for each in numbers)
             weight = abs(sign) * (2 if index[2:] == centre else 1)
             return entry(of, shape[:2], index[:2]) * math.copysign(weight, sign * middle)
         case BlockMeans(grid=grid, half_exponent=half_exponent):

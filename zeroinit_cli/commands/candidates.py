@@ -82,10 +82,12 @@ def _projections(tensor: SummarizedTensor) -> Iterator[Rule]:
     shape, nonzeros = tensor.info.shape, tensor.summary.nonzeros
     for transposed in (False, True) if len(shape) == 2 else (False,):
         fan_out, fan_in = (shape[1], shape[0]) if transposed else shape[:2]
-        dense, mixed = nonzeros // fan_in, (nonzeros - 1) // fan_in
-        queries_and_keys = (2 * nonzeros - fan_out, 2 * dense - fan_out)
-        alone = (fan_out // 3, fan_in, nonzeros, dense, mixed)
-        for queries in dict.fromkeys((*alone, *queries_and_keys)):
+        dense = nonzeros // fan_in
+        alone = (fan_out // 3, fan_in, nonzeros, dense)
+        # with keys, whose rows are as dense, or have one entry each
+        mixed = round((2 * nonzeros - fan_out) / (2 * fan_in - 1))
+        with_keys = (2 * nonzeros - fan_out, 2 * dense - fan_out, mixed)
+        for queries in dict.fromkeys((*alone, *with_keys)):
             keys = (fan_out - queries) // 2
             if queries + 2 * keys != fan_out or not 0 < keys <= queries:
                 continue
@@ -132,7 +134,7 @@ def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
     for policy in _POLICIES:
         yield rules.patch_convolution(shape, policy)
         yield rules.patch_stem(shape, policy)
-        yield rules.stem_convolution(shape, policy)
+        yield rules.bilinear(shape, policy)
         yield from _position_tables(tensor, policy)
         for groups in divisors:
             yield rules.convolution(shape, groups, policy)
