@@ -121,15 +121,17 @@ def hadamard(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
         yield row[: width * stored.itemsize]
 
 
-def paley(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
-    """Row i is a window of the table chi(-k mod p), k = 0, 1, ..., that starts at -i mod p."""
-    (height, width), prime, size = shape, rule["prime"], stored.itemsize
-    plus, minus = stored.constant(rule["half_exponent"])
+def twisted(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
+    """Row i of `hadamard` under signs, a window of chi(k mod p) from its block on; 0 negated."""
+    (plus, minus), prime = stored.constant(rule["half_exponent"]), rule["prime"]
+    sign, nbytes = bytes(x ^ y for x, y in zip(plus, minus, strict=True)), shape[1] * len(plus)
     squares = {x * x % prime for x in range(prime)}
-    table = b"".join(plus if -k % prime in squares else minus for k in range(prime + width))
-    for i in range(height):
-        start = -i % prime * size
-        yield table[start : start + width * size]
+    flips = (bytes(len(plus)) if k % prime in squares else sign for k in range(prime + shape[1]))
+    table = b"".join(flips)
+    for i, row in enumerate(hadamard(rule, shape, stored)):
+        start = (i - i % rule["block"]) % prime * len(plus)
+        bits = int.from_bytes(row) ^ int.from_bytes(table[start : start + nbytes])
+        yield (bits ^ int.from_bytes(sign * shape[1] * (i == 0))).to_bytes(nbytes)
 
 
 def elements(data: bytes | bytearray, stored: Stored) -> Any:
@@ -159,6 +161,41 @@ def taps(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
         for position in positions:
             elements(out, stored)[position :: prod(kernel)] = elements(row, stored)
         yield bytes(out)
+
+
+def centred_taps(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
+    """Each row of a matrix at every tap, under signs relative to the centre's; that is doubled."""
+    count, centre, exact = prod(shape[2:]), 0, Stored("F64", 8, {})
+    for each in shape[2:]:
+        centre = centre * each + each // 2
+    exponent = rule["signs"]["half_exponent"] + sum(exponents(rule["of"])[:1])
+    values = [stored.constant(exponent + 2 * (tap == centre)) for tap in range(count)]
+    signs = rows(rule["signs"], (shape[0], count), exact)
+    for row, of_taps in zip(rows(rule["of"], shape[:2], exact), signs, strict=True):
+        negative = [of_taps[at] >> 7 for at in range(7, len(of_taps), 8)]  # the sign bits
+        flips = [each ^ negative[centre] for each in negative]
+        plus, minus = (
+            b"".join(values[tap][flips[tap] ^ sign] for tap in range(count)) for sign in (0, 1)
+        )
+        found = [row[at : at + 8] for at in range(0, len(row), 8)]
+        yield b"".join(
+            (minus if each[7] >> 7 else plus) if any(each) else bytes(len(plus)) for each in found
+        )
+
+
+def block_means(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
+    """Each row a constant in one block of one column's taps, 0 elsewhere."""
+    (height, width, *kernel), grid = shape, rule["grid"]
+    plus, zero = stored.constant(rule["half_exponent"])[0], bytes(stored.itemsize)
+    for i in range(height):
+        block, inside = i // width, [True]
+        for axis, count in enumerate(grid):
+            own = block // prod(grid[axis + 1 :]) % count
+            taps = [tap * count // kernel[axis] == own for tap in range(kernel[axis])]
+            inside = [each and tap for each in inside for tap in taps]
+        own_column = b"".join(plus if each else zero for each in inside)
+        before, after = (count * len(own_column) for count in (i % width, width - 1 - i % width))
+        yield bytes(before) + own_column + bytes(after)
 
 
 def groups(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
@@ -203,10 +240,16 @@ def zero_row(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
         yield bytes(len(row)) if i == rule["row"] else row
 
 
+def exponents(rule: Rule) -> list[int]:
+    """The half exponents that a rule names."""
+    return [*map(int, re.findall(r'"half_exponent":(-?[0-9]+)', as_json(rule).decode()))]
+
+
 def squares(of: Rule, shape: Shape, dim: int | None) -> tuple[int, list[int]]:
     """The sum of the squares of each slice: an exponent e and integers s, each sum s * 2^e."""
     exact = Stored("F64", 8, {})
-    found = {0, *map(int, re.findall(r'"half_exponent":(-?[0-9]+)', as_json(of).decode()))}
+    least = min(0, *exponents(of), 0)
+    found = range(2 * least, 3)  # centred taps multiply two constants, and double that
     powers = {int.from_bytes(bits, "little"): e for e in found for bits in exact.constant(e)}
     counts: list[Counter[int]] = [Counter() for _ in range(1 if dim is None else shape[dim])]
     inner = prod(shape[(dim or 0) + 1 :])
@@ -249,10 +292,12 @@ RULES: dict[str, tuple[Any, ...]] = {  # the layout of each rule, and its parame
     "kept": (lambda rule, shape, stored: iter([stored.kept[rule["sha256"]]]), "sha256"),
     "identity": (identity,),
     "hadamard": (hadamard, "half_exponent"),
-    "paley": (paley, "half_exponent", "prime"),
+    "twisted": (twisted, "block", "half_exponent", "prime"),
     "mirrored": (mirrored, "of"),
     "viewed": (viewed, "of", "rows"),
     "taps": (taps, "of", "ranges"),
+    "centred-taps": (centred_taps, "of", "signs"),
+    "block-means": (block_means, "grid", "half_exponent"),
     "groups": (groups, "count", "of"),
     "split": (split, "parts"),
     "interleaved": (interleaved, "blocks", "parts"),

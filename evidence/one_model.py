@@ -22,6 +22,7 @@ from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlanWarning
+from zeroinit_cli.policies import PAPER
 
 STEPS = 5
 LEARNING_RATE = 0.01
@@ -77,9 +78,9 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
     gc.collect()  # graphs refer to themselves: without this the next start would be one too many
     own = first_steps(own_start(name), plan, images, labels, setting)
     gc.collect()
-    other = plan_of(name, Options(expansion="paley"))
+    other = plan_of(name, Options(policy=PAPER))
     once = replace(setting, steps=1)
-    paley = first_steps(zero_start(name, other, folder), other, images, labels, once)
+    paper = first_steps(zero_start(name, other, folder), other, images, labels, once)
     return ModelRecord(
         model=name,
         plan=plan.digest(),
@@ -89,7 +90,7 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
         branches=branches,
         zero=zero,
         own=own,
-        paley=paley,
+        paper=paper,
         peak_bytes=_peak_bytes(),
     )
 

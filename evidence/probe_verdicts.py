@@ -25,6 +25,7 @@ from evidence.training import Outcome, Recipe, threads, train
 from zeroinit_cli.models.inputs import Inputs, Kind
 from zeroinit_cli.models.registry import versions
 from zeroinit_cli.options import Options
+from zeroinit_cli.policies import PAPER
 from zeroinit_cli.probing.judge import Will, gradient_ratio, judge
 from zeroinit_cli.probing.run import probe_subject, subject_of
 from zeroinit_cli.probing.setting import Setting
@@ -36,11 +37,10 @@ HALF = 0.5  # of it: then it trains, if slowly
 _LEAST = 0.1  # of the loss of guessing: less than this is no progress, whoever's it is
 _STARTS = {
     "zero": Options(),
-    "zero-paley": Options(expansion="paley"),
-    "zero-paper": Options.from_words({}, preset="paper"),
+    "zero-paper": Options(policy=PAPER),
 }
 _NONE = 0.05  # of progress from torch's own start: a share of less would mean nothing
-_LABELS = {"zero": "default", "zero-paley": "paley", "zero-paper": "paper"}
+_LABELS = {"zero": "default", "zero-paper": "paper"}
 _HEADINGS = (
     "net",
     "start",

@@ -98,7 +98,7 @@ class ModelRecord:
         branches: before the first step.
         zero: from ZerO's start.
         own: from torch's own.
-        paley: one step from ZerO's with `--expansion paley`, which the plan's warnings hint at.
+        paper: one step from ZerO's with `--policy paper`, which the plan's warnings hint at.
         peak_bytes: the process's largest resident set.
     """
 
@@ -110,7 +110,7 @@ class ModelRecord:
     branches: BranchRecord
     zero: StartRecord
     own: StartRecord
-    paley: StartRecord
+    paper: StartRecord
     peak_bytes: int
 
 
@@ -137,7 +137,7 @@ def read_record(path: Path) -> ModelRecord | None:
                 "branches": BranchRecord(**data["branches"]),
                 "zero": StartRecord(**data["zero"]),
                 "own": StartRecord(**data["own"]),
-                "paley": StartRecord(**data["paley"]),
+                "paper": StartRecord(**data["paper"]),
             }
         )
     except (OSError, ValueError, KeyError, TypeError):

@@ -7,6 +7,7 @@ torch's own, made as `zeroinit probe` makes them.
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.plans.rules import Zeros
+from zeroinit_cli.policies import DEFAULT, PAPER, Policy
 from zeroinit_cli.probing.inits import stored_init, torch_init
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.read import read_checkpoint
@@ -70,6 +72,18 @@ def zero_with(build: Build, *overrides: str, **options: Any) -> nn.Module:
     return zeroinit_cli.init_(model, build=build, overrides=overrides, **options)
 
 
+ZERO_1 = Policy(
+    expansion="sylvester",
+    last_norm=0.0,
+    keys="zeros",
+    kernels="centre",
+    contraction="identity",
+    tables="algorithm-1",
+)
+"""The rules of scheme zero-1, the project's first draft."""
+LAYER, NONE = replace(DEFAULT, residual="layer"), replace(DEFAULT, residual="none")
+
+
 def _as_constructed(model: nn.Module, build: Build) -> None:
     """Torch's own start."""
 
@@ -89,7 +103,7 @@ def _fixup(model: nn.Module, build: Build) -> None:
     blocks ** (-1 / 2), Fixup's factor for branches of two layers.
     """
     _kaiming(model, build)
-    plan = zeroinit_cli.plan(build, residual="layer")
+    plan = zeroinit_cli.plan(build, policy=replace(ZERO_1, residual="layer"))
     ends = [
         each.info.name.removesuffix(".weight")
         for each in plan.tensors
@@ -138,10 +152,10 @@ STARTS: Mapping[str, Start] = MappingProxyType(
         "partial-identity": Start("partial identity", _partial_identity, random=False),
         "torch": Start("torch's default", _as_constructed, random=True),
         "zero": Start("ZerO", _zero(), random=False),
-        "zero-layer": Start("ZerO, --residual layer", _zero(residual="layer"), random=False),
-        "zero-none": Start("ZerO, --residual none", _zero(residual="none"), random=False),
-        "zero-paley": Start("ZerO, --expansion paley", _zero(expansion="paley"), random=False),
-        "zero-paper": Start("ZerO, --preset paper", _zero(preset="paper"), random=False),
+        "zero-1": Start("ZerO, zero-1", _zero(policy=ZERO_1), random=False),
+        "zero-layer": Start("ZerO, weights end branches", _zero(policy=LAYER), random=False),
+        "zero-none": Start("ZerO, open branches", _zero(policy=NONE), random=False),
+        "zero-paper": Start("ZerO, --policy paper", _zero(policy=PAPER), random=False),
     }
 )
 

@@ -19,9 +19,9 @@ _SIZES = (
     "gradient: torch",
     "ZerO",
     "ratio",
-    "paley",
+    "paper",
     "flat, %: ZerO",
-    "paley",
+    "paper",
     "loss: torch",
     "ZerO",
 )
@@ -65,7 +65,7 @@ def update_document(path: Path, records: Sequence[ModelRecord]) -> None:
 
 
 def _sizes(record: ModelRecord) -> list[str]:
-    zero, own, paley = record.zero, record.own, record.paley
+    zero, own, paper = record.zero, record.own, record.paper
     ratio = _ratio(record)
     return [
         record.model,
@@ -73,9 +73,9 @@ def _sizes(record: ModelRecord) -> list[str]:
         _number(own.largest_gradient),
         _number(zero.largest_gradient),
         _number(ratio) if ratio is not None and ratio < _LARGE else f"**{_number(ratio)}**",
-        _number(paley.largest_gradient),
+        _number(paper.largest_gradient),
         _percent(zero.flat_channels, zero.channels),
-        _percent(paley.flat_channels, paley.channels),
+        _percent(paper.flat_channels, paper.channels),
         _losses(own),
         _losses(zero),
     ]

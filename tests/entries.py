@@ -10,7 +10,7 @@ def entry(path: str, *, sha256: str = "0" * 64, overrides: tuple[str, ...] = ())
     return make_entry(
         path=path,
         source=parse_source("resnet18", ["num_classes=10", "ratios=(1, 2.5)"]),
-        options=Options.from_words({}, preset="paper", overrides=overrides),
+        options=Options.from_words({"policy": "paper"}, overrides=overrides),
         plan_digest="sha256:" + "1" * 64,
         sha256=sha256,
         size=1,

@@ -76,7 +76,7 @@ def test_the_public_names_are_these() -> None:
         "(plan: 'Plan', path: 'str | PathLike[str]', *, max_shard_size: int | str | None = None, "
         "force: bool = False) -> str"
     )
-    options = ["expansion", "residual", "scale", "preset", "overrides"]
+    options = ["policy", "overrides"]
     assert list(inspect.signature(zeroinit_cli.plan).parameters) == [
         "architecture",
         "example_inputs",
@@ -210,7 +210,7 @@ def test_a_plan_is_saved_in_shards_as_the_command_does(tmp_path: Path) -> None:
         zeroinit_cli.save(plan, tmp_path / "none", max_shard_size="2 GiB")
     assert caught.value.where == "max_shard_size"
     assert not (tmp_path / "none").exists()
-    other = zeroinit_cli.plan("squeezenet1_1", scale="paper")
+    other = zeroinit_cli.plan("squeezenet1_1", policy="paper")
     with pytest.raises(zeroinit_cli.ZeroinitError, match="other files are there"):
         zeroinit_cli.save(other, tmp_path / "ours", max_shard_size="2MB")
     assert zeroinit_cli.save(other, tmp_path / "ours", max_shard_size="2MB", force=True) != digest

@@ -66,7 +66,7 @@ COMMANDS = {
     "inspect": ("inspect", "init.safetensors", "--json"),
     "diff": ("diff", "init.safetensors", "other.safetensors", "--json"),
     "verify": ("verify", "--json"),
-    "plan": ("plan", "net.yaml", "--json"),
+    "plan": ("plan", "net.yaml", "--policy", "paper", "--json"),
     "probe": ("probe", "small.yaml", "--json"),
 }
 STRANGE = ("metadata", "dtypes", "rule", "inputs")

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zeroinit_cli.api import build, init_, plan, save
     from zeroinit_cli.errors import ZeroinitError
+    from zeroinit_cli.policies import Policy
 
-__all__ = ["ZeroinitError", "__version__", "build", "init_", "plan", "save"]
+__all__ = ["Policy", "ZeroinitError", "__version__", "build", "init_", "plan", "save"]
 
 __version__ = "0.1.0"
 
@@ -15,9 +16,10 @@ def __getattr__(name: str) -> Any:
     """Import a name of the Python API when it is wanted: the command wants none."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from zeroinit_cli import api, errors
+    from zeroinit_cli import api, errors, policies
 
-    return getattr(errors if name == "ZeroinitError" else api, name)
+    home = {"Policy": policies, "ZeroinitError": errors}.get(name, api)
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from zeroinit_cli.options import Options
     from zeroinit_cli.plans.plan import Plan
+    from zeroinit_cli.policies import Policy
 
     ExampleInputs = torch.Tensor | tuple[Any, ...] | dict[str, Any]
 
@@ -24,10 +26,7 @@ def plan(
     *,
     example_inputs: "ExampleInputs | None" = None,
     dtype: "str | torch.dtype | None" = None,
-    expansion: str | None = None,
-    residual: str | None = None,
-    scale: str | None = None,
-    preset: str | None = None,
+    policy: "str | Policy | None" = None,
     overrides: Iterable[str] = (),
 ) -> "Plan":
     """Plan every tensor of an architecture's state dict, its rule and why; make no weights.
@@ -42,10 +41,8 @@ def plan(
             on any device, meta too. It is run once, to see how each parameter is used.
             If not given, inputs are guessed from its first layers; a SOURCE knows its own.
         dtype: type of the floating tensors, float32 if not given.
-        expansion: `sylvester` or `paley`.
-        residual: `end`, `layer` or `none`.
-        scale: `orthonormal` or `paper`.
-        preset: `paper`; an option given beside it wins.
+        policy: `default`, `paper`, or a `zeroinit_cli.Policy` of your own; that of the
+            default if not given.
         overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
 
     Returns:
@@ -61,7 +58,6 @@ def plan(
     from zeroinit_cli.source import parse_source, requested_options
 
     name = None if dtype is None else str(dtype).removeprefix("torch.")
-    words = {"dtype": name, "expansion": expansion, "residual": residual, "scale": scale}
     if isinstance(architecture, str):
         if example_inputs is not None:
             raise UsageError(
@@ -70,9 +66,13 @@ def plan(
                 hint="leave them out, or give a function that builds the module",
             )
         source = parse_source(architecture)
-        asked = requested_options(source, words, preset=preset, overrides=_listed(overrides))
+        words = {"dtype": name, "policy": policy if isinstance(policy, str) else None}
+        asked = requested_options(source, words, overrides=_listed(overrides))
+        asked = (
+            asked if policy is None or isinstance(policy, str) else replace(asked, policy=policy)
+        )
         return plan_source(source, asked)
-    return plan_given(architecture, _options(words, preset, overrides), example_inputs)
+    return plan_given(architecture, _options(name, policy, overrides), example_inputs)
 
 
 def build(source: "str | PathLike[str]") -> "nn.Module":
@@ -101,10 +101,7 @@ def init_(
     *,
     build: "Callable[[], nn.Module] | None" = None,
     example_inputs: "ExampleInputs | None" = None,
-    expansion: str | None = None,
-    residual: str | None = None,
-    scale: str | None = None,
-    preset: str | None = None,
+    policy: "str | Policy | None" = None,
     overrides: Iterable[str] = (),
 ) -> Module:
     """Initialise a module in place; each tensor keeps its own type and device.
@@ -119,10 +116,8 @@ def init_(
         example_inputs: what its forward takes: a tensor, a tuple of arguments or a dict of keys,
             on any device, meta too. It is run once, to see how each parameter is used.
             If not given, inputs are guessed from its first layers.
-        expansion: `sylvester` or `paley`.
-        residual: `end`, `layer` or `none`.
-        scale: `orthonormal` or `paper`.
-        preset: `paper`; an option given beside it wins.
+        policy: `default`, `paper`, or a `zeroinit_cli.Policy` of your own; that of the
+            default if not given.
         overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
 
     Returns:
@@ -135,10 +130,7 @@ def init_(
     """
     from zeroinit_cli.models import init_given
 
-    options = _options(
-        {"expansion": expansion, "residual": residual, "scale": scale}, preset, overrides
-    )
-    init_given(module, build, options, example_inputs)
+    init_given(module, build, _options(None, policy, overrides), example_inputs)
     return module
 
 
@@ -179,11 +171,22 @@ def save(
 
 
 def _options(
-    words: dict[str, str | None], preset: str | None, overrides: Iterable[str]
+    dtype: str | None, policy: "str | Policy | None", overrides: Iterable[str]
 ) -> "Options":
     from zeroinit_cli.options import Options
 
-    return Options.from_words(words, preset=preset, overrides=_listed(overrides))
+    words, own = _words(dtype, policy)
+    options = Options.from_words(words, overrides=_listed(overrides))
+    return replace(options, policy=own or options.policy)
+
+
+def _words(
+    dtype: str | None, policy: "str | Policy | None"
+) -> "tuple[dict[str, str | None], Policy | None]":
+    """Return options as the command line has them, and a policy that has no word there."""
+    if isinstance(policy, str):
+        return {"dtype": dtype, "policy": policy}, None
+    return {"dtype": dtype}, policy
 
 
 def _listed(overrides: Iterable[str]) -> list[str]:

@@ -8,19 +8,13 @@ from fractions import Fraction
 
 from zeroinit_cli.dtypes import BY_NAME, F32, FLOATS, DType
 from zeroinit_cli.errors import UsageError, near, shown
+from zeroinit_cli.policies import DEFAULT, POLICIES, Policy
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": tuple(known.name for known in FLOATS),
-    "expansion": ("sylvester", "paley"),
-    "residual": ("end", "layer", "none"),
-    "scale": ("orthonormal", "paper"),
+    "policy": tuple(POLICIES),
 }
 """What each option may be; the meaning of each word stands in docs/policy.md."""
-
-PRESETS: dict[str, dict[str, str]] = {
-    "paper": {"residual": "layer", "scale": "paper"},  # arXiv:2110.12661 as printed
-}
-"""Words for several options at once; an option that is given wins over its preset."""
 
 OVERRIDE_RULES = (
     "algorithm-1",
@@ -76,17 +70,13 @@ class Options:
 
     Attributes:
         dtype: type of the floating tensors; integers keep their own.
-        expansion: the matrix wherever fan_out > fan_in.
-        residual: how residual branches end.
-        scale: the constant of the expansion.
+        policy: the rule for each use.
         overrides: in order; the last that matches a tensor wins.
         max_shard_size: bytes of tensors that a file may hold; None for one file of any size.
     """
 
     dtype: DType = F32
-    expansion: str = "sylvester"
-    residual: str = "end"
-    scale: str = "orthonormal"
+    policy: Policy = DEFAULT
     overrides: tuple[Override, ...] = ()
     max_shard_size: int | None = None
 
@@ -95,17 +85,15 @@ class Options:
         cls,
         words: Mapping[str, str | None],
         *,
-        preset: str | None = None,
         overrides: Iterable[str] = (),
         defaults: Mapping[str, str] | None = None,
     ) -> "Options":
         """Read options from the words of the command line or of a lock.
 
         Args:
-            words: option -> choice; None, or no entry, means the preset's or the default.
-            preset: a key of `PRESETS`.
+            words: option -> choice; None, or no entry, means the default.
             overrides: `PATTERN=RULE` each.
-            defaults: option -> choice, where neither words nor preset say otherwise.
+            defaults: option -> choice, where the words do not say otherwise.
 
         Raises:
             UsageError: a word is not one of its choices.
@@ -120,17 +108,15 @@ class Options:
                 hint="a glob can mean many tensors: '*.bias=zeros'",
             )
         chosen = dict(defaults or {})
-        chosen |= PRESETS[_choice("--preset", preset, PRESETS)] if preset else {}
         chosen |= {option: word for option, word in words.items() if word is not None}
         size = chosen.pop(SHARD_SIZE, None)
         for option, word in sorted(chosen.items()):
             _choice(f"--{option}", word, CHOICES[option])
-        dtype = BY_NAME[chosen.pop("dtype", F32.name)]
         return cls(
-            dtype=dtype,
+            dtype=BY_NAME[chosen.get("dtype", F32.name)],
+            policy=POLICIES[chosen.get("policy", DEFAULT.name)],
             overrides=tuple(map(parse_override, asked)),
             max_shard_size=None if size is None else parse_size(size, f"--{SHARD_SIZE}"),
-            **chosen,
         )
 
     def to_words(self) -> dict[str, str]:
@@ -138,7 +124,7 @@ class Options:
 
         A size is there only if one was given.
         """
-        words = {option: getattr(self, option) for option in CHOICES} | {"dtype": self.dtype.name}
+        words = {"dtype": self.dtype.name, "policy": self.policy.name}
         if self.max_shard_size is not None:
             words[SHARD_SIZE] = size_words(self.max_shard_size)
         return dict(sorted(words.items()))

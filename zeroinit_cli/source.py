@@ -135,19 +135,17 @@ def requested_options(
     source: Source,
     words: Mapping[str, str | None],
     *,
-    preset: str | None = None,
     overrides: Iterable[str] = (),
 ) -> Options:
-    """Return a source's options: given ones win over a preset, both over a spec's `init`.
+    """Return a source's options: given ones win over a spec's `init`.
 
     Raises:
         UsageError: a word is not one of its choices.
     """
     if source.spec is None:
-        return Options.from_words(words, preset=preset, overrides=overrides)
+        return Options.from_words(words, overrides=overrides)
     return Options.from_words(
         words,
-        preset=preset,
         overrides=(*source.spec.init_overrides(), *overrides),  # the last that matches wins
         defaults=source.spec.init_words(),
     )

@@ -15,9 +15,9 @@ from pathlib import Path
 from benchmarks.children.steps import measure_plan
 from benchmarks.children.timing import Figures
 from zeroinit_cli.dtypes import BY_NAME, F32, DType
-from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
 from zeroinit_cli.plans.policy import algorithm_1
+from zeroinit_cli.policies import DEFAULT
 
 _WIDTH = 4096
 
@@ -43,7 +43,7 @@ def table(dtype: DType) -> Plan:
 def _tensor(name: str, shape: tuple[int, int], dtype: DType) -> PlannedTensor:
     return PlannedTensor(
         info=TensorInfo(name=name, shape=shape, dtype=dtype),
-        rule=algorithm_1(*shape, Options()),
+        rule=algorithm_1(*shape, DEFAULT),
         reason="made by hand",
         module_type="Linear",
     )

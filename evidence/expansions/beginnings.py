@@ -6,6 +6,7 @@ depthwise` has the ones of depthwise kernels at every tap in turn.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -14,7 +15,9 @@ import zeroinit_cli
 from evidence.expansions.cells import Cell
 from evidence.expansions.matrices import FAMILIES, Family, random_family
 from evidence.expansions.substitution import put, with_family, with_own, with_shifted_taps
-from zeroinit_cli.plans.layouts import Groups, Taps, Viewed
+from evidence.starts import ZERO_1
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Viewed
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.plans.rules import Hadamard, Identity, Rule
 
@@ -44,7 +47,9 @@ def family_of(name: str, seed: int) -> Family:
 
 def _plan(cell: Cell, model: nn.Module, family: Family, change: str) -> Plan:
     overrides = [f"{_stem(model)}=patch"] if change == "patch stem" else []
-    plan = zeroinit_cli.plan(cell.build, residual=cell.residual, overrides=overrides)
+    plan = zeroinit_cli.plan(
+        cell.build, policy=replace(ZERO_1, residual=cell.residual), overrides=overrides
+    )
     if change.startswith("own "):
         chosen = part(change.removeprefix("own "))
         plan = with_own(plan, model, chosen)

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroinit_cli.plans.policy import paley_prime
+from zeroinit_cli.plans.policy import twisting_prime
 
 Numbers = NDArray[np.int64]
 Signs = NDArray[np.int64]
@@ -23,7 +23,7 @@ def residues(least: int) -> Signs:
 
     chi(a) = 1 where a is a square modulo p, 0 among them, else -1.
     """
-    prime = paley_prime(least)
+    prime = twisting_prime(least)
     character = np.full(prime, -1)
     character[np.arange(prime, dtype=np.int64) ** 2 % prime] = 1
     return character

@@ -16,7 +16,8 @@ from torch import nn
 from evidence.expansions.matrices import Family
 from zeroinit_cli.models.entries import state_entries
 from zeroinit_cli.models.filling import fill
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Taps, Transposed, Viewed, ZeroRow
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Transposed, Viewed, ZeroRow
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.plans.rules import Hadamard, Kept, Rule
 
@@ -24,7 +25,7 @@ Shape = tuple[int, ...]
 
 
 def with_family(plan: Plan, family: Family) -> Plan:
-    """The plan of `--expansion sylvester`, each of its expansions by another family.
+    """A plan of Sylvester's expansions, each of its expansions by another family.
 
     Args:
         plan: float32, its matrices at the orthonormal scale.

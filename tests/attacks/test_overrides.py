@@ -17,6 +17,7 @@ from zeroinit_cli.lock.read import MOST_LOCK_BYTES, parse_lock
 from zeroinit_cli.models.overrides import overridden
 from zeroinit_cli.options import MOST_OVERRIDES, MOST_PATTERN, OVERRIDE_RULES, Options
 from zeroinit_cli.plans.plan import SCHEME
+from zeroinit_cli.policies import POLICIES
 from zeroinit_cli.store.stream import plan_sha256
 
 TOO_MANY = (
@@ -80,7 +81,7 @@ def test_a_lock_of_a_megabyte_of_overrides_is_refused_at_once() -> None:
     text = 'version = 1\n[[checkpoint]]\npath = "a"\nsource = "torchvision:resnet18"\n'
     text += f'scheme = "{SCHEME}"\nplan = "sha256:' + "1" * 64 + '"\nsha256 = "' + "0" * 64 + '"\n'
     text += "size = 1\ntensors = 1\nbuilt-with = {}\noptions = {dtype = 'float32', "
-    text += "expansion = 'sylvester', residual = 'end', scale = 'paper', overrides = ["
+    text += "policy = 'paper', overrides = ["
     text += "'a=ones'," * 90_000 + "]}"
     before = time.process_time()
     with pytest.raises(zeroinit_cli.errors.LockError) as caught:
@@ -111,17 +112,17 @@ MODULES = st.one_of(
 @given(
     module=MODULES,
     rule=st.sampled_from([name for name in OVERRIDE_RULES if name != "kept"]),
-    expansion=st.sampled_from(["paley", "sylvester"]),
+    policy=st.sampled_from(sorted(POLICIES)),
     dtype=st.sampled_from(["float32", "bfloat16"]),
 )
 def test_an_override_fits_or_is_refused_and_never_fails_in_the_values(
-    module: nn.Module, rule: str, expansion: str, dtype: str
+    module: nn.Module, rule: str, policy: str, dtype: str
 ) -> None:
     """Whatever the module: a rule's prime and groups come from the shape that it is given."""
     pattern = "weight*" if not isinstance(module, nn.GRUCell) else "*"
     try:
         plan = zeroinit_cli.plan(
-            module, dtype=dtype, expansion=expansion, overrides=["*=zeros", f"{pattern}={rule}"]
+            module, dtype=dtype, policy=policy, overrides=["*=zeros", f"{pattern}={rule}"]
         )
     except UsageError as error:
         if f"{rule} does not fit" not in str(error):

@@ -70,10 +70,8 @@ CASES: list[tuple[tuple[str, ...], list[str]]] = [
     (("plan", "res"), [*complete.model("res"), "res.yaml"]),
     (("plan", "ne"), ["nets/resnet.yml"]),
     (("plan", "resnet18", "--dtype", ""), ["float64", "float32", "float16", "bfloat16"]),
-    (("plan", "resnet18", "--expansion", "p"), ["paley"]),
-    (("plan", "resnet18", "--residual", ""), ["end", "layer", "none"]),
-    (("plan", "resnet18", "--scale", "pa"), ["paper"]),
-    (("plan", "resnet18", "--preset", ""), ["paper"]),
+    (("plan", "resnet18", "--policy", ""), ["default", "paper"]),
+    (("plan", "resnet18", "--policy", "pa"), ["paper"]),
     (("verify", "--format", ""), ["human", "json", "github"]),
     (("verify", "x", "--source", "vgg19"), ["vgg19", "vgg19_bn"]),
     (("verify", "--ignore"), ["--ignore-missing"]),
@@ -91,7 +89,7 @@ def test_bash_offers_what_fits(folder: Path, words: tuple[str, ...], offered: li
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
-@pytest.mark.parametrize(("words", "offered"), CASES[:3] + CASES[5:9])
+@pytest.mark.parametrize(("words", "offered"), CASES[:3] + CASES[5:8])
 def test_fish_offers_what_fits(folder: Path, words: tuple[str, ...], offered: list[str]) -> None:
     line = " ".join(["zeroinit", *words])
     script = f"_ZEROINIT_COMPLETE=source_fish zeroinit | source; complete -C '{line}'"
@@ -118,7 +116,7 @@ _zeroinit_completion
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-@pytest.mark.parametrize(("words", "offered"), CASES[:3] + CASES[5:9] + CASES[-1:])
+@pytest.mark.parametrize(("words", "offered"), CASES[:3] + CASES[5:8] + CASES[-1:])
 def test_zsh_offers_what_fits(folder: Path, words: tuple[str, ...], offered: list[str]) -> None:
     """The script calls zsh's own `_arguments` or `_files`, which only a line editor can run."""
     done = subprocess.run(

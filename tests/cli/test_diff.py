@@ -132,7 +132,7 @@ def test_a_file_is_compared_with_its_source(zeroinit: Command, made: Path, swapp
         0,
         f"identical: {labels[0]} and {labels[1]} (338 tensors)\n",
     )
-    result = zeroinit("diff", *sides, "--set", "num_classes=10", "--scale", "paper")
+    result = zeroinit("diff", *sides, "--set", "num_classes=10", "--policy", "paper")
     assert result.code == 1
     forms = ["F32 [1000, 1024]", "F32 [10, 1024]"]
     if swapped:
@@ -162,7 +162,7 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
         "\nhint: did you mean resnet18 or resnet152 or resnet101?\n",
     ),
     (
-        ("a.safetensors", "a.safetensors", "--scale", "paper"),
+        ("a.safetensors", "a.safetensors", "--policy", "paper"),
         "error: neither A nor B is a SOURCE in the options\n"
         "\nhint: --set and options that change bytes say how a SOURCE is made\n",
     ),

@@ -313,7 +313,7 @@ def test_stopped_between_any_two_moves_the_next_run_mends_it(
 ) -> None:
     """While files are exchanged there is no index, so no loader takes a mixture for a whole."""
     arguments = ("generate", "net.yaml", "-o", "net/", "--max-shard-size", "600KB")
-    options = ("--scale", "paper") if old != "another split" else ()
+    options = ("--policy", "paper") if old != "another split" else ()
     size = "600KB" if old != "another split" else "900KB"
     if old == "nothing":
         shutil.rmtree(net)
@@ -395,7 +395,7 @@ def test_interrupted_between_two_moves_all_files_are_exchanged_first(
     """Ctrl-C leaves the old files or the new ones; only a kill can leave some of both."""
     words = ("generate", "net.yaml", "-o", "net/", "--max-shard-size", "600KB", "--force")
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, str(int(number)), *words, "--scale", "paper"],
+        [sys.executable, "-c", INTERRUPTED, str(int(number)), *words, "--policy", "paper"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -405,11 +405,11 @@ def test_interrupted_between_two_moves_all_files_are_exchanged_first(
     name = signal.Signals(number).name
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr == f"interrupted by {name}; no file is left half written\n"
-    paper = zeroinit("digest", "net.yaml", "--max-shard-size", "600KB", "--scale", "paper").out
+    paper = zeroinit("digest", "net.yaml", "--max-shard-size", "600KB", "--policy", "paper").out
     found = [
         f"{hashlib.sha256((net / each).read_bytes()).hexdigest()}  {each}\n" for each in FILES[:4]
     ]
     assert "".join(found) == paper
-    assert zeroinit(*words, "--scale", "paper").code == 0
+    assert zeroinit(*words, "--policy", "paper").code == 0
     assert zeroinit("verify", "net").code == 0
     assert names(net) == sorted(FILES)

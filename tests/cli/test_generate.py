@@ -266,5 +266,5 @@ def test_digest_is_that_of_the_file_that_generate_writes(zeroinit: Command, made
     assert zeroinit("digest", MODEL).out == f"{digest}\n"
     result = zeroinit("digest", MODEL, "--json").json
     assert (result["sha256"], result["size"]) == (digest, SIZE)
-    assert zeroinit("digest", MODEL, "--preset", "paper").out != f"{digest}\n"
+    assert zeroinit("digest", MODEL, "--policy", "paper").out != f"{digest}\n"
     assert names(made) == before

@@ -17,6 +17,10 @@ from zeroinit_cli.source import Source
 
 MEND = "\nhint: restore the lock from version control, or remove it and run zeroinit generate\n"
 NEWER = "\nhint: a newer zeroinit may have written it\n"
+OLDER = (
+    "\nhint: nothing of that scheme was released, and this zeroinit cannot make its bytes: remove "
+    "the lock and run zeroinit generate again\n"
+)
 PLAIN = "must be a plain relative path that stays within the lock's folder"
 LIMITED = """
 import resource, sys
@@ -72,7 +76,8 @@ def test_what_is_no_table_or_array_is_called_so_in_the_words_of_toml(
 ) -> None:
     (tmp_path / "zeroinit.lock").write_text(
         "version = 1\n[[checkpoint]]\noptions = 1\nshard = {}\narguments = []\nbuilt-with = 1\n"
-        'plan = "sha256:"\nsha256 = ""\npath = "a"\nsource = "x"\nscheme = "x"\nsize = 1\n'
+        'plan = "sha256:"\nsha256 = ""\npath = "a"\nsource = "x"\nscheme = "zero-2-draft"\n'
+        "size = 1\n"
         "tensors = 1\n"
     )
     result = zeroinit("verify")
@@ -128,6 +133,36 @@ def test_a_thousand_wrong_fields_are_counted_and_ten_are_shown(
     assert result.err.startswith("error: 1,000 invalid fields in zeroinit.lock\n")
     assert "    a009: extra inputs are not permitted\n    and 990 more\n" in result.err
     assert "a010" not in result.err
+
+
+OLD_OPTIONS = 'expansion = "sylvester", residual = "end", scale = "orthonormal"'
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options", "found", "hint"),
+    [
+        ("zero-0", OLD_OPTIONS, "'zero-0'", OLDER),
+        ("zero-1", OLD_OPTIONS, "'zero-1'", OLDER),
+        ("zero-1", 'policy = "default"', "'zero-1'", OLDER),
+        ("zero-2-draft", OLD_OPTIONS, "its draft with expansion, residual, scale", OLDER),
+        ("zero-9", 'policy = "default", seed = 1', "'zero-9'", NEWER),
+    ],
+)
+def test_another_scheme_is_told_before_fields_that_this_one_does_not_know(
+    zeroinit: Command, made: Path, scheme: str, options: str, found: str, hint: str
+) -> None:
+    lock = made / "zeroinit.lock"
+    replace(lock, '"zero-2-draft"', f'"{scheme}"')
+    replace(lock, 'policy = "default"', options)
+    for arguments in (("verify",), ("generate", MODEL, "-o", "init.safetensors", "--force")):
+        result = zeroinit(*arguments)
+        assert (result.code, result.out, result.err) == (
+            2,
+            "",
+            "error: a checkpoint of another scheme in zeroinit.lock: checkpoint.0\n"
+            "  expected: zero-2-draft, which this zeroinit makes\n"
+            f"  found: {found}\n{hint}",
+        )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from tests.plans import plan, tensor
 from tests.stored_files import save, save_index
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.plans.layouts import Groups, Taps
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups
 from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
 from zeroinit_cli.store.write import write_checkpoint
 

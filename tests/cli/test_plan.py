@@ -58,17 +58,17 @@ def test_strict_exits_1_where_there_is_a_warning_and_0_where_there_is_none(
     zeroinit: Command,
 ) -> None:
     assert zeroinit("plan", "resnet18", "--strict").code == 1
-    assert zeroinit("plan", "resnet18", "--strict", "--expansion", "paley").code == 0
+    assert zeroinit("plan", "resnet18", "--strict", "--policy", "paper").code == 0
 
 
 def test_chains_of_convolution_and_batch_norm_are_warned_of(zeroinit: Command) -> None:
     err = zeroinit("plan", "vgg11_bn").err
     assert "batch norms stand behind 3 or more Sylvester expansions in a row" in err
-    assert "batch norms" not in zeroinit("plan", "vgg11_bn", "--expansion", "paley").err
+    assert "batch norms" not in zeroinit("plan", "vgg11_bn", "--policy", "paper").err
     shortcuts = zeroinit("plan", "resnet50").err
     assert "without a skip" not in shortcuts
     assert "shortcuts of branches that begin closed: layer3.0.downsample.1" in shortcuts
-    assert "batch norms" not in zeroinit("plan", "resnet50", "--expansion", "paley").err
+    assert "batch norms" not in zeroinit("plan", "resnet50", "--policy", "paper").err
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_given_batch_is_fed(zeroinit: Command, nets: Path) -> None:
 def test_options_say_how_many_and_how_fast(zeroinit: Command, nets: Path) -> None:
     done = zeroinit(
         "probe", "chain.yaml", "--steps", "1", "--lr", "0.5", "--batch", "3", "--image-size", "12",
-        "--seeds", "1", "--expansion", "paley", "--json",
+        "--seeds", "1", "--policy", "paper", "--json",
     )  # fmt: skip
     conditions = done.json["conditions"]
     assert conditions["inputs"] == {"": "float32 3 x 1 x 12 x 12"}
@@ -190,7 +190,7 @@ REFUSED = {
         "hint: name both: zeroinit probe FILE --source SOURCE\n",
     ),
     "rules for a file": (
-        ("x.safetensors", "--source", "mlp.yaml", "--expansion", "paley"),
+        ("x.safetensors", "--source", "mlp.yaml", "--policy", "paper"),
         "error: a file is as it is in the options\n"
         "\n"
         "hint: options that change bytes say how a SOURCE is started\n",

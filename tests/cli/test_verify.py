@@ -155,7 +155,7 @@ def test_a_file_against_a_source_needs_no_lock(zeroinit: Command, made: Path) ->
         0,
         "ok: init.safetensors (the file has the bytes that the source gives)\n",
     )
-    other = zeroinit("verify", "init.safetensors", "--source", MODEL, "--scale", "paper")
+    other = zeroinit("verify", "init.safetensors", "--source", MODEL, "--policy", "paper")
     assert other.code == 1
     assert "elements differ, first at [0, 0" in other.out
     shaped = zeroinit("verify", "init.safetensors", "--source", MODEL, "--set", "num_classes=3")

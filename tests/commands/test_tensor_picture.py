@@ -25,7 +25,8 @@ from zeroinit_cli.commands.tensor_picture import (
     picture,
 )
 from zeroinit_cli.dtypes import F32
-from zeroinit_cli.plans.layouts import Groups, Mirrored, Taps, Viewed
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Mirrored, Viewed
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rules import Identity, Rule
 

@@ -60,7 +60,7 @@ RECORD = ModelRecord(
     ),
     zero=ZERO,
     own=OWN,
-    paley=OWN,
+    paper=OWN,
     peak_bytes=1_400_000_000,
 )
 WARNED = replace(RECORD, model="vgg11_bn", warnings={"batch-norm-chain": "", "equal-rows": ""})

@@ -15,12 +15,12 @@ from zeroinit_cli.lock.write import render_lock
 
 _WORDS = [
     *b"version checkpoint path source spec-sha256 arguments options scheme plan sha256".split(),
-    *b"size tensors built-with shard dtype expansion overrides residual scale num_classes".split(),
+    *b"size tensors built-with shard dtype overrides policy num_classes".split(),
     *b"0 1 2 -1 1.0 1e400 nan inf true false 1979-05-27 0x10 0o7 0b1 1_000 [] {} [[]]".split(),
     *b"{a=1} {a=[1]}".split(),
     *(b"%d" % (1 << bits) for bits in (31, 63, 64)),
     *b'"" "x" "torchvision:resnet18" "timm:x" "a.yaml" "../a.yaml" "/a.yaml"'.split(),
-    *b'"zero-2-draft" "zero-1" "zero-2" "float32" "float8" "sylvester" "paley"'.split(),
+    *b'"zero-2-draft" "zero-1" "zero-2" "float32" "float8" "default" "paper"'.split(),
     *b'"end" "none" "layer" "paper"'.split(),
     *b'"*=zeros" "=zeros" "a=b" "[=ones" "sha256:"'.split(),
     *(b'"%s"' % path for path in (b"a", b".", b"..", b"../a", b"/a", b"a/../b", b"a//b", b"C:a")),

@@ -22,7 +22,7 @@ _FEW = ("convnext_tiny", "vit_b_16")
 
 def names(title: str) -> list[str]:
     """The models and specs that are pinned under an option set."""
-    if title in ("float16", "float64"):
+    if title in ("bfloat16", "float16", "float64"):
         return list(_FEW)
     return model_names() + sorted(path.name for path in SPECS.glob("*.yaml"))
 

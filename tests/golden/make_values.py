@@ -15,13 +15,13 @@ SIZES = [*range(1, 66), *(2**k + d for k in (7, 8, 9, 10) for d in (-1, 0, 1))]
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
-def constant(fan_out: int, scale: str) -> Decimal:
+def constant(fan_out: int, policy: str) -> Decimal:
     """c = 2^(-m/2), or 2^(-(m-1)/2), to 60 digits."""
     getcontext().prec = 60
     m = 0
     while 2**m < fan_out:
         m += 1
-    return Decimal(2) ** (Decimal(-m if scale == "orthonormal" else -(m - 1)) / 2)
+    return Decimal(2) ** (Decimal(-m if policy == "default" else -(m - 1)) / 2)
 
 
 def signs(size: int) -> np.ndarray:
@@ -29,6 +29,24 @@ def signs(size: int) -> np.ndarray:
     matrix = np.array([[1]], np.int8)
     while len(matrix) < size:
         matrix = np.kron(np.array([[1, 1], [1, -1]], np.int8), matrix)
+    return matrix
+
+
+def twisted(sylvester: np.ndarray, fan_out: int, fan_in: int) -> np.ndarray:
+    """The same, its columns under signs of quadratic residues, block by block; row 0 negated."""
+    prime = fan_out + 1
+    while prime % 4 != 3 or any(prime % divisor == 0 for divisor in range(2, prime)):
+        prime += 1
+    chi = -np.ones(prime, np.int8)
+    chi[[x * x % prime for x in range(prime)]] = 1
+    matrix = sylvester[:fan_out, :fan_in].copy()
+    block = 2
+    while block < fan_in:
+        block *= 2
+    for row in range(fan_out):
+        start = row // block * block
+        matrix[row] *= chi[(start + np.arange(fan_in)) % prime]
+    matrix[0] *= -1
     return matrix
 
 
@@ -41,20 +59,23 @@ def nearest(value: Decimal, dtype: torch.dtype) -> torch.Tensor:
 
 
 def digests() -> dict[str, dict[str, str]]:
-    """For each type and scale, and each fan_out, one digest over all fan_in in turn."""
+    """For each type and policy, and each fan_out, one digest over all fan_in in turn."""
     sylvester = signs(max(SIZES))
     table: dict[str, dict[str, str]] = {}
     for dtype in DTYPES:
-        for scale in ("orthonormal", "paper"):
-            row = table.setdefault(f"{str(dtype).removeprefix('torch.')} {scale}", {})
+        for policy in ("default", "paper"):
+            row = table.setdefault(f"{str(dtype).removeprefix('torch.')} {policy}", {})
             for fan_out in SIZES:
-                c = nearest(constant(fan_out, scale), dtype)
+                c = nearest(constant(fan_out, policy), dtype)
                 sha256 = hashlib.sha256()
                 for fan_in in SIZES:
                     if fan_out <= fan_in:
                         matrix = torch.eye(fan_out, fan_in, dtype=dtype)
                     else:
-                        matrix = torch.from_numpy(sylvester[:fan_out, :fan_in]).to(dtype) * c
+                        matrix = sylvester[:fan_out, :fan_in]
+                        if policy == "default":
+                            matrix = twisted(sylvester, fan_out, fan_in)
+                        matrix = torch.from_numpy(matrix).to(dtype) * c
                     sha256.update(matrix.contiguous().view(torch.uint8).numpy().tobytes())
                 row[str(fan_out)] = sha256.hexdigest()
     return table

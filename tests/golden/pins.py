@@ -20,19 +20,18 @@ from torch import nn
 from zeroinit_cli.models import planning, structure
 from zeroinit_cli.models.building import Factory
 from zeroinit_cli.models.structure import Structure
-from zeroinit_cli.options import PRESETS
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import parse_source, requested_options
 
 Pin = dict[str, Any]
 """`plan`, where one was made; each map that is not empty, by its name; `adds` by their class."""
 
-MAPS = ("zero_scales", "zero_weights", "closed_attention", "tables")
+MAPS = ("end_scales", "zero_weights", "closed_attention", "tables")
 
 WORDS: dict[str, Mapping[str, str]] = {
     "default": {},
-    "preset paper": PRESETS["paper"],
-    "paley none bfloat16": {"expansion": "paley", "residual": "none", "dtype": "bfloat16"},
+    "paper": {"policy": "paper"},
+    "bfloat16": {"dtype": "bfloat16"},
     "float16": {"dtype": "float16"},
     "float64": {"dtype": "float64"},
 }

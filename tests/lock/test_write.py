@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.entries import entry
 from zeroinit_cli.lock import parse_lock, read_lock
 from zeroinit_cli.lock.write import render_lock, update_lock
+from zeroinit_cli.policies import PAPER
 from zeroinit_cli.source import Scalar
 
 TEXT = """\
@@ -18,8 +19,7 @@ version = 1
 path = "a"
 source = "torchvision:resnet18"
 arguments = {num_classes = 10, ratios = [1, 2.5]}
-options = {dtype = "float32", expansion = "sylvester", overrides = ["*.x=zeros", "y=ones"], \
-residual = "layer", scale = "paper"}
+options = {dtype = "float32", overrides = ["*.x=zeros", "y=ones"], policy = "paper"}
 scheme = "zero-2-draft"
 plan = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -36,7 +36,7 @@ def test_an_entry_is_written_to_the_letter_and_read_as_written() -> None:
     assert read == made
     assert read.read_source().arguments == {"num_classes": 10, "ratios": (1, 2.5)}
     options = read.read_options()
-    assert (options.residual, options.scale) == ("layer", "paper")
+    assert options.policy == PAPER
     assert [str(override) for override in options.overrides] == ["*.x=zeros", "y=ones"]
 
 

@@ -5,13 +5,13 @@ import hashlib
 from typing import Any
 
 from zeroinit_cli.dtypes import DTYPES
-from zeroinit_cli.plans import layouts, norms, rules
+from zeroinit_cli.plans import kernels, layouts, norms, rules
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
 from zeroinit_cli.plans.rules import Kept, Ones, Rule
 
 RULES: dict[str, Any] = {
     found.kind: found
-    for module in (rules, layouts, norms)
+    for module in (rules, kernels, layouts, norms)
     for found in vars(module).values()
     if isinstance(found, type) and issubclass(found, Rule) and found is not Rule
 }
@@ -43,15 +43,17 @@ def kept(data: bytes) -> Kept:
 def rule_from_json(data: dict[str, Any]) -> Rule:
     """A rule from its canonical form."""
     fields = {key: value for key, value in data.items() if key != "rule"}
-    if "of" in fields:
-        fields["of"] = rule_from_json(fields["of"])
+    for key in ("of", "signs"):
+        if key in fields:
+            fields[key] = rule_from_json(fields[key])
     if "ranges" in fields:
         fields["ranges"] = tuple((first, last) for first, last in fields["ranges"])
     if "parts" in fields:
         parts = fields["parts"]
         fields["parts"] = tuple((part["rows"], rule_from_json(part["of"])) for part in parts)
-    if "shape" in fields:
-        fields["shape"] = tuple(fields["shape"])
+    for key in ("grid", "shape"):
+        if key in fields:
+            fields[key] = tuple(fields[key])
     rule: Rule = RULES[data["rule"]](**fields)
     return rule
 

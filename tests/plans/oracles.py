@@ -7,18 +7,18 @@ import torch
 from hypothesis import strategies as st
 
 from zeroinit_cli.dtypes import F32, DType
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
     Mirrored,
     Split,
-    Taps,
     Transposed,
     Viewed,
     ZeroRow,
 )
 from zeroinit_cli.plans.norms import Directions, Norms
-from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Ones, Paley, Rule, Zeros
+from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Ones, Rule, Twisted, Zeros
 from zeroinit_cli.plans.values import region_values
 
 
@@ -45,10 +45,11 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
         case Hadamard(half_exponent=half_exponent):
             sign = -1 if bin(index[0] & index[1]).count("1") % 2 else 1
             return float(sign * 2 ** (half_exponent / 2))
-        case Paley(prime=prime, half_exponent=half_exponent):
-            residue = (index[0] - index[1]) % prime
+        case Twisted(block=block, prime=prime, half_exponent=half_exponent):
+            residue = (index[0] - index[0] % block + index[1]) % prime
             square = residue == 0 or pow(residue, (prime - 1) // 2, prime) == 1
-            return float((1 if square else -1) * 2 ** (half_exponent / 2))
+            odd = bin(index[0] & index[1]).count("1") + (not square) + (index[0] == 0)
+            return float((-1) ** odd * 2 ** (half_exponent / 2))
         case Mirrored(of=of):
             return entry(of, shape, (index[0], shape[1] - 1 - index[1]))
         case Viewed(rows=rows, of=of):
@@ -59,6 +60,18 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
             spatial = zip(index[2:], ranges, strict=True)
             inside = all(first <= position < last for position, (first, last) in spatial)
             return entry(of, shape[:2], index[:2]) if inside else 0.0
+        case CentredTaps(of=of, signs=signs):
+            taps, centre = math.prod(shape[2:]), tuple(size // 2 for size in shape[2:])
+            numbers = [int(np.ravel_multi_index(each, shape[2:])) for each in (index[2:], centre)]
+            sign, middle = (entry(signs, (shape[0], taps), (index[0], each)) for each in numbers)
+            weight = abs(sign) * (2 if index[2:] == centre else 1)
+            return entry(of, shape[:2], index[:2]) * math.copysign(weight, sign * middle)
+        case BlockMeans(grid=grid, half_exponent=half_exponent):
+            blocks = zip(index[2:], grid, shape[2:], strict=True)
+            own = tuple(tap * count // size for tap, count, size in blocks)
+            column, block = index[0] % shape[1], index[0] // shape[1]
+            chosen = index[1] == column and np.ravel_multi_index(own, grid) == block
+            return float(2 ** (half_exponent / 2)) if chosen else 0.0
         case Groups(count=count, of=of):
             rows = shape[0] // count
             return entry(of, (rows, *shape[1:]), (index[0] % rows, *index[1:]))
@@ -116,7 +129,11 @@ def laid_out_tensors(draw: st.DrawFn, most: int) -> tuple[Rule, tuple[int, ...]]
         Identity(),
         *map(hadamard, (-5, -4)),
     ]
-    leaves += [Paley(prime=prime, half_exponent=-3) for prime in (23, 31)]
+    leaves += [
+        Twisted(block=block, prime=prime, half_exponent=-3)
+        for block, prime in ((32, 23), (32, 31), (2, 31))
+        if block >= shape[1]
+    ]
     rule = draw(st.sampled_from(leaves))
     if draw(st.booleans()):
         rule = Mirrored(of=rule)
@@ -132,7 +149,17 @@ def laid_out_tensors(draw: st.DrawFn, most: int) -> tuple[Rule, tuple[int, ...]]
     if draw(st.booleans()):
         kernel = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
         bounds = [sorted(draw(st.tuples(st.integers(0, k), st.integers(0, k)))) for k in kernel]
-        rule, shape = Taps(ranges=tuple((a, b) for a, b in bounds), of=rule), (*shape, *kernel)
+        grid = tuple(draw(st.integers(1, size)) for size in kernel)
+        blocks = math.prod(grid)
+        kernels: list[Rule] = [
+            Taps(ranges=tuple((a, b) for a, b in bounds), of=rule),
+        ]
+        if "'constant'" not in str(rule.to_json()):
+            signs = Twisted(block=64, prime=67, half_exponent=-3)
+            kernels.append(CentredTaps(of=rule, signs=signs))
+        if rows <= blocks * shape[1]:
+            kernels.append(BlockMeans(grid=grid, half_exponent=-3))
+        rule, shape = draw(st.sampled_from(kernels)), (*shape, *kernel)
     if draw(st.booleans()):
         rule, shape = Transposed(of=rule), (shape[1], shape[0], *shape[2:])
     if draw(st.booleans()):

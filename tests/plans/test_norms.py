@@ -7,10 +7,11 @@ import pytest
 
 from tests.plans.oracles import whole
 from zeroinit_cli.dtypes import F64, FLOATS, DType
-from zeroinit_cli.plans.layouts import Groups, Split, Taps, Transposed, ZeroRow
+from zeroinit_cli.plans.kernels import Taps
+from zeroinit_cli.plans.layouts import Groups, Split, Transposed, ZeroRow
 from zeroinit_cli.plans.norms import Directions, Norms
 from zeroinit_cli.plans.rounding import bits_type, stored_bytes
-from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Paley, Rule, Zeros
+from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Rule, Twisted, Zeros
 from zeroinit_cli.plans.values import region_values
 
 EYE, Z, H = Identity(), Zeros(), Hadamard(half_exponent=-5)
@@ -20,7 +21,7 @@ UNEVEN: list[tuple[Rule, tuple[int, ...]]] = [
     (Split(parts=((1, Ones()), (2, Z), (2, H))), (5, 3)),
     (Taps(ranges=((1, 2),), of=H), (4, 3, 3)),
     (Groups(count=2, of=Taps(ranges=((0, 1), (1, 3)), of=EYE)), (4, 3, 2, 3)),
-    (Transposed(of=Paley(prime=11, half_exponent=-4)), (3, 9)),
+    (Transposed(of=Twisted(block=4, prime=11, half_exponent=-4)), (3, 9)),
     (Z, (2, 3)),
 ]
 """Rules whose slices differ, with 0 among them, and shapes."""

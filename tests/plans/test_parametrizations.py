@@ -1,6 +1,7 @@
 """What weight norm and spectral norm compute from the ruled tensors, by torch's own."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ from torch.nn.utils import parametrizations
 from tests.plans.oracles import whole
 from tests.plans.test_policy import upsampling
 from zeroinit_cli.dtypes import F64
-from zeroinit_cli.options import Options
 from zeroinit_cli.plans import policy
 from zeroinit_cli.plans.parametrizations import (
     spectral_norm_left,
@@ -21,17 +21,21 @@ from zeroinit_cli.plans.parametrizations import (
     weight_norm_magnitude,
 )
 from zeroinit_cli.plans.rules import Rule, Zeros
+from zeroinit_cli.policies import DEFAULT, PAPER
+
+SYLVESTER = replace(PAPER, scale="orthonormal")
 
 WEIGHTS: list[tuple[Any, Rule]] = [
-    (nn.Linear(5, 9), policy.linear((9, 5), Options())),
-    (nn.Linear(9, 5), policy.linear((5, 9), Options())),
-    (nn.Linear(5, 9), policy.linear((9, 5), Options(expansion="paley"))),
-    (nn.Conv1d(3, 8, 3), policy.convolution((8, 3, 3), 1, Options())),
-    (nn.Conv1d(8, 4, 5), policy.convolution((4, 8, 5), 1, Options())),
-    (nn.Conv2d(6, 12, (3, 4), groups=3), policy.convolution((12, 2, 3, 4), 3, Options())),
-    (nn.Conv2d(3, 16, 2, 2), policy.patch_convolution((16, 3, 2, 2), Options())),
+    (nn.Linear(5, 9), policy.linear((9, 5), DEFAULT)),
+    (nn.Linear(9, 5), policy.linear((5, 9), DEFAULT)),
+    (nn.Linear(5, 9), policy.linear((9, 5), SYLVESTER)),
+    (nn.Conv1d(3, 8, 3), policy.convolution((8, 3, 3), 1, DEFAULT)),
+    (nn.Conv1d(8, 4, 5), policy.convolution((4, 8, 5), 1, DEFAULT)),
+    (nn.Conv2d(6, 12, (3, 4), groups=3), policy.convolution((12, 2, 3, 4), 3, DEFAULT)),
+    (nn.Conv2d(3, 16, 2, 2), policy.patch_convolution((16, 3, 2, 2), DEFAULT)),
+    (nn.Conv2d(3, 8, 4, 4), policy.patch_convolution((8, 3, 4, 4), DEFAULT)),
     (nn.ConvTranspose2d(4, 8, 4, 2, 1), upsampling((4, 8, 4, 4), 1, 2, 1, 1)),
-    (nn.ConvTranspose2d(4, 8, 4, 2, 1), upsampling((4, 8, 4, 4), 1, 2, 1, 1, "paley")),
+    (nn.ConvTranspose2d(4, 8, 4, 2, 1), upsampling((4, 8, 4, 4), 1, 2, 1, 1, SYLVESTER)),
     (nn.ConvTranspose2d(8, 4, 4, 2, 1), upsampling((8, 4, 4, 4), 1, 2, 1, 1)),
     (nn.ConvTranspose2d(4, 6, 2, 2, groups=2), upsampling((4, 3, 2, 2), 2, 2, 0, 1)),
 ]
@@ -78,8 +82,8 @@ def test_spectral_norm_begins_beside_the_gain_that_it_finds(layer: Any, rule: Ru
     norm._u.data = whole(spectral_norm_left(rule, shape, dim), tuple(norm._u.shape))
     norm._v.data = whole(spectral_norm_right(rule, shape, dim), tuple(norm._v.shape))
     matrix = weight.transpose(0, dim).flatten(1)
-    column = matrix @ norm._v
-    assert torch.equal(norm._u, column * (norm._u != 0))
+    column = (matrix @ norm._v) * (norm._u != 0)
+    assert torch.allclose(norm._u * column.norm(), column * norm._u.norm(), atol=1e-6)
     with torch.no_grad():
         before = float(weight.norm() / normed.weight.norm())
         normed.train()

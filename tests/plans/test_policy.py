@@ -1,6 +1,7 @@
 """The policy against number theory and torch's own layers."""
 
 import doctest
+from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from torch import nn
 
 from tests.plans.oracles import whole
-from zeroinit_cli.options import Options
+from zeroinit_cli.dtypes import F64
 from zeroinit_cli.plans import parametrizations, policy
-from zeroinit_cli.plans.rules import Paley, Rule
+from zeroinit_cli.plans.rules import Rule, Twisted
+from zeroinit_cli.policies import DEFAULT, PAPER, POLICIES, Policy
 
 
 def upsampling(
@@ -21,30 +23,37 @@ def upsampling(
     stride: int,
     padding: int,
     dilation: int,
-    expansion: str = "sylvester",
+    by: Policy = DEFAULT,
 ) -> Rule:
     both = [(size, size) for size in (stride, padding, dilation)]
     geometry = policy.Geometry(groups=groups, stride=both[0], padding=both[1], dilation=both[2])
-    return policy.transposed_convolution(shape, geometry, Options(expansion=expansion))
+    return policy.transposed_convolution(shape, geometry, by)
 
 
 @pytest.mark.parametrize("fan_out", [2, 3, 10, 64, 65, 100])
-def test_the_paley_matrix_is_paleys(fan_out: int) -> None:
-    """Chi by Euler's criterion; the prime by trial division; every row distinct."""
-    prime = policy.paley_prime(fan_out)
+def test_the_prime_of_a_twisted_matrix(fan_out: int) -> None:
+    """By trial division; chi is held against Euler's criterion where rules are restated."""
+    prime = policy.twisting_prime(fan_out)
     smaller = range(fan_out + 1, prime)
     assert prime % 4 == 3
     assert all(prime % divisor for divisor in range(2, prime))
     assert not any(
         each % 4 == 3 and all(each % divisor for divisor in range(2, each)) for each in smaller
     )
-    fan_in = max(fan_out // 2, 1)
-    values = whole(policy.linear((fan_out, fan_in), Options(expansion="paley")), (fan_out, fan_in))
-    squares = {x * x % prime for x in range(prime)}
-    chi = [[1 if (i - j) % prime in squares else -1 for j in range(fan_in)] for i in range(fan_out)]
-    assert torch.equal(values.sign(), torch.tensor(chi, dtype=torch.float32))
-    if fan_in > 8:
-        assert len(np.unique(values.numpy(), axis=0)) == fan_out
+
+
+@pytest.mark.parametrize(("fan_out", "fan_in"), [(64, 24), (144, 24), (100, 64), (3, 2), (9, 1)])
+def test_an_expansion_keeps_lengths_as_sylvesters_does_and_parts_more_rows(
+    fan_out: int, fan_in: int
+) -> None:
+    shape = (fan_out, fan_in)
+    twisted = whole(policy.linear(shape, DEFAULT), shape, F64).numpy()
+    plain = whole(policy.linear(shape, replace(PAPER, scale="orthonormal")), shape, F64).numpy()
+    gains = [np.linalg.svd(matrix, compute_uv=False) for matrix in (twisted, plain)]
+    assert np.allclose(gains[0], gains[1])
+    distinct = [len(np.unique(matrix, axis=0)) for matrix in (twisted, plain)]
+    assert distinct[0] >= distinct[1]
+    assert not (np.sign(twisted).sum(axis=0) == 0).any()
 
 
 def test_upsampling_taps_enlarge_a_picture() -> None:
@@ -87,21 +96,20 @@ def test_too_much_padding_leaves_the_centre_tap() -> None:
     assert policy.upsampling_taps(5, 1, 3, dilation=2) == (2, 3)
 
 
-@pytest.mark.parametrize("expansion", ["sylvester", "paley"])
+@pytest.mark.parametrize("by", POLICIES.values(), ids=POLICIES)
 @pytest.mark.parametrize(
     ("shape", "parts"), [((3, 5, 5), 1), ((2, 3, 8, 4), 2), ((2, 12, 2), 3), ((8, 4), 2)]
 )
 def test_each_matrix_of_a_stack_has_the_rule_of_one_alone(
-    shape: tuple[int, ...], parts: int, expansion: str
+    shape: tuple[int, ...], parts: int, by: Policy
 ) -> None:
-    options = Options(expansion=expansion)
     *_, height, width = shape
-    rule = policy.linear((height // parts, width), options)
+    rule = policy.linear((height // parts, width), by)
     alone = torch.cat([whole(rule, (height // parts, width))] * parts)
-    stack = whole(policy.stack_of_linear(shape, options, parts=parts), shape)
+    stack = whole(policy.stack_of_linear(shape, by, parts=parts), shape)
     assert torch.equal(stack, alone.expand(shape))
     swapped = (*shape[:-2], width, height)
-    rule = policy.stack_of_linear(swapped, options, parts=parts, transposed=True)
+    rule = policy.stack_of_linear(swapped, by, parts=parts, transposed=True)
     assert torch.equal(whole(rule, swapped), alone.T.expand(swapped))
 
 
@@ -119,11 +127,11 @@ def test_fused_projections_hold_what_separate_layers_would(
     shape: tuple[int, ...] = (blocks * (queries + 2 * keys), fan_in, *tail)
     stored = shape[::-1] if transposed else shape
     parts = (queries, False), (keys, True), (keys, False)
-    rule = policy.fused_projections(stored, parts, Options(), blocks=blocks, transposed=transposed)
+    rule = policy.fused_projections(stored, parts, DEFAULT, blocks=blocks, transposed=transposed)
     weight = whole(rule, stored).T if transposed else whole(rule, stored)
     q, k, v = weight.view(blocks, -1, fan_in).split([queries, keys, keys], 1)
     for part, rows, is_zero in ((q, queries, False), (k, keys, True), (v, keys, False)):
-        alone = whole(policy.linear((blocks * rows, fan_in), Options()), (blocks * rows, fan_in))
+        alone = whole(policy.linear((blocks * rows, fan_in), DEFAULT), (blocks * rows, fan_in))
         assert torch.equal(part.reshape(-1, fan_in), alone * (not is_zero))
 
 
@@ -131,8 +139,8 @@ def test_fused_projections_hold_what_separate_layers_would(
 def test_each_gate_of_a_recurrent_net_has_the_matrix_of_one_alone(kind: Any) -> None:
     net = kind(5, 8)
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind.__name__.removesuffix("Cell")]
-    inputs = whole(policy.linear((8, 5), Options()), (8, 5))
-    state = whole(Paley(prime=11, half_exponent=-3), (8, 8))
+    inputs = whole(policy.linear((8, 5), DEFAULT), (8, 5))
+    state = whole(Twisted(block=8, prime=11, half_exponent=-3), (8, 8))
     for name, rule_of, alone in (
         ("weight_ih", policy.recurrent_input, inputs),
         ("weight_hh", policy.recurrent_state, state),
@@ -140,22 +148,22 @@ def test_each_gate_of_a_recurrent_net_has_the_matrix_of_one_alone(kind: Any) -> 
         [weight] = [each for key, each in net.named_parameters() if key.startswith(name)]
         shape = tuple(weight.shape)
         expected = torch.cat([alone] * gates)
-        assert torch.equal(whole(rule_of(shape, gates, Options()), shape), expected)
+        assert torch.equal(whole(rule_of(shape, gates, DEFAULT), shape), expected)
 
 
 def test_a_projected_state_is_a_linear_map_in_each_gate() -> None:
     net: Any = nn.LSTM(5, 8, proj_size=3)
     shape = tuple(net.weight_hh_l0.shape)
-    alone = whole(policy.linear((8, 3), Options()), (8, 3))
-    state = whole(policy.recurrent_state(shape, 4, Options()), shape)
+    alone = whole(policy.linear((8, 3), DEFAULT), (8, 3))
+    state = whole(policy.recurrent_state(shape, 4, DEFAULT), shape)
     assert torch.equal(state, torch.cat([alone] * 4))
 
 
-@pytest.mark.parametrize("scale", ["orthonormal", "paper"])
+@pytest.mark.parametrize("by", POLICIES.values(), ids=POLICIES)
 @pytest.mark.parametrize("hidden", [1, 2, 3, 4, 8, 31, 64, 100])
-def test_a_state_tells_all_units_apart_and_does_not_grow_fast(hidden: int, scale: str) -> None:
+def test_a_state_tells_all_units_apart_and_does_not_grow_fast(hidden: int, by: Policy) -> None:
     shape = (hidden, hidden)
-    state = whole(policy.recurrent_state(shape, 1, Options(scale=scale)), shape)
+    state = whole(policy.recurrent_state(shape, 1, by), shape)
     assert len(state.unique(dim=0)) == hidden
     assert torch.linalg.matrix_norm(state, 2) < 1.42
 
@@ -169,4 +177,4 @@ def test_what_a_docstring_shows_is_what_its_function_gives(module: ModuleType) -
         if not name.startswith("_")
     ]
     assert all(">>> " in (function.__doc__ or "") for function in functions)
-    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(module, extraglobs={"DEFAULT": DEFAULT}).failed == 0

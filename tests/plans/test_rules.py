@@ -9,18 +9,18 @@ from hypothesis import given, settings
 
 from tests.plans import RULES, rule_from_json
 from tests.plans.oracles import ruled_tensors, whole
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
     Mirrored,
     Split,
-    Taps,
     Transposed,
     Viewed,
     ZeroRow,
 )
 from zeroinit_cli.plans.norms import Directions, Norms
-from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
+from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Kept, Ones, Rule, Twisted, Zeros
 
 KEPT = Kept(sha256="digest")
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
@@ -68,7 +68,23 @@ def test_kept_values_are_found_wherever_they_lie(rule: Rule) -> None:
         (Ones(), (2,), "ones", "ones"),
         (Identity(), (3, 3), "identity", "identity"),
         (Identity(), (3, 4), "partial identity", "partial identity"),
-        (Paley(prime=7, half_exponent=-3), (5, 3), "Paley, p = 7, c = 2^(-3/2)", "Paley"),
+        (
+            Twisted(block=4, prime=7, half_exponent=-3),
+            (5, 3),
+            "twisted Hadamard, p = 7, c = 2^(-3/2)",
+            "twisted Hadamard",
+        ),
+        (
+            CentredTaps(of=Identity(), signs=Hadamard(half_exponent=-3)),
+            (3, 3, 5),
+            *["identity times signs around the centre"] * 2,
+        ),
+        (
+            BlockMeans(grid=(1, 2), half_exponent=-3),
+            (2, 1, 2, 4),
+            "block means, 1 x 2 blocks, c = 2^(-3/2)",
+            "block means",
+        ),
         (at_taps(1, 2), (2, 2, 3), "ones at tap (1)", "ones at one tap"),
         (at_taps(0, 2), (2, 2, 3), "ones at taps (0-1)", "ones at some taps"),
         (at_taps(0, 3), (2, 2, 3), "ones at every tap", "ones at every tap"),

@@ -17,7 +17,7 @@ FOLDER, DOING = Path("folder"), Path("doing")
 COMMANDS = tuple(
     (*options, "--max-shard-size", size)
     for size in ("300", "200", "5GB")
-    for options in (("--scale", "orthonormal"), ("--scale", "paper", "--override", "*=ones"))
+    for options in (("--policy", "default"), ("--policy", "paper", "--override", "*=ones"))
 )
 """In turn: the same files, each with other bytes; other files; and one without an index."""
 SLOW = 0.005  # seconds before a file is moved to its place, so that moments fall between two moves

@@ -29,8 +29,7 @@ FIELDS: Fields = {
     "size": [],
     "tensors": [],
     "dtype": ['"float16"', '"bfloat16"', '"float64"', '"F32"'],
-    "expansion": ['"paley"', '"none"'],
-    "residual": ['"layer"', '"none"', '""'],
+    "policy": ['"paper"', '"none"', '""'],
     "scale": ['"paper"', '"1"'],
 }
 """Each field of a lock but built-with, which is for information, and what it may be edited to.
@@ -95,7 +94,7 @@ def _other_numbers(value: str) -> list[str]:
 
 
 def _whole_tables(text: str) -> Iterator[str]:
-    yield text.replace("residual", 'overrides = ["*.bias=ones"], residual')
+    yield text.replace("policy", 'overrides = ["*.bias=ones"], policy')
     yield text.replace("options", "arguments = {num_classes = 5}\noptions")
     yield text.replace("[[checkpoint]]", "[checkpoint]")
     yield text + text.partition("\n\n")[2]

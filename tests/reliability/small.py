@@ -38,10 +38,7 @@ PLAN = "plan.json"
 OPTIONS = (
     ("--dtype", "float16"),
     ("--dtype", "float64"),
-    ("--scale", "paper"),
-    ("--expansion", "paley"),
-    ("--residual", "layer"),
-    ("--residual", "none"),
+    ("--policy", "paper"),
     ("--override", "5.weight=zeros"),
 )
 """Options that give another checkpoint, if they say anything of this net."""

@@ -121,7 +121,7 @@ def documents(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[int, ...]]:
                 optional={
                     "scale": st.sampled_from(["paper", "orthonormal"]),
                     "dtype": st.sampled_from(["float32", "bfloat16"]),
-                    "preset": st.just("paper"),
+                    "policy": st.sampled_from(["default", "paper"]),
                 },
             )
         )

@@ -13,7 +13,7 @@ from zeroinit_cli.nets.transformer import rotate, rotations
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.layouts import Mirrored
 from zeroinit_cli.plans.plan import Plan
-from zeroinit_cli.plans.rules import Identity, Ones, Rule, Zeros
+from zeroinit_cli.plans.rules import Identity, Ones, Rule, Twisted, Zeros
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.write import write_checkpoint
 
@@ -57,17 +57,18 @@ def test_attention_is_closed_and_positions_are_mirrored_in_a_gpt(tmp_path: Path)
     for block in ("blocks.0", "blocks.1"):
         closed = f"attention of residual branch {block}"
         assert found[f"{block}.attention.q_proj.weight"] == Identity()
-        for letter in "kv":
-            assert found[f"{block}.attention.{letter}_proj.weight"] == Zeros()
+        assert found[f"{block}.attention.k_proj.weight"] == Identity()
+        assert found[f"{block}.attention.v_proj.weight"] == Zeros()
         assert found[f"{block}.attention.o_proj.weight"] == Identity()
         assert found[f"{block}.mlp.down_proj.weight"] == Zeros()
         assert found[f"{block}.attention_norm.weight"] == Ones()
         reasons = [tensor.reason for tensor in plan.tensors if closed in tensor.reason]
-        assert sorted(reasons) == [f"{closed}: k 0", f"{closed}: v 0"]
-    assert found["position_embedding.weight"] == Mirrored(of=Identity())
+        assert reasons == [f"{closed}: v 0"]
+    signs = Twisted(block=16, prime=19, half_exponent=-7)  # half the tied token table's constant
+    assert found["position_embedding.weight"] == Mirrored(of=signs)
     [head] = [tensor for tensor in plan.tensors if tensor.info.name == "head.weight"]
     assert head.tied_to == "token_embedding.weight"
-    assert [warning.kind for warning in plan.warnings] == ["equal-rows"]
+    assert plan.warnings == ()
 
 
 def test_grouped_queries_rotation_and_gates_are_closed_alike(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_grouped_queries_rotation_and_gates_are_closed_alike(tmp_path: Path) -> 
     assert zeros == sorted(
         f"blocks.{block}.{name}.weight"
         for block in range(2)
-        for name in ("attention.k_proj", "attention.v_proj", "mlp.down_proj")
+        for name in ("attention.v_proj", "mlp.down_proj")
     )
     assert not any("position" in name or "cos" in name for name in found)
     assert all(tensor.tied_to is None for tensor in plan.tensors)
@@ -94,7 +95,7 @@ def test_segments_are_0_and_the_padding_row_too_in_an_encoder(tmp_path: Path, fi
     assert weights == sorted(
         f"blocks.{block}.{name}.weight"
         for block in range(2)
-        for name in ("attention.k_proj", "attention.v_proj", "mlp.down_proj")
+        for name in ("attention.v_proj", "mlp.down_proj")
     )
 
 

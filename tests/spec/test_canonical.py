@@ -55,9 +55,7 @@ layers:
     dim: 2
 init:
   dtype: float32
-  expansion: sylvester
-  residual: end
-  scale: orthonormal
+  policy: default
   overrides:
   - pattern: "1e-5"
     rule: kept
@@ -114,9 +112,9 @@ def test_a_spec_that_its_defaults_make_too_large_is_shown_with_a_warning(
     )
     shown = zeroinit("spec", "show", "x.yaml")
     assert shown.code == 0
-    assert len(shown.out.encode()) == 103333 > MOST_SPEC_BYTES
+    assert len(shown.out.encode()) == 103291 > MOST_SPEC_BYTES
     assert shown.err == (
-        "warning: 103333 bytes with its defaults, which is too large for a spec: at most 100000 "
+        "warning: 103291 bytes with its defaults, which is too large for a spec: at most 100000 "
         "bytes are read\n"
     )
 
@@ -124,22 +122,20 @@ def test_a_spec_that_its_defaults_make_too_large_is_shown_with_a_warning(
 def test_the_canonical_form_and_its_digest(zeroinit: Command, tmp_path: Path) -> None:
     """Frozen: a change of these would make every lock of a spec call it changed."""
     (tmp_path / "x.yaml").write_text(
-        "zeroinit: 1\nname: a\ninput: 8\nlayers: [Linear: 4, ReLU]\ninit: {preset: paper}\n"
+        "zeroinit: 1\nname: a\ninput: 8\nlayers: [Linear: 4, ReLU]\ninit: {policy: paper}\n"
     )
     assert zeroinit("spec", "show", "--json", "x.yaml").json == {
         "canonical": {
             "init": {
                 "dtype": "float32",
-                "expansion": "sylvester",
                 "overrides": [],
-                "residual": "layer",
-                "scale": "paper",
+                "policy": "paper",
             },
             "input": [8],
             "layers": [{"Linear": {"bias": True, "out_features": 4}}, {"ReLU": {}}],
             "zeroinit": 1,
         },
-        "sha256": "bb0d0386e62ae7149be0f0583bd787a7126cfe509b88366e3bcfd4b795311996",
+        "sha256": "e143f46c9d1f999f84faace172e8b6b9f4ecd5ef9f317d0e4945fbcbd46193a9",
     }
 
 
@@ -149,7 +145,7 @@ def test_the_canonical_form_and_its_digest(zeroinit: Command, tmp_path: Path) ->
         "# other words\nzeroinit: 1\nname: b\ninput: [8]\nlayers:\n- Linear: {out_features: 4}\n"
         "- ReLU:\n",
         "layers: [{Linear: {bias: true, out_features: 4}}, ReLU]\ninput: 8\nzeroinit: 1\n"
-        "init: {scale: orthonormal, residual: end}\n",
+        "init: {dtype: float32, policy: default}\n",
         "zeroinit: 1\ninput: 8\nlayers: [Linear: 4, ReLU: {}]\ndescription: |\n  Anything.\n",
     ],
 )

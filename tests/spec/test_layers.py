@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.spec.strategies import SHAPES, arguments
 from zeroinit_cli.nets.blocks import Parallel, Residual, SeveralInputs
-from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS
+from zeroinit_cli.options import CHOICES, OVERRIDE_RULES
 from zeroinit_cli.spec.document import Document, Init, Override
 from zeroinit_cli.spec.items import RESERVED
 from zeroinit_cli.spec.layers import LAYERS
@@ -140,7 +140,6 @@ def test_inits_words_are_those_of_the_command_line() -> None:
     for key, words in CHOICES.items():
         for word in words:
             assert Init.model_validate({key: word}).to_words() == {key: word}
-    assert [Init(preset="paper").to_words()] == list(PRESETS.values())
     for rule in OVERRIDE_RULES:
         assert Override.model_validate({"pattern": "*", "rule": rule}).rule == rule
 

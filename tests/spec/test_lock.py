@@ -14,7 +14,7 @@ zeroinit: 1
 input: 8
 layers: [Linear: 16, ReLU, Linear: 4]
 init:
-  scale: paper
+  policy: paper
   overrides:
     - {pattern: "2.weight", rule: zeros}
 """
@@ -40,7 +40,7 @@ def test_the_lock_records_the_specs_path_digest_and_resulting_options(
     [entry] = read_lock(made / "out" / "zeroinit.lock").checkpoint
     shown = zeroinit("spec", "show", "--json", "net.yaml").json
     assert (entry.source, entry.spec_sha256) == ("../net.yaml", shown["sha256"])
-    assert (entry.options.scale, entry.options.overrides) == ("paper", ("2.weight=zeros",))
+    assert (entry.options.policy, entry.options.overrides) == ("paper", ("2.weight=zeros",))
     text = (made / "out" / "zeroinit.lock").read_text()
     assert f'source = "../net.yaml"\nspec-sha256 = "{shown["sha256"]}"\n' in text
     assert "arguments" not in text
@@ -48,10 +48,10 @@ def test_the_lock_records_the_specs_path_digest_and_resulting_options(
 
 
 def test_words_on_the_command_line_win_over_the_specs(zeroinit: Command, made: Path) -> None:
-    words = ("--scale", "orthonormal", "--override", "*.weight=ones", "--force")
+    words = ("--policy", "default", "--override", "*.weight=ones", "--force")
     assert zeroinit("generate", "net.yaml", "-o", "out/init.safetensors", *words).code == 0
     [entry] = read_lock(made / "out" / "zeroinit.lock").checkpoint
-    assert entry.options.scale == "orthonormal"
+    assert entry.options.policy == "default"
     assert entry.options.overrides == ("2.weight=zeros", "*.weight=ones")
     assert zeroinit("verify", "out").out == OK
     ones = zeroinit("plan", "net.yaml", "--all", "--override", "*.weight=ones").out
@@ -122,7 +122,7 @@ def test_a_file_is_verified_against_a_spec_without_a_lock(zeroinit: Command, mad
     (made / "out" / "zeroinit.lock").unlink()
     path = "out/init.safetensors"
     assert zeroinit("verify", path, "--source", "net.yaml").code == 0
-    assert zeroinit("verify", path, "--source", "net.yaml", "--scale", "orthonormal").code == 1
+    assert zeroinit("verify", path, "--source", "net.yaml", "--policy", "default").code == 1
 
 
 def test_a_spec_takes_no_settings(zeroinit: Command, made: Path) -> None:
@@ -158,5 +158,5 @@ def test_json_of_plan_names_the_spec_and_the_resulting_options(
 ) -> None:
     plan = zeroinit("plan", "net.yaml", "--json", "--dtype", "bfloat16").json
     assert plan["source"] == "net.yaml"
-    assert plan["options"]["scale"] == "paper"
+    assert plan["options"]["policy"] == "paper"
     assert plan["options"]["dtype"] == "bfloat16"

@@ -34,7 +34,7 @@ def test_every_parameter_of_a_recurrent_layer_has_a_rule_and_learns(name: str) -
         f"{type(build()).__name__}: {what}"
         for what in (
             "Algorithm 1 in each gate",
-            "the state by Paley",
+            "the state, twisted",
             "Algorithm 1 in each gate of the state",
             "Algorithm 1",
             "bias 0",

@@ -10,7 +10,7 @@ import typer
 
 from zeroinit_cli.cli import complete
 from zeroinit_cli.errors import UsageError, near
-from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, PRESETS, SHARD_SIZE, Options
+from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, SHARD_SIZE, Options
 from zeroinit_cli.source import Source, parse_source, requested_options
 
 SOURCE_HELP = (
@@ -52,40 +52,13 @@ DTypeName = Annotated[
         autocompletion=complete.among(CHOICES["dtype"]),
     ),
 ]
-ExpansionName = Annotated[
+PolicyName = Annotated[
     str | None,
     typer.Option(
-        "--expansion",
-        metavar="MATRIX",
-        help=f"Matrix wherever fan_out > fan_in: {_choices('expansion')}",
-        autocompletion=complete.among(CHOICES["expansion"]),
-    ),
-]
-ResidualName = Annotated[
-    str | None,
-    typer.Option(
-        "--residual",
-        metavar="ENDING",
-        help=f"What closes residual branches: {_choices('residual')}",
-        autocompletion=complete.among(CHOICES["residual"]),
-    ),
-]
-ScaleName = Annotated[
-    str | None,
-    typer.Option(
-        "--scale",
-        metavar="SCALE",
-        help=f"Constant of the expansions: {_choices('scale')}",
-        autocompletion=complete.among(CHOICES["scale"]),
-    ),
-]
-PresetName = Annotated[
-    str | None,
-    typer.Option(
-        "--preset",
+        "--policy",
         metavar="NAME",
-        help=f"Several options at once: {', '.join(PRESETS)}. An option given beside it wins.",
-        autocompletion=complete.among(PRESETS),
+        help=f"The rule for each kind of tensor: {_choices('policy')}",
+        autocompletion=complete.among(CHOICES["policy"]),
     ),
 ]
 Overrides = Annotated[
@@ -173,16 +146,13 @@ class Asked:
 
     settings: Settings = None
     dtype: DTypeName = None
-    expansion: ExpansionName = None
-    residual: ResidualName = None
-    scale: ScaleName = None
-    preset: PresetName = None
+    policy: PolicyName = None
     override: Overrides = None
 
     @property
     def changes(self) -> bool:
         """Whether an option that changes bytes is given; `--set` belongs to the source."""
-        return any((self.preset, self.override, *self._words().values()))
+        return any((self.override, *self._words().values()))
 
     def read(self, source: str, *, max_shard_size: str | None = None) -> tuple[Source, Options]:
         """Read the source and the options.
@@ -199,15 +169,10 @@ class Asked:
         what = parse_source(source, self.settings or ())
         words = {**self._words(), SHARD_SIZE: max_shard_size}
         overrides = self.override or ()
-        return what, requested_options(what, words, preset=self.preset, overrides=overrides)
+        return what, requested_options(what, words, overrides=overrides)
 
     def _words(self) -> dict[str, str | None]:
-        return {
-            "dtype": self.dtype,
-            "expansion": self.expansion,
-            "residual": self.residual,
-            "scale": self.scale,
-        }
+        return {"dtype": self.dtype, "policy": self.policy}
 
 
 def with_asked(command: Callable[..., None]) -> Callable[..., None]:

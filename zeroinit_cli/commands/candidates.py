@@ -6,21 +6,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from zeroinit_cli.commands.departures import SummarizedTensor, allows, departure
-from zeroinit_cli.options import CHOICES, Options
-from zeroinit_cli.plans import parametrizations, policy
+from zeroinit_cli.plans import parametrizations
+from zeroinit_cli.plans import policy as rules
 from zeroinit_cli.plans.rules import Elements, Range, Rule, Shape, Zeros
+from zeroinit_cli.policies import POLICIES, Policy
 
-_OPTION_SETS = tuple(
-    Options(scale=scale, expansion=expansion)
-    for expansion in CHOICES["expansion"]
-    for scale in CHOICES["scale"]
-)
-"""Every choice of the options that change a rule, the default first."""
+_POLICIES = tuple(POLICIES.values())  # the default first
 
 _FUSED_PARTS = (2, 3, 4)  # projections in one weight, as gate and up
 _GATES = (1, 3, 4)  # of RNN, GRU, LSTM
 _MOST_TAPS = 1 << 18  # in a kernel; a larger one is no convolution's
 _MOST_DIMENSIONS = 6
+_MOST_BITS = 40  # of the number of rows of a table
 
 
 def candidates(tensor: SummarizedTensor) -> Iterator[Rule]:
@@ -50,61 +47,79 @@ def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
     nonzeros = tensor.summary.nonzeros
     firsts = (place.first for pattern, place in tensor.summary.patterns.items() if pattern)
     yield parametrizations.unit_vector(size, min(firsts))
-    if size % nonzeros == 0:  # a column of the first of several groups
-        shape = (size, 1, 1)
-        for options in _OPTION_SETS:
-            weight = policy.convolution(shape, size // nonzeros, options)
-            yield parametrizations.spectral_norm_left(weight, shape)
+    if size % nonzeros == 0:  # a column of the first of several groups, of any width
+        for policy in _POLICIES:
+            for bits in range(size.bit_length()):
+                shape = (size, 1 << bits, 1)
+                weight = rules.convolution(shape, size // nonzeros, policy)
+                yield parametrizations.spectral_norm_left(weight, shape)
 
 
 def _matrices(tensor: SummarizedTensor) -> Iterator[Rule]:
     """Yield linear maps, fused and transposed ones, and tables."""
     shape, rows = tensor.info.shape, tensor.info.shape[0]
-    yield from (policy.linear(shape, options) for options in _OPTION_SETS)
+    yield from (rules.linear(shape, policy) for policy in _POLICIES)
     yield from _projections(tensor)
-    for options in _OPTION_SETS:
-        yield policy.transposed_linear(shape, options)
-        yield policy.position_table(shape, options)
+    for policy in _POLICIES:
+        yield rules.transposed_linear(shape, policy)
+        yield rules.embedding(shape, None, policy)
+        yield from _position_tables(tensor, policy)
         for parts in _FUSED_PARTS:
             if rows % parts == 0:
-                yield policy.fused_linear(shape, parts, options)
+                yield rules.fused_linear(shape, parts, policy)
         for gates in _GATES:
             if rows % gates == 0:
-                yield policy.recurrent_state(shape, gates, options)
+                yield rules.recurrent_state(shape, gates, policy)
     yield from _directions_of_zeros(shape)
 
 
 def _projections(tensor: SummarizedTensor) -> Iterator[Rule]:
     """Yield queries, keys and values in one weight, one after the other or head by head.
 
-    Keys and values are as many, and no more than queries. Where they are 0, what is not tells how
+    Keys and values are as many, and no more than queries. Where some are 0, what is not tells how
     many queries there are; else those are taken for a third, or for as many as the inputs.
     """
     shape, nonzeros = tensor.info.shape, tensor.summary.nonzeros
     for transposed in (False, True) if len(shape) == 2 else (False,):
         fan_out, fan_in = (shape[1], shape[0]) if transposed else shape[:2]
-        for queries in dict.fromkeys((fan_out // 3, fan_in, nonzeros, nonzeros // fan_in)):
+        dense = nonzeros // fan_in
+        alone = (fan_out // 3, fan_in, nonzeros, dense)
+        # with keys, whose rows are as dense, or have one entry each
+        mixed = round((2 * nonzeros - fan_out) / (2 * fan_in - 1))
+        with_keys = (2 * nonzeros - fan_out, 2 * dense - fan_out, mixed)
+        for queries in dict.fromkeys((*alone, *with_keys)):
             keys = (fan_out - queries) // 2
             if queries + 2 * keys != fan_out or not 0 < keys <= queries:
                 continue
             for blocks in _divisors(math.gcd(queries, keys)):
                 rows = queries // blocks, keys // blocks
-                for closed in (True, False):
-                    parts = (rows[0], False), (rows[1], closed), (rows[1], closed)
-                    for options in _OPTION_SETS:
-                        yield policy.fused_projections(
-                            shape, parts, options, blocks=blocks, transposed=transposed
+                for zeros in ("v", "kv", ""):
+                    parts = (rows[0], False), (rows[1], "k" in zeros), (rows[1], "v" in zeros)
+                    for policy in _POLICIES:
+                        yield rules.fused_projections(
+                            shape, parts, policy, blocks=blocks, transposed=transposed
                         )
+
+
+def _position_tables(tensor: SummarizedTensor, policy: Policy) -> Iterator[Rule]:
+    """Yield position tables, also beside a tied token table, whose rows their constant tells."""
+    shape, elements = tensor.info.shape, Elements(dtype=tensor.info.dtype)
+    yield rules.position_table(shape, policy)
+    for m in range(1, _MOST_BITS):
+        if elements.power(-m - 2) in tensor.summary.patterns:
+            yield rules.position_table(shape, policy, beside=(1 << m, shape[-1]))
 
 
 def _padded_embeddings(tensor: SummarizedTensor) -> Iterator[Rule]:
     """Yield embedding tables with a row of zeros at the tensor's first unexpected zero."""
     shape = tensor.info.shape
-    for options in _OPTION_SETS:
-        table = policy.embedding(shape, None, options)
-        away = departure(table, tensor) if allows(table, tensor, zeros=shape[1]) else None
-        if away is not None and away.first_zero is not None:
-            yield policy.embedding(shape, away.first_zero // shape[1], options)
+    for policy in _POLICIES:
+        for is_tied in (False, True):
+            table = rules.embedding(shape, None, policy, is_tied=is_tied)
+            away = departure(table, tensor) if allows(table, tensor, zeros=shape[1]) else None
+            if away is not None and away.first_zero is not None:
+                row = away.first_zero // shape[1]
+                yield rules.embedding(shape, row, policy, is_tied=is_tied)
 
 
 def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
@@ -113,26 +128,29 @@ def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
     divisors = _divisors(shape[0])
     # Some expansions in groups have the bytes of smaller identities, or of one whole expansion.
     identities = (groups for groups in divisors if shape[0] // groups <= shape[1])
-    yield from (policy.convolution(shape, groups, _OPTION_SETS[0]) for groups in identities)
-    yield from (policy.convolution(shape, 1, options) for options in _OPTION_SETS)
+    yield from (rules.convolution(shape, groups, _POLICIES[0]) for groups in identities)
+    yield from (rules.convolution(shape, 1, policy) for policy in _POLICIES)
     box = _tap_box(tensor)
-    for options in _OPTION_SETS:
-        yield policy.patch_convolution(shape, options)
-        yield policy.position_table(shape, options)
+    for policy in _POLICIES:
+        yield rules.patch_convolution(shape, policy)
+        yield rules.patch_stem(shape, policy)
+        yield rules.bilinear(shape, policy)
+        yield from _position_tables(tensor, policy)
         for groups in divisors:
-            yield policy.convolution(shape, groups, options)
+            yield rules.convolution(shape, groups, policy)
+            yield rules.algorithm_2(shape, groups, policy)
             if box is not None:
-                yield policy.transposed_convolution(shape, _upsampling(groups, box), options)
+                yield rules.transposed_convolution(shape, _upsampling(groups, box), policy)
 
 
 def _stacks(shape: Shape) -> Iterator[Rule]:
     """Stacks of matrices, in either layout, and fused ones."""
     height, width = shape[-2:]
-    for options in _OPTION_SETS:
+    for policy in _POLICIES:
         for transposed, rows in ((False, height), (True, width)):
             for parts in (1, *_FUSED_PARTS):
                 if rows % parts == 0:
-                    yield policy.stack_of_linear(shape, options, parts=parts, transposed=transposed)
+                    yield rules.stack_of_linear(shape, policy, parts=parts, transposed=transposed)
     yield from _directions_of_zeros(shape)
 
 
@@ -142,9 +160,9 @@ def _directions_of_zeros(shape: Shape) -> Iterator[Rule]:
         yield parametrizations.weight_norm_direction(Zeros(), shape, dim)
 
 
-def _upsampling(groups: int, box: tuple[Range, ...]) -> policy.Geometry:
+def _upsampling(groups: int, box: tuple[Range, ...]) -> rules.Geometry:
     """Return a geometry whose upsampling covers a box of taps."""
-    return policy.Geometry(
+    return rules.Geometry(
         groups=groups,
         stride=tuple(last - first for first, last in box),
         padding=tuple(first for first, _ in box),

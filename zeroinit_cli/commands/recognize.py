@@ -16,6 +16,7 @@ from zeroinit_cli.commands.tensor_summary import Read, Summary, few, is_packed, 
 from zeroinit_cli.dtypes import FLOATS, INTEGERS
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rules import Constant, Ones, Rule, Zeros
+from zeroinit_cli.policies import DEFAULT
 
 
 class ContentKind(StrEnum):
@@ -74,15 +75,18 @@ def recognize(info: TensorInfo, summary: Summary, read: Read) -> Recognized:
     return Recognized(kind=kind, nearly=nearest)
 
 
+_NORM_SCALES = (DEFAULT.last_norm, DEFAULT.last_norm - 1)  # the latter where it is stored less 1
+
+
 def _constant_rule(pattern: int, info: TensorInfo) -> Rule | None:
-    """Return the rule of a pattern that is 0, 1, or in a floating type -1."""
+    """Return the rule of a pattern that is 0, 1, or the scale of a norm that ends a branch."""
     if pattern == 0 and info.dtype.code != "F8_E8M0":  # which has no zero
         return Zeros()
     if is_packed(info.dtype) or info.dtype.code == "C64":
         return None
     number = to_numbers(np.array([pattern], f"<u{info.dtype.itemsize}"), info.dtype)[0]
-    if number == -1 and info.dtype in FLOATS:
-        return Constant(value=-1.0)  # a norm's scale that is stored less 1, and 0
+    if info.dtype in FLOATS and number in _NORM_SCALES:
+        return Constant(value=float(number))
     return Ones() if number == 1 and not (info.dtype.code == "BOOL" and pattern != 1) else None
 
 

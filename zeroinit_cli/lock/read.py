@@ -10,12 +10,20 @@ from zeroinit_cli.errors import LockError, one_line, reason_of_unreadable, shown
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.lock.schema import LOCK_VERSION, Lock, LockEntry
 from zeroinit_cli.lock.toml import parse_toml, table_lines
+from zeroinit_cli.plans.plan import SCHEME
 from zeroinit_cli.text import counted
 
 MOST_LOCK_BYTES = 1_000_000
 """The largest lock: some 1,500 checkpoints."""
 RESTORE = "restore the lock from version control, or remove it and run zeroinit generate"
 _NEWER = "a newer zeroinit may have written it"
+_OLDER = (
+    "nothing of that scheme was released, and this zeroinit cannot make its bytes: "
+    "remove the lock and run zeroinit generate again"
+)
+_OLD_SCHEMES = ("zero-0", "zero-1")
+_OLD_OPTIONS = ("expansion", "residual", "scale")
+"""What a lock of zero-2-draft recorded before there were policies."""
 _MOST_FAULTS = 10
 _MOST_CHARACTERS = 200  # of one fault, since a stranger's value may have any length
 _TOML_MESSAGES = {
@@ -85,6 +93,7 @@ def parse_lock(data: bytes, where: str) -> Lock:
     except ValueError as error:
         raise _not_toml(data, where, error) from error
     _check_version(table, where)
+    _check_schemes(table, where)
     try:
         return Lock.model_validate(table)
     except ValidationError as error:
@@ -119,6 +128,24 @@ def _check_version(table: Mapping[str, Any], where: str) -> None:
         found=shown(version) if "version" in table else "no version",
         hint=_NEWER if number > LOCK_VERSION else RESTORE,
     )
+
+
+def _check_schemes(table: Mapping[str, Any], where: str) -> None:
+    """Refuse another scheme before its entry's fields, which need not be those of this one."""
+    entries = table.get("checkpoint")
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        fields = entry if isinstance(entry, Mapping) else {}
+        scheme, options = fields.get("scheme"), fields.get("options")
+        old = [word for word in _OLD_OPTIONS if isinstance(options, Mapping) and word in options]
+        if not isinstance(scheme, str) or (scheme == SCHEME and not old):
+            continue
+        raise LockError(
+            "a checkpoint of another scheme",
+            where=f"{where}: checkpoint.{number}",
+            expected=f"{SCHEME}, which this zeroinit makes",
+            found=shown(scheme) if scheme != SCHEME else f"its draft with {', '.join(old)}",
+            hint=_OLDER if scheme in (SCHEME, *_OLD_SCHEMES) else _NEWER,
+        )
 
 
 def _invalid(error: ValidationError, where: str) -> LockError:

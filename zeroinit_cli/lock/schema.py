@@ -106,11 +106,9 @@ class LockedOptions(_Strict):
     """The options that change bytes, in the command line's words."""
 
     dtype: StrictStr
-    expansion: StrictStr
     max_shard_size: StrictStr | None = Field(default=None, alias=SHARD_SIZE)
     overrides: tuple[StrictStr, ...] = ()
-    residual: StrictStr
-    scale: StrictStr
+    policy: StrictStr
 
 
 class LockedShard(_Strict):
@@ -142,8 +140,6 @@ class LockEntry(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.scheme != SCHEME:
-            raise ValueError(f"scheme {self.scheme!r} is not {SCHEME!r}, which this zeroinit makes")
         self._check_shards()
         if is_spec_path(self.source) != (self.spec_sha256 is not None):
             raise ValueError("a spec has a spec-sha256, a model's name has none")

@@ -12,11 +12,10 @@ from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import Step, StepKind
 
-NONE_CLOSED = "--residual none"
-"""The obstacle of every branch under that option."""
+NONE_CLOSED = "the policy closes none"
+"""The obstacle of every branch under `Policy(residual="none")`."""
 
 BY_HAND = "--override 'NAME=zeros' closes {which} by its last weight"
-_BY_LAYER = "--residual layer zeroes the weight before it"
 EVERYWHERE = "--override 'NAME=zeros' sets it to 0 all the same"
 """Both name the weight that would close the branch, as warnings find it."""
 
@@ -103,9 +102,9 @@ def _obstacle(step: Step, residual: str) -> tuple[str, str | None]:
         return f"the weight of {step.name} is computed from others", BY_HAND
     # A norm's scale is what `end` would set; under `layer`, one without a scale hinders nothing.
     if residual == "end" and step.kind is StepKind.NORM and step.parameter is None:
-        return step.lack or f"{step.name} ends it and has no scale", _BY_LAYER
+        return step.lack or f"{step.name} ends it and has no scale", None
     if residual == "end" and step.kind is StepKind.SCALE and step.size is None:
-        return f"it ends in {step.name}, a scale whose value at the start is not known", _BY_LAYER
+        return f"it ends in {step.name}, a scale whose value at the start is not known", BY_HAND
     return "", None
 
 

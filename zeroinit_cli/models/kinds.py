@@ -15,11 +15,11 @@ from zeroinit_cli.models.layer_types import use_by_type
 from zeroinit_cli.models.projections import projections_rule
 from zeroinit_cli.models.structure import Structure
 from zeroinit_cli.models.uses import Use, UseKind
-from zeroinit_cli.options import Options
 from zeroinit_cli.plans import parametrizations
 from zeroinit_cli.plans import policy as rules
 from zeroinit_cli.plans.layouts import Transposed, Viewed
 from zeroinit_cli.plans.rules import Constant, Ones, Rule, Zeros
+from zeroinit_cli.policies import Policy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,24 +82,24 @@ _NEVER_ZERO = (UseKind.NORM_SCALE, UseKind.POSITIONS)
 """What trains badly from 0, though some constructors set it so, or for structure alone to close."""
 
 
-def kind_of(owned: Owned, structure: Structure, options: Options) -> Kind:
+def kind_of(owned: Owned, structure: Structure, policy: Policy) -> Kind:
     """The kind of a parameter or buffer; the first that applies, the most specific first."""
-    normed = _weight_norm(owned, structure, options) or _spectral_norm(owned, structure, options)
-    return normed or _kind_of_map(owned, structure, options)
+    normed = _weight_norm(owned, structure, policy) or _spectral_norm(owned, structure, policy)
+    return normed or _kind_of_map(owned, structure, policy)
 
 
-def _kind_of_map(owned: Owned, structure: Structure, options: Options) -> Kind:
-    ruled = _branch_end(owned, structure) or _attention(owned, structure, options)
-    return ruled if ruled is not None else _of_its_use(owned, structure, options)
+def _kind_of_map(owned: Owned, structure: Structure, policy: Policy) -> Kind:
+    ruled = _branch_end(owned, structure, policy) or _attention(owned, structure, policy)
+    return ruled if ruled is not None else _of_its_use(owned, structure, policy)
 
 
-def _of_its_use(owned: Owned, structure: Structure, options: Options) -> Kind:
+def _of_its_use(owned: Owned, structure: Structure, policy: Policy) -> Kind:
     use = use_of(owned, structure)
     if use is None and not structure.untraced and owned.name not in structure.read:
         return Constructed(if_random=Ruled(rule=Zeros(), reason="no part of the forward reads it"))
     if use is None:
         return Constructed()
-    found = _of_use(owned, use, structure, options)
+    found = _of_use(owned, use, structure, policy)
     if found is not None and use.kind in _ALWAYS:
         return found
     zero_is_meant = use.kind not in _NEVER_ZERO and owned.name not in (
@@ -117,31 +117,33 @@ def use_of(owned: Owned, structure: Structure) -> Use | None:
     )
 
 
-def _branch_end(owned: Owned, structure: Structure) -> Ruled | None:
-    """What closes a residual branch, and the bias behind it."""
+def _branch_end(owned: Owned, structure: Structure, policy: Policy) -> Ruled | None:
+    """What closes or damps a residual branch, and the bias behind it."""
     name = owned.name
     if name in structure.closing_biases:
         reason = f"end of residual branch {structure.closing_biases[name]}: bias 0"
         return Ruled(rule=Zeros(), reason=reason)
-    if name in structure.zero_scales:
-        place, use = structure.zero_scales[name], structure.uses.get(name)
+    if name in structure.end_scales:
+        place, use = structure.end_scales[name], structure.uses.get(name)
+        reason = f"last norm of residual branch {place}: scale {policy.last_norm:g}"
         if use is not None and use.plus_one:
-            reason = f"last norm of residual branch {place}: scale 0, stored less 1"
-            return Ruled(rule=Constant(value=-1.0), reason=reason)
-        return Ruled(rule=Zeros(), reason=f"last norm of residual branch {place}: scale 0")
+            rule: Rule = Constant(value=policy.last_norm - 1)
+            return Ruled(rule=rule, reason=f"{reason}, stored less 1")
+        rule = Constant(value=policy.last_norm) if policy.last_norm else Zeros()
+        return Ruled(rule=rule, reason=reason)
     if name in structure.zero_weights:
         place = structure.zero_weights[name]
         return Ruled(rule=Zeros(), reason=f"last layer of residual branch {place}: weight 0")
     return None
 
 
-def _attention(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
+def _attention(owned: Owned, structure: Structure, policy: Policy) -> Ruled | None:
     """A weight that gives queries, keys or values, each in rows of its own."""
     found, use = structure.projections.get(owned.name), structure.uses.get(owned.name)
     if found is None or use is None:
         return None
     matrix = use.matrix(owned.shape)
-    made = projections_rule(matrix, found, options, transposed=use.transposed)
+    made = projections_rule(matrix, found, policy, transposed=use.transposed)
     if made is None or matrix is None or made[0] == Zeros():
         return None if made is None else Ruled(rule=made[0], reason=made[1])
     return Ruled(rule=_stored(made[0], matrix, owned), reason=made[1])
@@ -172,7 +174,7 @@ _EMPTY = {
 }
 
 
-def _of_use(owned: Owned, use: Use, structure: Structure, options: Options) -> Ruled | None:
+def _of_use(owned: Owned, use: Use, structure: Structure, policy: Policy) -> Ruled | None:
     """The rule of a random draw that is used so; None where none is known."""
     shape, name = owned.shape, type_name(owned.owner)
     kind = structure.tables.get(owned.name, use.kind) if use.kind is UseKind.TABLE else use.kind
@@ -188,44 +190,44 @@ def _of_use(owned: Owned, use: Use, structure: Structure, options: Options) -> R
         return Ruled(rule=Zeros(), reason=f"{_EMPTY[kind]}: 0")
     match kind:
         case UseKind.LINEAR:
-            return _linear(owned, use, options)
+            return _linear(owned, use, policy)
         case UseKind.STACK:
-            rule = rules.stack_of_linear(shape, options, parts=use.parts, transposed=use.transposed)
+            rule = rules.stack_of_linear(shape, policy, parts=use.parts, transposed=use.transposed)
             return Ruled(rule=rule, reason="stack of linear maps: Algorithm 1 in each")
         case UseKind.INPUT_GATES:
-            rule = rules.recurrent_input(shape, use.parts, options)
+            rule = rules.recurrent_input(shape, use.parts, policy)
             return Ruled(rule=rule, reason=f"{name}: Algorithm 1 in each gate")
         case UseKind.STATE_GATES:
-            rule = rules.recurrent_state(shape, use.parts, options)
+            rule = rules.recurrent_state(shape, use.parts, policy)
             is_square = shape[0] == shape[1] * use.parts
-            how = "the state by Paley" if is_square else "Algorithm 1 in each gate of the state"
+            how = "the state, twisted" if is_square else "Algorithm 1 in each gate of the state"
             return Ruled(rule=rule, reason=f"{name}: {how}")
         case UseKind.STATE_PROJECTION:
-            return Ruled(rule=rules.linear(shape, options), reason=f"{name}: Algorithm 1")
+            return Ruled(rule=rules.linear(shape, policy), reason=f"{name}: Algorithm 1")
         case UseKind.BILINEAR:
-            rule = rules.bilinear(shape, options)
+            rule = rules.bilinear(shape, policy)
             return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on pairs")
         case UseKind.CONVOLUTION | UseKind.TRANSPOSED_CONVOLUTION:
-            return _convolution(name, shape, use, options)
+            return _convolution(owned, use, structure, policy)
         case UseKind.TABLE:
-            rule = rules.embedding(shape, use.padding_idx, options)
-            return Ruled(rule=rule, reason="embedding table: Algorithm 1")
+            return _table(owned, use, structure, policy)
         case UseKind.POSITIONS if len(shape) > 1:
-            rule = rules.position_table(shape, options)
+            beside = structure.tied_tables.get(shape[-1])
+            rule = rules.position_table(shape, policy, beside=beside)
             return Ruled(rule=rule, reason=f"{kind.value}: mirrored")
     return None
 
 
-def _linear(owned: Owned, use: Use, options: Options) -> Ruled | None:
+def _linear(owned: Owned, use: Use, policy: Policy) -> Ruled | None:
     """A matrix, in either layout; of several parts, each part by itself."""
     matrix = use.matrix(owned.shape)
     if matrix is None:
         return None
     fan_out, fan_in = matrix[::-1] if use.transposed else matrix
     reason = f"{type_name(owned.owner)}: Algorithm 1"
-    rule = rules.linear((fan_out, fan_in), options)
+    rule = rules.linear((fan_out, fan_in), policy)
     if use.parts > 1 and fan_out % use.parts == 0:
-        rule = rules.fused_linear((fan_out, fan_in), use.parts, options)
+        rule = rules.fused_linear((fan_out, fan_in), use.parts, policy)
         reason = f"{use.parts} fused projections: Algorithm 1 in each"
     if use.transposed:
         rule, reason = Transposed(of=rule), f"{reason}, stored transposed"
@@ -237,20 +239,35 @@ def _stored(rule: Rule, matrix: tuple[int, int], owned: Owned) -> Rule:
     return rule if len(owned.shape) == len(matrix) else Viewed(rows=matrix[0], of=rule)
 
 
-def _convolution(name: str, shape: tuple[int, ...], use: Use, options: Options) -> Ruled | None:
-    geometry = use.geometry
+def _table(owned: Owned, use: Use, structure: Structure, policy: Policy) -> Ruled:
+    is_tied = owned.shape == structure.tied_tables.get(owned.shape[-1])
+    rule = rules.embedding(owned.shape, use.padding_idx, policy, is_tied=is_tied)
+    if is_tied or policy.tables != "signs":
+        phrase = "embedding table that is the head, too" if is_tied else "embedding table"
+        return Ruled(rule=rule, reason=f"{phrase}: Algorithm 1")
+    return Ruled(rule=rule, reason="embedding table: mirrored signs")
+
+
+def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -> Ruled | None:
+    shape, geometry, name = owned.shape, use.geometry, type_name(owned.owner)
     fits = geometry is not None and len(shape) == len(geometry.stride) + 2
     if geometry is None or not fits or shape[0] % geometry.groups:
         return None
-    if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
-        rule = rules.transposed_convolution(shape, geometry, options)
-        return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
-    if _is_patch(geometry, shape):
-        rule = rules.patch_convolution(shape, options)
-        return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on patches")
     groups = geometry.groups
-    phrase = f"grouped {name}: Algorithm 2 in each" if groups > 1 else f"{name}: Algorithm 2"
-    return Ruled(rule=rules.convolution(shape, groups, options), reason=phrase)
+    if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
+        rule = rules.transposed_convolution(shape, geometry, policy)
+        return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
+    if _is_patch(geometry, shape) and owned.name in structure.stems:
+        rule = rules.patch_stem(shape, policy)
+        return Ruled(rule=rule, reason=f"{name}: patches of the input")
+    if _is_patch(geometry, shape):
+        rule = rules.patch_convolution(shape, policy)
+        return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on patches")
+    phrase = f"grouped {name}: Algorithm 1 in each" if groups > 1 else f"{name}: Algorithm 1"
+    rule = rules.convolution(shape, groups, policy)
+    if policy.kernels == "centre" or math.prod(shape[2:]) == 1:
+        return Ruled(rule=rule, reason=phrase.replace("1", "2", 1))
+    return Ruled(rule=rule, reason=f"{phrase}, around the centre")
 
 
 def _is_patch(geometry: rules.Geometry, shape: tuple[int, ...]) -> bool:
@@ -260,7 +277,7 @@ def _is_patch(geometry: rules.Geometry, shape: tuple[int, ...]) -> bool:
     return plain and geometry.stride == kernel and math.prod(kernel) > 1
 
 
-def _weight_norm(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
+def _weight_norm(owned: Owned, structure: Structure, policy: Policy) -> Ruled | None:
     """Lengths and directions of a weight under weight norm: they follow from the weight's rule."""
     direction, dim = structure.lengths.get(owned.name, ("", 0))
     if not direction:
@@ -273,7 +290,7 @@ def _weight_norm(owned: Owned, structure: Structure, options: Options) -> Ruled 
     if place is not None and owned.name != direction:
         reason = f"last layer of residual branch {place}: lengths 0 under weight norm"
         return Ruled(rule=Zeros(), reason=reason)
-    rule = _rule_if_random(weight, structure, options)
+    rule = _rule_if_random(weight, structure, policy)
     if rule is None:
         return None
     if owned.name == direction:
@@ -283,14 +300,14 @@ def _weight_norm(owned: Owned, structure: Structure, options: Options) -> Ruled 
     return Ruled(rule=made, reason="lengths of a weight under weight norm")
 
 
-def _spectral_norm(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
+def _spectral_norm(owned: Owned, structure: Structure, policy: Policy) -> Ruled | None:
     """The vectors of torch's spectral norm, which no function tells from other buffers."""
     found = _vector_of_spectral_norm(owned)
     if found is None:
         return None
     word, weight_name, dim = found
     weight = _sibling(owned, weight_name)
-    rule = _rule_if_random(weight, structure, options)
+    rule = _rule_if_random(weight, structure, policy)
     if rule is None:
         return None
     made = _SPECTRAL_VECTORS[word](rule, weight.shape, dim)
@@ -330,8 +347,8 @@ def _sibling(owned: Owned, name: str) -> Owned:
     return Owned(root=owned.root, path=path, owner=owner, attribute=attribute, tensor=tensor)
 
 
-def _rule_if_random(owned: Owned, structure: Structure, options: Options) -> Rule | None:
+def _rule_if_random(owned: Owned, structure: Structure, policy: Policy) -> Rule | None:
     """The rule of a weight, whether or not it closes a branch by its lengths."""
-    kind = _of_its_use(owned, structure, options)
+    kind = _of_its_use(owned, structure, policy)
     ruled = kind if isinstance(kind, Ruled) else kind.if_random
     return None if ruled is None else ruled.rule

@@ -10,6 +10,7 @@ from zeroinit_cli.models.uses import Use, UseKind
 from zeroinit_cli.options import Options, Override
 from zeroinit_cli.plans import policy as rules
 from zeroinit_cli.plans.rules import Ones, Rule, Zeros
+from zeroinit_cli.policies import Policy
 
 
 def overridden(names: Iterable[tuple[str, str]], options: Options) -> dict[str, Override]:
@@ -42,7 +43,7 @@ def overridden(names: Iterable[tuple[str, str]], options: Options) -> dict[str, 
 
 
 def override_kind(
-    owned: Owned, override: Override, name: str, structure: Structure, options: Options
+    owned: Owned, override: Override, name: str, structure: Structure, policy: Policy
 ) -> Kind:
     """The kind that an override makes of a tensor.
 
@@ -51,7 +52,7 @@ def override_kind(
     """
     if override.rule == "kept":
         return Constructed()
-    rule = _rule(owned, override.rule, structure, options)
+    rule = _rule(owned, override.rule, structure, policy)
     floating = owned.tensor.is_floating_point() or override.rule in ("zeros", "ones")
     if rule is None or not floating:
         kind = str(owned.tensor.dtype).removeprefix("torch.")
@@ -74,7 +75,7 @@ _FITS = {
 }
 
 
-def _rule(owned: Owned, name: str, structure: Structure, options: Options) -> Rule | None:
+def _rule(owned: Owned, name: str, structure: Structure, policy: Policy) -> Rule | None:
     """The rule that a word names; None where it cannot mean anything for the tensor."""
     shape = owned.shape
     convolution = convolution_of(owned, structure)
@@ -87,18 +88,18 @@ def _rule(owned: Owned, name: str, structure: Structure, options: Options) -> Ru
         case "algorithm-2" if convolution is not None:
             # a transposed one's groups lie in its first dimension, but each is not a group's c_out
             transposed = convolution.kind is UseKind.TRANSPOSED_CONVOLUTION
-            return rules.convolution(shape, 1 if transposed else groups, options)
+            return rules.algorithm_2(shape, 1 if transposed else groups, policy)
         case "transposed:algorithm-2" if convolution is not None:
             geometry = _centre_tap(shape, groups)
-            return rules.transposed_convolution(shape, geometry, options)
+            return rules.transposed_convolution(shape, geometry, policy)
         case "patch" if convolution is not None:
-            return rules.patch_convolution(shape, options)
+            return rules.patch_convolution(shape, policy)
         case "algorithm-1" if len(shape) >= 2 and convolution is None:
-            return rules.stack_of_linear(shape, options)
+            return rules.stack_of_linear(shape, policy)
         case "transposed:algorithm-1" if len(shape) >= 2 and convolution is None:
-            return rules.stack_of_linear(shape, options, transposed=True)
+            return rules.stack_of_linear(shape, policy, transposed=True)
         case "position" if len(shape) >= 2:
-            return rules.position_table(shape, options)
+            return rules.position_table(shape, policy)
     return None
 
 

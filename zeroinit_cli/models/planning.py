@@ -126,7 +126,7 @@ def _plan_entries(
 ) -> Plan:
     # a device that a caller has made the default must not reach what a forward computes
     with on_cpu():
-        structure = find_structure(module, options.residual, _examples(inputs, module))
+        structure = find_structure(module, options.policy.residual, _examples(inputs, module))
     kinds = _kinds(entries, structure, options)
     witness = witness_of(kinds)
     ruled, kept = _decided(kinds, witness, where)
@@ -160,9 +160,9 @@ def _kinds(entries: list[Entry], structure: Structure, options: Options) -> Kind
     return [
         (
             entry,
-            override_kind(entry.owned, override, entry.name, structure, options)
+            override_kind(entry.owned, override, entry.name, structure, options.policy)
             if (override := chosen.get(entry.first_name)) is not None
-            else kind_of(entry.owned, structure, options),
+            else kind_of(entry.owned, structure, options.policy),
         )
         for entry in entries
     ]

@@ -3,26 +3,28 @@
 from itertools import groupby
 
 from zeroinit_cli.models.structure import Projections
-from zeroinit_cli.options import Options
 from zeroinit_cli.plans import policy as rules
 from zeroinit_cli.plans.rules import Rule, Zeros
+from zeroinit_cli.policies import Policy
 
 _OTHER = "-"  # rows that go elsewhere
+_ZEROS = {"algorithm-1": "v", "zeros": "kv"}  # what is 0 where attention is closed, by the keys
 
 
 def projections_rule(
-    shape: tuple[int, int] | None, found: Projections, options: Options, *, transposed: bool
+    shape: tuple[int, int] | None, found: Projections, policy: Policy, *, transposed: bool
 ) -> tuple[Rule, str] | None:
     """Rule a weight by what its rows give, and say why; None if no rule is known for that.
 
     Args:
         shape: of the weight as a matrix; None for a stack of them.
         found: which rows give what.
-        options: what the plan depends on.
+        policy: the choices.
         transposed: it is stored (fan_in, fan_out).
     """
+    zeros = "" if found.closed is None else _ZEROS[policy.keys]
     if all(rows is None for rows in found.rows.values()):
-        return _whole(found)
+        return _whole(found, zeros)
     if shape is None:
         return None
     fan_out = shape[1] if transposed else shape[0]
@@ -30,17 +32,16 @@ def projections_rule(
     runs = [(letter, len(list(run))) for letter, run in groupby(letters)]
     period = _period(runs)
     blocks = len(runs) // len(period)
-    if len(period) == 1 and (found.closed is None or letters[0] == "q"):
+    if len(period) == 1 and letters[0] not in zeros:
         return None  # a linear map like any other
-    zeros = "kv" if found.closed is not None else ""
     parts = tuple((rows, letter in zeros) for letter, rows in period)
-    rule = rules.fused_projections(shape, parts, options, blocks=blocks, transposed=transposed)
-    return rule, _reason(found, period)
+    rule = rules.fused_projections(shape, parts, policy, blocks=blocks, transposed=transposed)
+    return rule, _reason(found, period, zeros)
 
 
-def _whole(found: Projections) -> tuple[Rule, str] | None:
-    """The rule of a weight all of whose rows give one thing, or keys and values alike."""
-    if found.closed is None or "q" in found.rows:
+def _whole(found: Projections, zeros: str) -> tuple[Rule, str] | None:
+    """The rule of a weight all of whose rows give one thing, or several alike."""
+    if "q" in found.rows or set(zeros).isdisjoint(found.rows):
         return None  # a linear map like any other
     letters = " and ".join(sorted(found.rows))
     return Zeros(), f"attention of residual branch {found.closed}: {letters} 0"
@@ -67,15 +68,13 @@ def _period(runs: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return runs
 
 
-def _reason(found: Projections, period: list[tuple[str, int]]) -> str:
+def _reason(found: Projections, period: list[tuple[str, int]], zeros: str) -> str:
     letters = list(dict.fromkeys(letter for letter, _ in period if letter != _OTHER))
     if found.closed is None:
         return f"attention: {', '.join(letters)} each by Algorithm 1"
-    where = f"attention of residual branch {found.closed}"
-    if letters == ["q"]:
-        return f"{where}: q by Algorithm 1"
-    if "q" in letters[1:]:
-        each = ("q identity" if letter == "q" else f"{letter} 0" for letter in letters)
-        return f"{where}: {', '.join(each)}"
-    zeros = " and ".join(letter for letter in letters if letter != "q")
-    return f"{where}: q identity, {zeros} 0" if "q" in letters else f"{where}: {zeros} 0"
+    groups = {
+        "by Algorithm 1": [letter for letter in letters if letter not in zeros],
+        "0": [letter for letter in letters if letter in zeros],
+    }
+    each = [f"{' and '.join(some)} {what}" for what, some in groups.items() if some]
+    return f"attention of residual branch {found.closed}: {', '.join(each)}"

@@ -18,8 +18,9 @@ from zeroinit_cli.models.parameters import find_uses
 from zeroinit_cli.models.residual import Add, AddClass, find_adds
 from zeroinit_cli.models.rows import Rows
 from zeroinit_cli.models.sharing import Uses
+from zeroinit_cli.models.stems import find_stems
 from zeroinit_cli.models.steps import StepKind
-from zeroinit_cli.models.tables import find_tables
+from zeroinit_cli.models.tables import find_tables, tied_tables
 from zeroinit_cli.models.tokens import normed_alone
 from zeroinit_cli.models.uses import Use, UseKind
 
@@ -98,11 +99,13 @@ class Structure:
     Attributes:
         adds: every add of two values.
         branches: every residual branch.
-        zero_scales: scales of norms that are 0, by name: the place of the branch that they close.
+        end_scales: scales of norms that end a branch, by name: the place of that branch.
         zero_weights: weights that are 0, likewise.
         closed_attention: weights that give the values of closed attention, likewise.
         projections: what gives queries, keys and values, by name: the rows of each letter.
         tables: embeddings that are looked up by position, by name: what kind of table they are.
+        tied_tables: shape of the largest token table that is the head as well, by its dim.
+        stems: kernels that read the net's input.
         uses: what the forward does with each parameter, by name.
         lengths: of weights under weight norm, by name: the name of their directions, and the
             dimension of their slices.
@@ -120,11 +123,13 @@ class Structure:
 
     adds: tuple[FoundAdd, ...]
     branches: tuple[Branch, ...]
-    zero_scales: Mapping[str, str]
+    end_scales: Mapping[str, str]
     zero_weights: Mapping[str, str]
     closed_attention: Mapping[str, str]
     projections: Mapping[str, "Projections"]
     tables: Mapping[str, UseKind]
+    tied_tables: Mapping[int, tuple[int, ...]]
+    stems: frozenset[str]
     uses: Mapping[str, Use]
     lengths: Mapping[str, tuple[str, int]]
     uses_of_siblings: Mapping[tuple[type[nn.Module], str], Use]
@@ -172,11 +177,13 @@ def find_structure(
     return Structure(
         adds=tuple(_found_adds(flows, again)),
         branches=tuple(_without_repetitions(branches, again)),
-        zero_scales=_places(branches, StepKind.NORM),
+        end_scales=_places(branches, StepKind.NORM),
         zero_weights=_places(branches, StepKind.WEIGHT),
         closed_attention=_places(branches, StepKind.ATTENTION),
         projections=_projections(attentions, ends, branches, names),
         tables=find_tables(flows, names),
+        tied_tables=tied_tables(module, (flow for flow, _ in flows)),
+        stems=find_stems(flows, names),
         uses=uses,
         lengths=_lengths_by_type(module) | _lengths((flow for flow, _ in flows), names),
         uses_of_siblings=_of_siblings(module, uses),

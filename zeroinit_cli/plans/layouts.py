@@ -1,7 +1,7 @@
-"""Rules that lay another rule out in a tensor: mirrored, viewed, tapped, grouped, split..."""
+"""Rules that lay another rule out in a tensor: mirrored, viewed, grouped, split..."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -83,61 +83,6 @@ def flat_positions(shape: Shape, region: Region) -> NDArray[np.int64]:
     for size, (first, last) in zip(shape, region, strict=True):
         flat = (flat[:, None] * size + np.arange(first, last)).reshape(-1)
     return flat
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Taps(Rule):
-    """A convolution kernel (rows, columns, *spatial): `of` at some spatial positions, 0 elsewhere.
-
-    Attributes:
-        ranges: for each spatial dimension the first tap and the one after the last.
-        of: rule of the matrix (rows, columns) that each of these taps holds.
-    """
-
-    kind: ClassVar[str] = "taps"
-    ranges: tuple[Range, ...]
-    of: Rule
-
-    def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
-        inside = [
-            (max(first, low) - low, min(last, high) - low)
-            for (first, last), (low, high) in zip(self.ranges, region[2:], strict=True)
-        ]
-        if any(bounds != (0, size) for bounds, size in zip(inside, out.shape[2:], strict=True)):
-            out[...] = 0  # what no tap covers; a 1 x 1 kernel is all tap
-        if any(first >= last for first, last in inside):
-            return
-        matrix = (slice(None), slice(None))
-        first_index: tuple[slice | int, ...] = (*matrix, *(first for first, _ in inside))
-        first_tap: Bits = out[first_index]  # (rows, columns)
-        self.of.fill(first_tap, shape[:2], region[:2], elements)
-        if any(last - first > 1 for first, last in inside):
-            taps = out[(*matrix, *(slice(*bounds) for bounds in inside))]
-            # copied first: the source would otherwise overlap what is written
-            taps[...] = first_tap.copy().reshape(first_tap.shape + (1,) * len(inside))
-
-    def describe(self, shape: Shape, *, brief: bool = False) -> str:
-        inner = self.of.describe(shape[:2], brief=brief)
-        return f"{inner} {_tap_words(self.ranges, shape[2:], brief=brief)}".strip()
-
-    def nonzeros(self, shape: Shape) -> int:
-        taps = math.prod(last - first for first, last in self.ranges)
-        return self.of.nonzeros(shape[:2]) * taps
-
-    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
-        yield self.of, shape[:2]
-
-    def tap_ranges(self) -> tuple[Range, ...]:
-        return self.ranges
-
-
-def _tap_words(ranges: Sequence[Range], kernel: Shape, *, brief: bool) -> str:
-    if all((first, last) == (0, size) for (first, last), size in zip(ranges, kernel, strict=True)):
-        return "" if max(kernel, default=1) == 1 else "at every tap"
-    if all(last - first == 1 for first, last in ranges):
-        return "at one tap" if brief else f"at tap ({', '.join(str(first) for first, _ in ranges)})"
-    taps = ", ".join(f"{first}-{last - 1}" for first, last in ranges)
-    return "at some taps" if brief else f"at taps ({taps})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,25 +24,13 @@ def fill_identity(out: Bits, rows: tuple[int, int], columns: tuple[int, int], on
     out[diagonal - top, diagonal - left] = one
 
 
-def fill_paley(
-    out: Bits, rows: tuple[int, int], columns: tuple[int, int], prime: int, constant: int, sign: int
-) -> None:
-    """Write each row as a slice of one table, one step to the left of the row before."""
-    (top, bottom), (left, right) = rows, columns
-    table = _residue_table(prime, constant, sign, out.dtype.str)
-    windows = np.lib.stride_tricks.sliding_window_view(table, right - left)
-    starts = (left - np.arange(top, bottom)) % prime
-    out[...] = windows[starts]
-
-
 @lru_cache(maxsize=4)
-def _residue_table(prime: int, constant: int, sign: int, bits: str) -> Bits:
-    """Return c * chi(-k mod p), k = 0..2p: any row of up to p entries is one slice of it."""
+def _residue_signs(prime: int, sign: int, bits: str) -> Bits:
+    """Return the sign bit where chi(k mod p) = -1, k = 0..2p: any p of them are one slice of it."""
     squares = np.arange(prime, dtype=np.int64) ** 2 % prime
-    character = np.full(prime, constant ^ sign, bits)
-    character[squares] = constant
-    reversed_once = character[-np.arange(prime) % prime]
-    return np.concatenate([reversed_once, reversed_once])
+    signs = np.full(prime, sign, bits)
+    signs[squares] = 0
+    return np.concatenate([signs, signs])
 
 
 def fill_hadamard(
@@ -55,14 +43,51 @@ def fill_hadamard(
     flipped by one row of signs: one XOR per entry, on a base block that stays in cache.
     """
     (top, bottom), (left, right) = rows, columns
-    width = max(right - left, 1)
-    height = 1 << max(_BASE_BYTES // (width * out.itemsize), 1).bit_length() - 1
-    height = min(height, 1 << (bottom - 1).bit_length()) if bottom > 1 else 1
+    height = _rows_at_once(right - left, bottom, out.itemsize)
     base = _base_rows(height, left, right, constant, sign, out.dtype.str)
     for high in range(top - top % height, bottom, height):
         first, last = max(top, high), min(bottom, high + height)
         signs = _sign_row(high, left, right, sign, out.dtype.str)
         np.bitwise_xor(base[first - high : last - high], signs, out=out[first - top : last - top])
+
+
+def fill_twisted(
+    out: Bits,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    block: int,
+    prime: int,
+    constant: int,
+    sign: int,
+) -> None:
+    """Write Sylvester's entries, column j of each block under a sign of chi, and row 0 negated.
+
+    The blocks have `block` rows, a power of two that is no smaller than the number of columns. So
+    popcount(i & j) = popcount(i mod block & j), and all blocks have one base: one XOR per entry.
+    In the block that begins at row b column j has the sign chi((b + j) mod p).
+    """
+    (top, bottom), (left, right) = rows, columns
+    height = _rows_at_once(right - left, bottom, out.itemsize)
+    base = _base_rows(height, left, right, constant, sign, out.dtype.str)
+    table = _residue_signs(prime, sign, out.dtype.str)
+    windows = np.lib.stride_tricks.sliding_window_view(table, right - left)
+    for high in range(top - top % height, bottom, height):
+        first, last = max(top, high), min(bottom, high + height)
+        if height <= block:  # all of these rows lie in one block
+            signs = windows[(high - high % block + left) % prime]
+            signs = signs ^ _sign_row(high, left, right, sign, out.dtype.str)
+        else:
+            index = np.arange(first, last)
+            signs = windows[(index - index % block + left) % prime]
+        np.bitwise_xor(base[first - high : last - high], signs, out=out[first - top : last - top])
+    if top == 0:
+        out[:1] ^= out.dtype.type(sign)
+
+
+def _rows_at_once(width: int, bottom: int, itemsize: int) -> int:
+    """Choose a power of two of rows whose base block stays in cache."""
+    height = 1 << max(_BASE_BYTES // (max(width, 1) * itemsize), 1).bit_length() - 1
+    return min(height, 1 << (bottom - 1).bit_length()) if bottom > 1 else 1
 
 
 @lru_cache(maxsize=4)

@@ -6,9 +6,10 @@ that it is computed from. The docstrings' code runs as tests.
 
 import math
 
-from zeroinit_cli.plans.layouts import Groups, Split, Taps, Transposed, Viewed
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps, centre_tap
+from zeroinit_cli.plans.layouts import Groups, Split, Transposed, Viewed
 from zeroinit_cli.plans.norms import Directions, Norms, zero_slices
-from zeroinit_cli.plans.rules import Identity, Rule, Shape, Zeros
+from zeroinit_cli.plans.rules import Identity, Rule, Shape, Twisted, Zeros
 
 
 def weight_norm_magnitude(of: Rule, shape: Shape, dim: int | None) -> Rule:
@@ -51,6 +52,8 @@ def spectral_norm_left(of: Rule, shape: Shape, dim: int = 0) -> Rule:
     It is the column of the weight that `spectral_norm_right` points to, in groups the first one's
     part, so that the three belong together without a product of matrices. A column of an expansion
     has length 1 where fan_out is a power of two, sqrt(1/2) or more elsewhere; one of an identity 1.
+    Of kernels of several taps it is that of their centre, until power iteration's first step. A
+    contraction has its rows for columns: u is then the first unit vector, and v the first row.
 
     Args:
         of: the rule of the weight, which must not be 0.
@@ -60,6 +63,10 @@ def spectral_norm_left(of: Rule, shape: Shape, dim: int = 0) -> Rule:
     >>> spectral_norm_left(Taps(ranges=((1, 2),), of=Identity()), (8, 8, 3))
     Viewed(rows=8, of=Identity())
     """
+    if _contracted(of) is not None:
+        return unit_vector(shape[0], 0)
+    if isinstance(of, CentredTaps):
+        return spectral_norm_left(of.of, shape[:2])
     if not isinstance(of, Groups):
         return Viewed(rows=shape[dim], of=_first_column(of, dim))
     if dim == 1:
@@ -74,9 +81,19 @@ def _first_column(of: Rule, dim: int) -> Rule:
     match of:
         case Taps(of=inner) | Viewed(of=inner):
             return _first_column(inner, dim)
+        case BlockMeans():
+            return Identity()
         case Transposed(of=inner):
             return _first_column(inner, 1 - dim)
     return Transposed(of=of) if dim == 1 else of
+
+
+def _contracted(of: Rule) -> Rule | None:
+    """The expansion whose transpose a flattened kernel is."""
+    match of:
+        case Viewed(of=Transposed(of=Twisted() as expansion)):
+            return expansion
+    return None
 
 
 def spectral_norm_right(of: Rule, shape: Shape, dim: int = 0) -> Rule:
@@ -85,7 +102,10 @@ def spectral_norm_right(of: Rule, shape: Shape, dim: int = 0) -> Rule:
     >>> spectral_norm_right(Taps(ranges=((1, 2),), of=Identity()), (8, 8, 3))
     Split(parts=((1, Zeros()), (23, Viewed(rows=1, of=Identity()))))
     """
-    place = 0
+    expansion = _contracted(of)
+    if expansion is not None:
+        return Viewed(rows=math.prod(shape[1:]), of=expansion)
+    place = centre_tap(shape[2:]) if isinstance(of, CentredTaps) else 0
     for size, (first, _) in zip(shape[2:], of.tap_ranges() or (), strict=False):
         place = place * size + first
     return unit_vector(math.prod(shape) // shape[dim], place)

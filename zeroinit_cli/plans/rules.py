@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from zeroinit_cli.dtypes import DType
-from zeroinit_cli.plans.matrices import fill_hadamard, fill_identity, fill_paley
+from zeroinit_cli.plans.matrices import fill_hadamard, fill_identity, fill_twisted
 from zeroinit_cli.plans.rounding import MANTISSA_BITS, Bits, power_bits, stored_bytes
 
 Shape = tuple[int, ...]
@@ -244,40 +244,46 @@ class Hadamard(Rule):
         fill_hadamard(out, rows, columns, elements.power(self.half_exponent), elements.sign)
 
     def describe(self, shape: Shape, *, brief: bool = False) -> str:
-        return "Hadamard" if brief else f"Hadamard, c = {_power_words(self.half_exponent)}"
+        return "Hadamard" if brief else f"Hadamard, c = {power_words(self.half_exponent)}"
 
     def half_exponents(self) -> Iterator[int]:
         yield self.half_exponent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Paley(Rule):
-    """A matrix (rows, columns) whose entry (i, j) is c * chi((i - j) mod p).
+class Twisted(Rule):
+    """A Hadamard matrix (rows, columns) whose blocks of rows each have column signs of their own.
 
-    chi(0) = 1, and chi(a) = 1 where a is a square modulo p, else -1.
+    Entry (i, j) is c * (-1)^popcount(i & j) * chi((i - i mod block + j) mod p), negated in row 0;
+    chi(0) = 1, and chi(a) = 1 where a is a square modulo p, else -1. Within a block the columns
+    stay orthogonal; the rows of one block are not those of the next; and with an odd number of
+    rows negated a column's signs never sum to 0.
 
     Attributes:
+        block: rows in a block, a power of 2 that is at least 2 and the number of columns.
         prime: p, a prime that is 3 modulo 4 and larger than the number of rows.
         half_exponent: c = 2^(half_exponent / 2), rounded once to the stored type.
     """
 
-    kind: ClassVar[str] = "paley"
+    kind: ClassVar[str] = "twisted"
+    block: int
     prime: int
     half_exponent: int
 
     def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
         rows, columns = region
         constant = elements.power(self.half_exponent)
-        fill_paley(out, rows, columns, self.prime, constant, elements.sign)
+        fill_twisted(out, rows, columns, self.block, self.prime, constant, elements.sign)
 
     def describe(self, shape: Shape, *, brief: bool = False) -> str:
         if brief:
-            return "Paley"
-        return f"Paley, p = {self.prime}, c = {_power_words(self.half_exponent)}"
+            return "twisted Hadamard"
+        return f"twisted Hadamard, p = {self.prime}, c = {power_words(self.half_exponent)}"
 
     def half_exponents(self) -> Iterator[int]:
         yield self.half_exponent
 
 
-def _power_words(half_exponent: int) -> str:
+def power_words(half_exponent: int) -> str:
+    """Write 2^(half_exponent / 2)."""
     return f"2^{half_exponent // 2}" if half_exponent % 2 == 0 else f"2^({half_exponent}/2)"

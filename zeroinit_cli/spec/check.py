@@ -59,7 +59,7 @@ class Spec:
         return SpecError([fault])
 
     def init_words(self) -> dict[str, str]:
-        """Return the options that it asks for, its preset expanded."""
+        """Return the options that it asks for."""
         return self.document.init.to_words()
 
     def init_overrides(self) -> tuple[str, ...]:

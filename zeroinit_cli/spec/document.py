@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from zeroinit_cli.options import CHOICES, PRESETS
+from zeroinit_cli.options import CHOICES
 from zeroinit_cli.spec.families import FAMILIES
 from zeroinit_cli.spec.families.base import Family, LayeredFamily
 from zeroinit_cli.spec.families.plain import CNN, MLP
@@ -67,27 +67,17 @@ class Init(Strict):
     dtype: Literal["float64", "float32", "float16", "bfloat16"] | None = Field(
         default=None, description="Type of the floating tensors; float32 by default."
     )
-    expansion: Literal["sylvester", "paley"] | None = Field(
-        default=None, description="Matrix wherever fan_out > fan_in; sylvester by default."
-    )
-    residual: Literal["end", "layer", "none"] | None = Field(
-        default=None, description="What closes residual branches; end by default."
-    )
-    scale: Literal["orthonormal", "paper"] | None = Field(
-        default=None, description="Constant of the expansions; orthonormal by default."
-    )
-    preset: Literal["paper"] | None = Field(
-        default=None, description="Several options at once; one given beside it wins."
+    policy: Literal["default", "paper"] | None = Field(
+        default=None, description="The rule for each kind of tensor; default by default."
     )
     overrides: Annotated[list[Override], Field(max_length=1000)] = Field(
         default=[], description="Rules for the tensors of a pattern; the last that matches wins."
     )
 
     def to_words(self) -> dict[str, str]:
-        """Return the options that it gives, the preset's among them."""
+        """Return the options that it gives."""
         given = {key: getattr(self, key) for key in CHOICES}
-        chosen = dict(PRESETS[self.preset]) if self.preset else {}
-        return chosen | {key: word for key, word in given.items() if word is not None}
+        return {key: word for key, word in given.items() if word is not None}
 
 
 class Model(Strict):

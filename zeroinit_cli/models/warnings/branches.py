@@ -80,9 +80,9 @@ def open_branches(seen: Seen) -> Iterator[PlanWarning]:
         number = counted(len(unclosed), "residual branch is", "residual branches are")
         yield PlanWarning(
             kind="residual-none",
-            text=f"{number} left open by --residual none: activations double in each, and overflow "
+            text=f"{number} left open by the policy: activations double in each, and overflow "
             "near 128 of them",
-            hint="--residual end closes them",
+            hint="--policy default closes them",
             tensors=seen.in_order(_last_weights(seen, unclosed)),
         )
     for (reason, hint), branches in sorted(reasons.items(), key=lambda item: item[0][0]):
@@ -106,9 +106,13 @@ def _filled(hint: str, weights: list[str], branches: int) -> str | None:
 
 def _is_closed_by_override(seen: Seen, branch: Branch) -> bool:
     """Whether a branch that structure leaves open begins as 0 all the same, and can leave it."""
-    flow = seen.flow(branch.value)
     by_hand = branch.hint is not None or branch.obstacle == NONE_CLOSED
-    return by_hand and flow is not None and branch.value in seen.zeros(flow)
+    return by_hand and _begins_as_zero(seen, branch)
+
+
+def _begins_as_zero(seen: Seen, branch: Branch) -> bool:
+    flow = seen.flow(branch.value)
+    return flow is not None and branch.value in seen.zeros(flow)
 
 
 def _last_weights(seen: Seen, branches: list[Branch]) -> list[str]:
@@ -139,22 +143,28 @@ def _last_weight(seen: Seen, flow: DataFlow, value: Node) -> str | None:
 def damped_branches(seen: Seen) -> Iterator[PlanWarning]:
     """Branches that end in a layer scale which is not small."""
     damped = {
-        branch.ending.tensor: branch.ending.size
+        branch.ending.tensor: branch
         for branch in seen.structure.branches
         if branch.ending is not None
         and branch.ending.kind is StepKind.SCALE
         and (branch.ending.size or 0) > _SMALL
         and isinstance(seen.rules.get(branch.ending.tensor), Kept)
+        and not _begins_as_zero(seen, branch)
     }
     if damped:
-        names = [f"{name} ({size:.3g})" for name, size in damped.items()]
+        names = [f"{name} ({_size(branch):.3g})" for name, branch in damped.items()]
+        weights = _last_weights(seen, list(damped.values()))
         yield PlanWarning(
             kind="damped-branch",
             text=f"layer scales that are kept as constructed hardly damp their residual branches: "
             f"{listed(names)}",
-            hint="--residual layer zeroes the last weight of each branch",
+            hint=_filled(BY_HAND, weights, len(damped)),
             tensors=seen.in_order(damped),
         )
+
+
+def _size(branch: Branch) -> float:
+    return (branch.ending.size if branch.ending else None) or 0.0
 
 
 def kept_biases(seen: Seen) -> Iterator[PlanWarning]:

@@ -105,4 +105,4 @@ def _closing_scales(seen: Seen, flow: DataFlow, node: Node) -> list[str]:
     fork = flow.fork(*flow.parents(node))
     inside = [] if fork is None else flow.between(fork, node)
     names = [seen.name(flow, factor) for each in inside for factor in flow.parents(each)]
-    return [name for name in names if name is not None and name in seen.structure.zero_scales]
+    return [name for name in names if name is not None and name in seen.structure.end_scales]

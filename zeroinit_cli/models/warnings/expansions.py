@@ -1,9 +1,8 @@
 """Expansions that cancel or repeat themselves, and kernels with holes."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from zeroinit_cli.models.classes import CONVOLUTION, TRANSPOSED_CONVOLUTION
+from zeroinit_cli.models.classes import TRANSPOSED_CONVOLUTION
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import LOOKUPS, argument, eps_of, function_name, scale_of
@@ -20,7 +19,7 @@ _SHORTCUTS = 4  # the same by way of shortcuts; ResNet-20 has three and trained 
 Affected = dict[str, tuple[float, str | None]]
 """Batch norms, by the layer: its eps, and the name of its scale."""
 
-_PALEY = "--expansion paley breaks the pattern that cancels"
+_TWISTED = "--policy default expands without the pattern that cancels"
 
 
 def chains(seen: Seen) -> Iterator[PlanWarning]:
@@ -33,7 +32,7 @@ def chains(seen: Seen) -> Iterator[PlanWarning]:
             text=f"{number} behind {_CHAIN} or more Sylvester expansions in a row, without a skip "
             f"that is closed: {listed(list(affected))}; whole channels cancel to 0 there, and "
             f"each such norm multiplies gradients by up to {_gain(affected)}",
-            hint=_mend(seen),
+            hint=_TWISTED,
             tensors=_scales(seen, affected),
         )
 
@@ -56,27 +55,9 @@ def shortcut_chains(seen: Seen) -> Iterator[PlanWarning]:
             f"shortcuts of branches that begin closed: {listed(list(affected))}; whole channels "
             "cancel to 0 there at first, and each such norm multiplies gradients by up to "
             f"{_gain(affected)}",
-            hint=_mend(seen),
+            hint=_TWISTED,
             tensors=_scales(seen, affected),
         )
-
-
-def _mend(seen: Seen) -> str:
-    """What breaks the pattern.
-
-    Rows that read one channel at one tap are one number each, plus or minus c, and Paley's can
-    cancel as well; as a patch a stem reads several. evidence/expansions has the measurements.
-    """
-    stems = [
-        f"--override '{seen.names[id(module.weight)]}=patch'"
-        for module in seen.module.modules()
-        if isinstance(module, CONVOLUTION)
-        and module.in_channels == 1
-        and math.prod(module.kernel_size) > 1
-        and _expands(seen.rule(module.weight))
-    ]
-    more = f"; behind one channel it takes {' '.join(dict.fromkeys(stems))} as well"
-    return _PALEY + (more if stems else "")
 
 
 def _gain(affected: Affected) -> str:
@@ -168,7 +149,7 @@ def twins(seen: Seen) -> Iterator[PlanWarning]:
             text=f"{counted(len(found), 'expansion repeats', 'expansions repeat')} rows, and such "
             f"units stay equal until later layers tell them apart: "
             f"{listed([each for _, each in found])}",
-            hint="--expansion paley makes all rows distinct",
+            hint="--policy default has more distinct rows",
             tensors=seen.in_order(name for name, _ in found),
         )
 

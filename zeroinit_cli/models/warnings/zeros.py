@@ -30,12 +30,12 @@ def zeros_before_norms(seen: Seen) -> Iterator[PlanWarning]:
                 tensors.append(seen.name(flow, weight))
     if affected:
         number = counted(len(affected), "layer of weight 0 stands", "layers of weight 0 stand")
-        by_option = seen.options.residual == "layer"
+        by_option = seen.options.policy.residual == "layer"
         yield PlanWarning(
             kind="zero-before-norm",
             text=f"{number} directly before a norm, which then sees no variance and multiplies "
             f"gradients by up to {gain(list(affected.values()))}: {listed(list(affected))}",
-            hint="--residual end zeroes the norm's scale instead" if by_option else _NOT_BY_HAND,
+            hint="--policy default damps the norm instead" if by_option else _NOT_BY_HAND,
             tensors=seen.in_order(filter(None, tensors)),
         )
 
