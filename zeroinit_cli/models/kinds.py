@@ -253,16 +253,22 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
     fits = geometry is not None and len(shape) == len(geometry.stride) + 2
     if geometry is None or not fits or shape[0] % geometry.groups:
         return None
-    groups = geometry.groups
+    groups, is_stem = geometry.groups, owned.name in structure.stems
     if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
         rule = rules.transposed_convolution(shape, geometry, policy)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
-    if _is_patch(geometry, shape) and owned.name in structure.stems:
+    if _is_patch(geometry, shape) and is_stem:
         rule = rules.patch_stem(shape, policy)
         return Ruled(rule=rule, reason=f"{name}: patches of the input")
     if _is_patch(geometry, shape):
         rule = rules.patch_convolution(shape, policy)
         return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on patches")
+    if groups == 1 and is_stem and math.prod(shape[2:]) > 1:
+        rule = rules.stem_convolution(shape, policy)
+        phrase = f"{name} of the input: Algorithm 2"
+        if policy.stems == "flattened":
+            phrase = f"{name} of the input: Algorithm 1 on its kernel"
+        return Ruled(rule=rule, reason=phrase)
     phrase = f"grouped {name}: Algorithm 1 in each" if groups > 1 else f"{name}: Algorithm 1"
     rule = rules.convolution(shape, groups, policy)
     if policy.kernels == "centre" or math.prod(shape[2:]) == 1:
