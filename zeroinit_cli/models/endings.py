@@ -1,15 +1,24 @@
-"""What would close each residual branch of an add, as the residual option says, or why nothing."""
+"""What would close each residual branch of an add, as the residual option says, or why nothing.
 
-from collections.abc import Mapping
+What comes last in a branch closes it. Where a branch is joined of parts, each is closed by what
+comes last in it. What is to be 0 may go into several adds as a branch, but nowhere else. Where
+nothing else can be 0, a learned factor is that damps nothing as it is constructed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from torch import nn
 
 from zeroinit_cli.models.attention import Attention
-from zeroinit_cli.models.branches import steps_of
+from zeroinit_cli.models.branches import ways_of
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
+from zeroinit_cli.models.operations import JOINS, argument, function_name
 from zeroinit_cli.models.residual import Add
+from zeroinit_cli.models.rows import rows_apart
 from zeroinit_cli.models.steps import Step, StepKind
 
 NONE_CLOSED = "--residual none"
@@ -23,74 +32,196 @@ EVERYWHERE = "--override 'NAME=zeros' sets it to 0 all the same"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class End:
-    """How a branch ends, before it is known who else uses what closes it.
+    """How a branch, or a part of it, ends before it is known who else uses what closes it.
 
     Attributes:
-        place: the module in whose forward its add stands.
+        place: the module in whose forward the add stands.
         add: that add.
         value: what the branch adds.
-        kind: a norm, a weight layer, attention, or a layer scale that is small as constructed.
+        kind: a norm, a weight layer, attention, or a learned factor.
         closing: the parameter that is to be 0, of attention the one that gives its values; None
-            for a layer scale, which is left as it is, and where nothing closes the branch.
+            for a layer scale that is small as constructed, which is left as it is, and where
+            nothing closes the branch.
+        rows: of the closing weight the first that is to be 0 and the one after the last, if
+            others go elsewhere; None for all.
         attention: that is closed by its values.
         biases: what is added behind the zero, on the way to the add.
         name: what to call it in a sentence.
-        size: of a layer scale, its largest entry.
+        size: of a layer scale that is left as it is, its largest entry.
+        zero: the value that is 0 by it.
+        is_whole: it closes all parts of the branch.
+        feeds_parts: it is a part that layers of other parts read.
+        instead: what closes the branch if this goes elsewhere too.
         obstacle: why nothing closes the branch.
         hint: what would.
     """
 
     place: str
     add: Node
+    value: Node
     kind: StepKind | None = None
     closing: nn.Parameter | None = None
+    rows: tuple[int, int] | None = None
     attention: Attention | None = None
     biases: tuple[nn.Parameter, ...] = ()
     name: str = ""
     size: float | None = None
+    zero: Node | None = None
+    is_whole: bool = False
+    feeds_parts: bool = False
+    instead: "End | None" = None
     obstacle: str | None = None
     hint: str | None = None
-    value: Node | None = None
 
 
-def ends_of(
-    flow: DataFlow, add: Add, residual: str, attentions: Mapping[Node, Attention]
+def find_ends(
+    flow: DataFlow, adds: Sequence[Add], residual: str, attentions: Mapping[Node, Attention]
 ) -> list[End]:
-    """The ends of an add's branches; none where it is not residual."""
-    trunk = _open(add, "its end is where another branch begins")
-    return [replace(trunk, value=each) for each in add.trunks] + [
-        replace(_end(flow, add, steps_of(flow, add, branch), residual, attentions), value=branch)
-        for branch in add.branches
+    """The ends of all residual branches of a graph, in the order of its adds.
+
+    Args:
+        flow: the graph.
+        adds: in it.
+        residual: how branches are to end: `end`, `layer` or `none`.
+        attentions: in it, by the product of its values.
+    """
+    trunk = "its end is where another branch begins"
+    found = [
+        ends
+        for add in adds
+        for ends in (
+            *([_open(add, each, trunk)] for each in add.trunks),
+            *(_ends(flow, add, each, residual, attentions) for each in add.branches),
+        )
+    ]
+    meant: defaultdict[Node, list[Node]] = defaultdict(list)
+    for end in chain.from_iterable(found):
+        if end.zero is not None:
+            meant[end.zero].append(end.add)
+    starts = {add.node: add.start for add in adds if add.start is not None}
+    return [
+        each
+        for ends in found
+        for each in _of_one_branch([_settled(flow, end, meant, starts) for end in ends])
     ]
 
 
-def _open(add: Add, obstacle: str, hint: str | None = None) -> End:
-    return End(place=add.place, add=add.node, obstacle=obstacle, hint=hint)
+def _settled(
+    flow: DataFlow, end: End, meant: Mapping[Node, Sequence[Node]], starts: Mapping[Node, Node]
+) -> End:
+    """An end, if what it makes 0 harms nothing else.
+
+    It may go into other adds of which it ends a branch, or which have a start of their own.
+    """
+    if end.zero is None:
+        return end
+    own = {end.add, *meant.get(end.zero, ())}
+    if flow.goes_elsewhere(end.zero, *own):
+        own |= {add for add, start in starts.items() if _is_apart(flow, end.zero, add, start)}
+        if flow.goes_elsewhere(end.zero, *own):
+            return _in_rows(flow, end) or _otherwise(flow, end, meant, starts)
+    if end.feeds_parts and (end.instead is not None or not _joins_channels(flow, end)):
+        return _otherwise(flow, end, meant, starts)
+    return end
+
+
+def _is_apart(flow: DataFlow, zero: Node, add: Node, start: Node) -> bool:
+    """Whether an add comes after a zero, and its start does not come from it."""
+    return flow.position(zero) < flow.position(add) and not flow.is_ancestor(zero, start)
+
+
+def _in_rows(flow: DataFlow, end: End) -> End | None:
+    """An end in those rows of a weight that go into the add alone, if these are a range."""
+    if end.kind is not StepKind.WEIGHT or end.closing is None or end.zero is None:
+        return None
+    rows = rows_apart(flow, end.zero, end.closing, end.value, end.add)
+    return None if rows is None else replace(end, rows=rows, biases=())
+
+
+def _otherwise(
+    flow: DataFlow, end: End, meant: Mapping[Node, Sequence[Node]], starts: Mapping[Node, Node]
+) -> End:
+    if end.instead is not None:
+        return _settled(flow, end.instead, meant, starts)
+    obstacle = f"what {end.name} gives is used elsewhere too"
+    return End(place=end.place, add=end.add, value=end.value, obstacle=obstacle, hint=EVERYWHERE)
+
+
+def _joins_channels(flow: DataFlow, end: End) -> bool:
+    """Whether a part ends in a norm of channels, to which others are joined.
+
+    Then a layer inside that reads the part learns once the part does, which adds to every position.
+    Parts that are positions (a class token and the rest) need not all go on from the add.
+    """
+    norm = end.zero
+    if norm is None or function_name(norm) not in ("batch_norm", "group_norm"):
+        return False
+    joins = [each for each in flow.between(norm, end.add) if function_name(each) in JOINS]
+    return all(argument(each, 1, "dim") == 1 for each in joins)
+
+
+def _of_one_branch(ends: Iterable[End]) -> list[End]:
+    """The ends of its parts, each once, or the one that closes them all."""
+    unique = {(id(end.closing), end.name, end.obstacle): end for end in ends}.values()
+    whole = [end for end in unique if end.is_whole]
+    return whole[:1] or list(unique)
+
+
+def _ends(
+    flow: DataFlow, add: Add, branch: Node, residual: str, attentions: Mapping[Node, Attention]
+) -> list[End]:
+    """The end of each part of a branch, of most branches of the only one."""
+    ways = list(ways_of(flow, add, branch))
+    shared = {step.node for step in ways[0] if all(step in way for way in ways)}
+    ends = [_end(flow, add, branch, way, shared, residual, attentions) for way in ways]
+    if len(ways) == 1:
+        return ends
+    unchanged = _open(add, branch, "a part of it is what it leaves, as it is")
+    return [
+        replace(end, feeds_parts=_feeds(flow, end)) if way else unchanged
+        for way, end in zip(ways, ends, strict=True)
+    ]
+
+
+def _feeds(flow: DataFlow, end: End) -> bool:
+    return end.zero is not None and flow.weight_layers(end.zero, end.add) > 0
+
+
+def _open(add: Add, branch: Node, obstacle: str, hint: str | None = None) -> End:
+    return End(place=add.place, add=add.node, value=branch, obstacle=obstacle, hint=hint)
 
 
 def _end(
     flow: DataFlow,
     add: Add,
+    branch: Node,
     steps: list[Step],
+    shared: Set[Node],
     residual: str,
     attentions: Mapping[Node, Attention],
 ) -> End:
     """The closing attention of a branch, or its last norm, weight or scale, as the option says."""
     zero = next((step for step in steps if step.kind is StepKind.SCALE and step.size == 0), None)
     if zero is not None:  # as ReZero constructs it; a second zero behind it would be for ever
-        return _closed(flow, add, zero)
+        return _kept(add, branch, zero)
     found = _closable_attention(flow, steps, attentions)
     if found is not None:
-        return _closed_attention(flow, add, *found)
+        return _closed_attention(flow, add, branch, *found)
     if residual == "none":
-        return _open(add, NONE_CLOSED)
+        return _open(add, branch, NONE_CLOSED)
+    factor: End | None = None
     for step in (_projected(flow, step, attentions) for step in steps):
         obstacle, hint = _obstacle(step, residual)
         if obstacle:
-            return _open(add, obstacle, hint)
+            return factor or _open(add, branch, obstacle, hint)
         if _closes(step, residual):
-            return _closed(flow, add, step)
-    return _open(add, "it has no weight layer")
+            if step.kind is StepKind.SCALE:
+                return _kept(add, branch, step)
+            return replace(_closed(flow, add, branch, step), instead=factor)
+        if step.kind is StepKind.SCALE and step.parameter is not None and factor is None:
+            factor = _closed(flow, add, branch, step)
+            factor = replace(factor, is_whole=step.node in shared)
+    return factor or _open(add, branch, "it has no weight layer")
 
 
 def _obstacle(step: Step, residual: str) -> tuple[str, str | None]:
@@ -120,30 +251,50 @@ def _closes(step: Step, residual: str) -> bool:
     return step.kind is not StepKind.NORM or residual == "end"
 
 
-def _closed(flow: DataFlow, add: Add, step: Step) -> End:
-    """A branch that a step closes, if what the step gives is for the add alone."""
-    end = End(place=add.place, add=add.node, kind=step.kind, name=step.name)
-    if step.kind is StepKind.SCALE:
-        return replace(end, size=step.size)
-    if flow.goes_elsewhere(step.node, add.node):
-        return _open(add, f"what {step.name} gives is used elsewhere too", EVERYWHERE)
-    bias = flow.bias(step.node) if step.kind is StepKind.WEIGHT else None
-    return replace(end, closing=step.parameter, biases=_known(bias))
-
-
-def _closed_attention(flow: DataFlow, add: Add, step: Step, attention: Attention) -> End:
-    """A branch of attention that v = 0 closes, if what it gives is for the add alone."""
-    before = flow.data(step.node) if step.kind is StepKind.WEIGHT else step.node
-    if attention.value is None or before is None or flow.goes_elsewhere(before, add.node):
-        return _open(add, f"what {step.name} gives is used elsewhere too", EVERYWHERE)
+def _kept(add: Add, branch: Node, scale: Step) -> End:
+    """A branch that a layer scale damps as it is constructed."""
     return End(
         place=add.place,
         add=add.node,
+        value=branch,
+        kind=scale.kind,
+        name=scale.name,
+        size=scale.size,
+    )
+
+
+def _closed(flow: DataFlow, add: Add, branch: Node, step: Step) -> End:
+    """A branch that a step closes."""
+    bias = flow.bias(step.node) if step.kind is StepKind.WEIGHT else None
+    return End(
+        place=add.place,
+        add=add.node,
+        value=branch,
+        kind=step.kind,
+        closing=step.parameter,
+        biases=_known(bias),
+        name=step.name,
+        zero=step.node,
+    )
+
+
+def _closed_attention(
+    flow: DataFlow, add: Add, branch: Node, step: Step, attention: Attention
+) -> End:
+    """A branch of attention that v = 0 closes."""
+    before = flow.data(step.node) if step.kind is StepKind.WEIGHT else step.node
+    if attention.value is None or before is None:
+        return _open(add, branch, f"what {step.name} gives is not known to be its values' alone")
+    return End(
+        place=add.place,
+        add=add.node,
+        value=branch,
         kind=StepKind.ATTENTION,
         closing=attention.value.weight,
         attention=attention,
         biases=_known(attention.value.bias, attention.output_bias, flow.bias(step.node)),
         name=step.name,
+        zero=before,
     )
 
 
