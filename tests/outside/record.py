@@ -25,7 +25,7 @@ class Record:
         shortcuts: the same of those whose start goes by layers of its own.
         open: places of those that are open, dead or broken, with their ratio.
         silent: places of branches whose start is 0, and which a run with noise there judged.
-        dead: parameters without a gradient in three steps.
+        dead: parameters without a gradient in a few steps.
         dead_of_torch: the same from the model's own start.
         broken: where a step gave what is not finite; and from the model's own start.
         broken_of_torch: see above.
