@@ -127,7 +127,8 @@ def _settled(
 
 def _is_apart(flow: DataFlow, zero: Node, add: Node, start: Node) -> bool:
     """Whether an add comes after a zero, and its start does not come from it."""
-    return flow.position(zero) < flow.position(add) and not flow.is_ancestor(zero, start)
+    comes_from_it = start is zero or flow.is_ancestor(zero, start)
+    return flow.position(zero) < flow.position(add) and not comes_from_it
 
 
 def _in_rows(flow: DataFlow, end: End) -> End | None:
@@ -221,7 +222,7 @@ def _end(
         if step.kind is StepKind.SCALE and step.parameter is not None and factor is None:
             factor = _closed(flow, add, branch, step)
             factor = replace(factor, is_whole=step.node in shared)
-    return factor or _open(add, branch, "it has no weight layer")
+    return _open(add, branch, "it has no weight layer")
 
 
 def _obstacle(step: Step, residual: str) -> tuple[str, str | None]:
