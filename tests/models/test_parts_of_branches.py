@@ -155,8 +155,13 @@ def test_a_zero_may_go_into_several_adds_which_have_another_start() -> None:
         y = m.f(x)
         return m.h(x + y), y + m.g(m.norm(y))
 
-    for forward in (into_a_layer, into_a_start):
-        structure = find_structure(layers(forward), "end")
+    def into_a_branch(m: Any, x: Any) -> Any:
+        one, other = m.one_of(x), m.other_of(x)
+        y = m.f(m.norm(one))
+        return m.h(one + y), m.h(other + m.g(y))
+
+    for forward in (into_a_layer, into_a_start, into_a_branch):
+        structure = find_structure(layers(forward, **towers), "end")
         assert left_open(structure) == ["what f (Linear) gives is used elsewhere too"]
 
 

@@ -1,14 +1,11 @@
-"""What would close each residual branch of an add, as the residual option says, or why nothing.
+"""What would close a residual branch, as the residual option says, or why nothing.
 
-What comes last in a branch closes it. Where a branch is joined of parts, each is closed by what
-comes last in it. What is to be 0 may go into several adds as a branch, but nowhere else. Where
-nothing else can be 0, a learned factor is that damps nothing as it is constructed.
+It is what comes last. Where a branch is joined of parts, each is closed by what comes last in it.
+Where nothing else can be 0, a learned factor is that damps nothing as it is constructed.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from torch import nn
 
@@ -16,9 +13,7 @@ from zeroinit_cli.models.attention import Attention
 from zeroinit_cli.models.branches import ways_of
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
-from zeroinit_cli.models.operations import JOINS, argument, function_name
 from zeroinit_cli.models.residual import Add
-from zeroinit_cli.models.rows import rows_apart
 from zeroinit_cli.models.steps import Step, StepKind
 
 NONE_CLOSED = "--residual none"
@@ -74,101 +69,7 @@ class End:
     hint: str | None = None
 
 
-def find_ends(
-    flow: DataFlow, adds: Sequence[Add], residual: str, attentions: Mapping[Node, Attention]
-) -> list[End]:
-    """The ends of all residual branches of a graph, in the order of its adds.
-
-    Args:
-        flow: the graph.
-        adds: in it.
-        residual: how branches are to end: `end`, `layer` or `none`.
-        attentions: in it, by the product of its values.
-    """
-    trunk = "its end is where another branch begins"
-    found = [
-        ends
-        for add in adds
-        for ends in (
-            *([_open(add, each, trunk)] for each in add.trunks),
-            *(_ends(flow, add, each, residual, attentions) for each in add.branches),
-        )
-    ]
-    meant: defaultdict[Node, list[Node]] = defaultdict(list)
-    for end in chain.from_iterable(found):
-        if end.zero is not None:
-            meant[end.zero].append(end.add)
-    starts = {add.node: add.start for add in adds if add.start is not None}
-    return [
-        each
-        for ends in found
-        for each in _of_one_branch([_settled(flow, end, meant, starts) for end in ends])
-    ]
-
-
-def _settled(
-    flow: DataFlow, end: End, meant: Mapping[Node, Sequence[Node]], starts: Mapping[Node, Node]
-) -> End:
-    """An end, if what it makes 0 harms nothing else.
-
-    It may go into other adds of which it ends a branch, or which have a start of their own.
-    """
-    if end.zero is None:
-        return end
-    own = {end.add, *meant.get(end.zero, ())}
-    if flow.goes_elsewhere(end.zero, *own):
-        own |= {add for add, start in starts.items() if _is_apart(flow, end.zero, add, start)}
-        if flow.goes_elsewhere(end.zero, *own):
-            return _in_rows(flow, end) or _otherwise(flow, end, meant, starts)
-    if end.feeds_parts and (end.instead is not None or not _joins_channels(flow, end)):
-        return _otherwise(flow, end, meant, starts)
-    return end
-
-
-def _is_apart(flow: DataFlow, zero: Node, add: Node, start: Node) -> bool:
-    """Whether an add comes after a zero, and its start does not come from it."""
-    comes_from_it = start is zero or flow.is_ancestor(zero, start)
-    return flow.position(zero) < flow.position(add) and not comes_from_it
-
-
-def _in_rows(flow: DataFlow, end: End) -> End | None:
-    """An end in those rows of a weight that go into the add alone, if these are a range."""
-    if end.kind is not StepKind.WEIGHT or end.closing is None or end.zero is None:
-        return None
-    rows = rows_apart(flow, end.zero, end.closing, end.value, end.add)
-    return None if rows is None else replace(end, rows=rows, biases=())
-
-
-def _otherwise(
-    flow: DataFlow, end: End, meant: Mapping[Node, Sequence[Node]], starts: Mapping[Node, Node]
-) -> End:
-    if end.instead is not None:
-        return _settled(flow, end.instead, meant, starts)
-    obstacle = f"what {end.name} gives is used elsewhere too"
-    return End(place=end.place, add=end.add, value=end.value, obstacle=obstacle, hint=EVERYWHERE)
-
-
-def _joins_channels(flow: DataFlow, end: End) -> bool:
-    """Whether a part ends in a norm of channels, to which others are joined.
-
-    Then a layer inside that reads the part learns once the part does, which adds to every position.
-    Parts that are positions (a class token and the rest) need not all go on from the add.
-    """
-    norm = end.zero
-    if norm is None or function_name(norm) not in ("batch_norm", "group_norm"):
-        return False
-    joins = [each for each in flow.between(norm, end.add) if function_name(each) in JOINS]
-    return all(argument(each, 1, "dim") == 1 for each in joins)
-
-
-def _of_one_branch(ends: Iterable[End]) -> list[End]:
-    """The ends of its parts, each once, or the one that closes them all."""
-    unique = {(id(end.closing), end.name, end.obstacle): end for end in ends}.values()
-    whole = [end for end in unique if end.is_whole]
-    return whole[:1] or list(unique)
-
-
-def _ends(
+def ends_of(
     flow: DataFlow, add: Add, branch: Node, residual: str, attentions: Mapping[Node, Attention]
 ) -> list[End]:
     """The end of each part of a branch, of most branches of the only one."""
@@ -177,7 +78,7 @@ def _ends(
     ends = [_end(flow, add, branch, way, shared, residual, attentions) for way in ways]
     if len(ways) == 1:
         return ends
-    unchanged = _open(add, branch, "a part of it is what it leaves, as it is")
+    unchanged = open_end(add, branch, "a part of it is what it leaves, as it is")
     return [
         replace(end, feeds_parts=_feeds(flow, end)) if way else unchanged
         for way, end in zip(ways, ends, strict=True)
@@ -185,10 +86,12 @@ def _ends(
 
 
 def _feeds(flow: DataFlow, end: End) -> bool:
+    """Whether a layer of the branch reads what the end makes 0."""
     return end.zero is not None and flow.weight_layers(end.zero, end.add) > 0
 
 
-def _open(add: Add, branch: Node, obstacle: str, hint: str | None = None) -> End:
+def open_end(add: Add, branch: Node, obstacle: str, hint: str | None = None) -> End:
+    """A branch that nothing closes, and why."""
     return End(place=add.place, add=add.node, value=branch, obstacle=obstacle, hint=hint)
 
 
@@ -209,12 +112,12 @@ def _end(
     if found is not None:
         return _closed_attention(flow, add, branch, *found)
     if residual == "none":
-        return _open(add, branch, NONE_CLOSED)
+        return open_end(add, branch, NONE_CLOSED)
     factor: End | None = None
     for step in (_projected(flow, step, attentions) for step in steps):
         obstacle, hint = _obstacle(step, residual)
         if obstacle:
-            return factor or _open(add, branch, obstacle, hint)
+            return factor or open_end(add, branch, obstacle, hint)
         if _closes(step, residual):
             if step.kind is StepKind.SCALE:
                 return _kept(add, branch, step)
@@ -222,7 +125,7 @@ def _end(
         if step.kind is StepKind.SCALE and step.parameter is not None and factor is None:
             factor = _closed(flow, add, branch, step)
             factor = replace(factor, is_whole=step.node in shared)
-    return _open(add, branch, "it has no weight layer")
+    return open_end(add, branch, "it has no weight layer")
 
 
 def _obstacle(step: Step, residual: str) -> tuple[str, str | None]:
@@ -285,7 +188,7 @@ def _closed_attention(
     """A branch of attention that v = 0 closes."""
     before = flow.data(step.node) if step.kind is StepKind.WEIGHT else step.node
     if attention.value is None or before is None:
-        return _open(add, branch, f"what {step.name} gives is not known to be its values' alone")
+        return open_end(add, branch, f"what {step.name} gives is not known to be its values' alone")
     return End(
         place=add.place,
         add=add.node,

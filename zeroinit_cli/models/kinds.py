@@ -89,11 +89,7 @@ def kind_of(owned: Owned, structure: Structure, options: Options) -> Kind:
 
 
 def _kind_of_map(owned: Owned, structure: Structure, options: Options) -> Kind:
-    ruled = (
-        _branch_end(owned, structure)
-        or _zero_in_rows(owned, structure, options)
-        or _attention(owned, structure, options)
-    )
+    ruled = _branch_end(owned, structure, options) or _attention(owned, structure, options)
     return ruled if ruled is not None else _of_its_use(owned, structure, options)
 
 
@@ -121,7 +117,7 @@ def use_of(owned: Owned, structure: Structure) -> Use | None:
     )
 
 
-def _branch_end(owned: Owned, structure: Structure) -> Ruled | None:
+def _branch_end(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
     """What closes a residual branch, and the bias behind it."""
     name = owned.name
     if name in structure.closing_biases:
@@ -139,18 +135,13 @@ def _branch_end(owned: Owned, structure: Structure) -> Ruled | None:
     if name in structure.zero_weights:
         place = structure.zero_weights[name]
         return Ruled(rule=Zeros(), reason=f"last layer of residual branch {place}: weight 0")
+    if name in structure.zero_rows:
+        place, first, last = structure.zero_rows[name]
+        sizes = ((first, False), (last - first, True), (owned.shape[0] - last, False))
+        parts = tuple(each for each in sizes if each[0])
+        reason = f"last layer of residual branch {place}: rows {first} to {last - 1} 0"
+        return Ruled(rule=rules.fused_projections(owned.shape, parts, options), reason=reason)
     return None
-
-
-def _zero_in_rows(owned: Owned, structure: Structure, options: Options) -> Ruled | None:
-    """A weight of which some rows close a residual branch."""
-    if owned.name not in structure.zero_rows:
-        return None
-    place, first, last = structure.zero_rows[owned.name]
-    sizes = ((first, False), (last - first, True), (owned.shape[0] - last, False))
-    parts = tuple(each for each in sizes if each[0])
-    reason = f"last layer of residual branch {place}: rows {first} to {last - 1} 0"
-    return Ruled(rule=rules.fused_projections(owned.shape, parts, options), reason=reason)
 
 
 def _attention(owned: Owned, structure: Structure, options: Options) -> Ruled | None:

@@ -8,8 +8,9 @@ from torch import nn
 
 from zeroinit_cli.models.attention import Attention, find_attention
 from zeroinit_cli.models.classes import is_named
+from zeroinit_cli.models.closings import find_ends
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.endings import EVERYWHERE, End, find_ends
+from zeroinit_cli.models.endings import EVERYWHERE, End
 from zeroinit_cli.models.forward import Guess, Untraced, run
 from zeroinit_cli.models.heads import head_weights
 from zeroinit_cli.models.inputs import Example
