@@ -1,4 +1,4 @@
-"""What closes every residual branch of a graph: an end that makes 0 nothing but what it is to.
+"""What closes every residual branch of a graph, once it is known what else a zero would reach.
 
 What is to be 0 may go into several adds that have another start, but nowhere else.
 """
