@@ -35,6 +35,11 @@ class Policy:
     contraction: str = "twisted"
     tables: str = "signs"
 
+    @property
+    def ending(self) -> str:
+        """How branches end: `damp` where their last norm does not become 0, else `residual`."""
+        return "damp" if self.residual == "end" and self.last_norm else self.residual
+
 
 DEFAULT = Policy(name="default")
 PAPER = Policy(

@@ -131,9 +131,18 @@ def _branch_end(owned: Owned, structure: Structure, policy: Policy) -> Ruled | N
             return Ruled(rule=rule, reason=f"{reason}, stored less 1")
         rule = Constant(value=policy.last_norm) if policy.last_norm else Zeros()
         return Ruled(rule=rule, reason=reason)
+    if name in structure.zero_factors:
+        reason = f"learned factor of residual branch {structure.zero_factors[name]}: 0"
+        return Ruled(rule=Zeros(), reason=reason)
     if name in structure.zero_weights:
         place = structure.zero_weights[name]
         return Ruled(rule=Zeros(), reason=f"last layer of residual branch {place}: weight 0")
+    if name in structure.zero_rows:
+        place, first, last = structure.zero_rows[name]
+        sizes = ((first, False), (last - first, True), (owned.shape[0] - last, False))
+        parts = tuple(each for each in sizes if each[0])
+        reason = f"last layer of residual branch {place}: rows {first} to {last - 1} 0"
+        return Ruled(rule=rules.fused_projections(owned.shape, parts, policy), reason=reason)
     return None
 
 

@@ -126,7 +126,7 @@ def _plan_entries(
 ) -> Plan:
     # a device that a caller has made the default must not reach what a forward computes
     with on_cpu():
-        structure = find_structure(module, options.policy.residual, _examples(inputs, module))
+        structure = find_structure(module, options.policy.ending, _examples(inputs, module))
     kinds = _kinds(entries, structure, options)
     witness = witness_of(kinds)
     ruled, kept = _decided(kinds, witness, where)
