@@ -72,7 +72,8 @@ def open_branches(seen: Seen) -> Iterator[PlanWarning]:
     """Branches that nothing closes, by the reason."""
     reasons: defaultdict[tuple[str, str | None], list[Branch]] = defaultdict(list)
     for branch in seen.structure.branches:
-        if branch.ending is None and not _is_closed_by_override(seen, branch):
+        closed = _is_closed_by_override(seen, branch) or _is_inside_another(seen, branch)
+        if branch.ending is None and not closed:
             reason = (branch.obstacle or "").replace(f"{branch.place}.", "")
             reasons[reason, branch.hint].append(branch)
     unclosed = reasons.pop((NONE_CLOSED, None), [])
@@ -108,6 +109,29 @@ def _is_closed_by_override(seen: Seen, branch: Branch) -> bool:
     """Whether a branch that structure leaves open begins as 0 all the same, and can leave it."""
     by_hand = branch.hint is not None or branch.obstacle == NONE_CLOSED
     return by_hand and _begins_as_zero(seen, branch)
+
+
+def _is_inside_another(seen: Seen, branch: Branch) -> bool:
+    """Whether all that an open branch is added to goes into a branch that has an end."""
+    flow = seen.flow(branch.add)
+    if flow is None or branch.add is None:
+        return False
+    return any(
+        _goes_into(flow, branch.add, other)
+        for other in seen.structure.branches
+        if other.ending is not None and other.add is not None and flow.carries(other.add)
+    )
+
+
+def _goes_into(flow: DataFlow, node: Node, branch: Branch) -> bool:
+    """Whether a value goes into what a branch adds, and nowhere else."""
+    add, value = branch.add, branch.value
+    if add is None or value is None or flow.position(add) <= flow.position(node):
+        return False
+    others = [each for each in flow.parents(add) if each is not value]
+    passes_by = any(each is node or flow.is_ancestor(node, each) for each in others)
+    inside = value is node or flow.is_ancestor(node, value)
+    return inside and not passes_by and not flow.goes_elsewhere(node, add)
 
 
 def _begins_as_zero(seen: Seen, branch: Branch) -> bool:
