@@ -257,23 +257,23 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
     if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
         rule = rules.transposed_convolution(shape, geometry, policy)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
-    if _is_patch(geometry, shape) and is_stem:
-        rule = rules.patch_stem(shape, policy)
-        return Ruled(rule=rule, reason=f"{name}: patches of the input")
-    if _is_patch(geometry, shape):
-        rule = rules.patch_convolution(shape, policy)
-        return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on patches")
-    if groups > 1 and shape[1] == 1:
-        rule = rules.depthwise_convolution(shape, policy)
-        return Ruled(rule=rule, reason=f"depthwise {name}: signs around the centre")
-    if groups == 1 and is_stem:
-        rule = rules.stem_convolution(shape, policy)
-        return Ruled(rule=rule, reason=f"{name} of the input: Algorithm 1 on its kernel")
     phrase = f"grouped {name}: Algorithm 2 in each" if groups > 1 else f"{name}: Algorithm 2"
-    if owned.name in structure.inside:
-        rule = rules.branch_convolution(shape, groups, policy)
-        return Ruled(rule=rule, reason=f"{phrase}, shifted")
-    return Ruled(rule=rules.convolution(shape, groups, policy), reason=phrase)
+    plain = Ruled(rule=rules.convolution(shape, groups, policy), reason=phrase)
+    if _is_patch(geometry, shape) and is_stem:
+        rule, reason = rules.patch_stem(shape, policy), f"{name}: patches of the input"
+    elif _is_patch(geometry, shape):
+        rule, reason = rules.patch_convolution(shape, policy), f"{name}: Algorithm 1 on patches"
+    elif groups > 1 and shape[1] == 1:
+        rule = rules.depthwise_convolution(shape, policy)
+        reason = f"depthwise {name}: signs around the centre"
+    elif groups == 1 and is_stem:
+        rule = rules.stem_convolution(shape, policy)
+        reason = f"{name} of the input: Algorithm 1 on its kernel"
+    elif owned.name in structure.inside:
+        rule, reason = rules.branch_convolution(shape, groups, policy), f"{phrase}, shifted"
+    else:
+        return plain
+    return plain if rule == plain.rule else Ruled(rule=rule, reason=reason)
 
 
 def _is_patch(geometry: rules.Geometry, shape: tuple[int, ...]) -> bool:
