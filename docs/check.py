@@ -163,29 +163,24 @@ def taps(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
         yield bytes(out)
 
 
-def shifted_taps(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
-    """Each row of the matrix at a tap of its own, 0 at the others."""
-    count = prod(shape[2:])
-    for i, row in enumerate(rows(rule["of"], shape[:2], stored)):
-        out = bytearray(len(row) * count)
-        elements(out, stored)[(i + count // 2) % count :: count] = elements(row, stored)
-        yield bytes(out)
-
-
-def centred_signs(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
-    """A matrix of signs, each row times its sign at the centre tap, which is doubled."""
-    (height, _, *kernel), size, centre = shape, stored.itemsize, 0
-    for each in kernel:
+def centred_taps(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
+    """Each row of a matrix at every tap, under signs relative to the centre's; that is doubled."""
+    count, centre, exact = prod(shape[2:]), 0, Stored("F64", 8, {})
+    for each in shape[2:]:
         centre = centre * each + each // 2
-    double = stored.constant(rule["of"]["half_exponent"] + 2)[0]
-    plus, minus = stored.constant(rule["of"]["half_exponent"])
-    flipped = {plus: minus, minus: plus}
-    for row in rows(rule["of"], (height, prod(kernel)), stored):
-        taps = [row[at : at + size] for at in range(0, len(row), size)]
-        if taps[centre] == minus:
-            taps = [flipped[each] for each in taps]
-        taps[centre] = double
-        yield b"".join(taps)
+    exponent = rule["signs"]["half_exponent"] + sum(exponents(rule["of"])[:1])
+    values = [stored.constant(exponent + 2 * (tap == centre)) for tap in range(count)]
+    signs = rows(rule["signs"], (shape[0], count), exact)
+    for row, of_taps in zip(rows(rule["of"], shape[:2], exact), signs, strict=True):
+        negative = [of_taps[at] >> 7 for at in range(7, len(of_taps), 8)]  # the sign bits
+        flips = [each ^ negative[centre] for each in negative]
+        plus, minus = (
+            b"".join(values[tap][flips[tap] ^ sign] for tap in range(count)) for sign in (0, 1)
+        )
+        found = [row[at : at + 8] for at in range(0, len(row), 8)]
+        yield b"".join(
+            (minus if each[7] >> 7 else plus) if any(each) else bytes(len(plus)) for each in found
+        )
 
 
 def block_means(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
@@ -245,11 +240,16 @@ def zero_row(rule: Rule, shape: Shape, stored: Stored) -> Bytes:
         yield bytes(len(row)) if i == rule["row"] else row
 
 
+def exponents(rule: Rule) -> list[int]:
+    """The half exponents that a rule names."""
+    return [*map(int, re.findall(r'"half_exponent":(-?[0-9]+)', as_json(rule).decode()))]
+
+
 def squares(of: Rule, shape: Shape, dim: int | None) -> tuple[int, list[int]]:
     """The sum of the squares of each slice: an exponent e and integers s, each sum s * 2^e."""
     exact = Stored("F64", 8, {})
-    named = [*map(int, re.findall(r'"half_exponent":(-?[0-9]+)', as_json(of).decode()))]
-    found = {0, *named, *(each + 2 for each in named)}  # those of doubled centres, too
+    least = min(0, *exponents(of), 0)
+    found = range(2 * least, 3)  # centred taps multiply two constants, and double that
     powers = {int.from_bytes(bits, "little"): e for e in found for bits in exact.constant(e)}
     counts: list[Counter[int]] = [Counter() for _ in range(1 if dim is None else shape[dim])]
     inner = prod(shape[(dim or 0) + 1 :])
@@ -296,8 +296,7 @@ RULES: dict[str, tuple[Any, ...]] = {  # the layout of each rule, and its parame
     "mirrored": (mirrored, "of"),
     "viewed": (viewed, "of", "rows"),
     "taps": (taps, "of", "ranges"),
-    "shifted-taps": (shifted_taps, "of"),
-    "centred-signs": (centred_signs, "of"),
+    "centred-taps": (centred_taps, "of", "signs"),
     "block-means": (block_means, "grid", "half_exponent"),
     "groups": (groups, "count", "of"),
     "split": (split, "parts"),

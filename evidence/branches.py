@@ -21,6 +21,7 @@ class State(StrEnum):
 
     CLOSED = "closed"
     SCALED = "ended by a layer scale"
+    DAMPED = "ended by a norm whose scale is not 0"
     OPEN = "open"
 
 
@@ -35,7 +36,7 @@ class BranchValue:
         largest: largest magnitude of the operand of the add.
         inside: largest magnitude of what goes into the step that ends the branch; for an open one
             the same as `largest`.
-        scale: largest magnitude of the layer scale; 0 where there is none.
+        scale: largest magnitude of the layer or norm scale; 0 where there is none.
         nonzero: how many elements of the operand are not 0.
     """
 
@@ -49,10 +50,10 @@ class BranchValue:
 
     @property
     def holds(self) -> bool:
-        """Whether the operand is what the structure promises; an open branch promises nothing."""
+        """Whether the operand is what the structure promises; not all states promise anything."""
         if self.state is State.CLOSED:
             return self.nonzero == 0
-        return self.state is State.OPEN or self.largest <= self.bound
+        return self.state is not State.SCALED or self.largest <= self.bound
 
     @property
     def bound(self) -> float:
@@ -106,6 +107,8 @@ def _value(
         closing, inside = _before(flow, flow.between(add.start, operand), branch.ending.tensor)
         if branch.ending.kind is StepKind.SCALE:
             state, scale = State.SCALED, _largest(closing)
+        elif branch.ending.kind is StepKind.NORM and bool(closing.any()):
+            state, scale = State.DAMPED, _largest(closing)
     return BranchValue(
         place=branch.place,
         state=state,

@@ -77,8 +77,6 @@ ZERO_1 = Policy(
     last_norm=0.0,
     keys="zeros",
     kernels="centre",
-    depthwise="centre",
-    stems="centre",
     contraction="identity",
     tables="algorithm-1",
 )

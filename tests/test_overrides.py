@@ -1,5 +1,7 @@
 """What an override makes of a tensor, and which it refuses since it cannot mean anything there."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -10,9 +12,12 @@ import zeroinit_cli
 from zeroinit_cli.errors import UsageError
 from zeroinit_cli.plans.kernels import Taps
 from zeroinit_cli.plans.layouts import Groups, Mirrored, Transposed, Viewed
-from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Rule, Zeros
+from zeroinit_cli.plans.rules import Identity, Kept, Ones, Rule, Twisted, Zeros
 
 EYE = Identity()
+EXPANSION = Twisted(block=2, prime=7, half_exponent=-2)
+CONTRACTION = Transposed(of=Twisted(block=8, prime=19, half_exponent=-5))
+EXPANSION_OF_6 = Twisted(block=4, prime=7, half_exponent=-3)
 KERNEL = "a convolution's floating kernel"
 
 
@@ -52,12 +57,16 @@ def overridden(name: str, rule: str) -> Rule:
     ("name", "word", "rule"),
     [
         ("table", "algorithm-1", EYE),
-        ("table", "transposed:algorithm-1", Transposed(of=Hadamard(half_exponent=-4))),
+        (
+            "table",
+            "transposed:algorithm-1",
+            Transposed(of=Twisted(block=8, prime=19, half_exponent=-4)),
+        ),
         ("table", "position", Mirrored(of=EYE)),
         (
             "experts",
             "algorithm-1",
-            Viewed(rows=64, of=Groups(count=4, of=Hadamard(half_exponent=-4))),
+            Viewed(rows=64, of=Groups(count=4, of=Twisted(block=8, prime=19, half_exponent=-4))),
         ),
         (
             "experts",
@@ -68,27 +77,25 @@ def overridden(name: str, rule: str) -> Rule:
         (
             "conv.weight",
             "algorithm-2",
-            Groups(count=2, of=Taps(ranges=((1, 2), (1, 2)), of=Hadamard(half_exponent=-2))),
+            Groups(count=2, of=Taps(ranges=((1, 2), (1, 2)), of=EXPANSION)),
         ),
-        ("conv.weight", "patch", Viewed(rows=8, of=EYE)),
-        ("up.weight", "algorithm-2", Taps(ranges=((2, 3),), of=Hadamard(half_exponent=-2))),
+        ("conv.weight", "patch", Viewed(rows=8, of=CONTRACTION)),
+        ("up.weight", "algorithm-2", Taps(ranges=((2, 3),), of=replace(EXPANSION, block=4))),
         (
             "up.weight",
             "transposed:algorithm-2",
-            Groups(
-                count=2, of=Transposed(of=Taps(ranges=((2, 3),), of=Hadamard(half_exponent=-2)))
-            ),
+            Groups(count=2, of=Transposed(of=Taps(ranges=((2, 3),), of=EXPANSION))),
         ),
         (
             "bare",
             "algorithm-2",
-            Groups(count=2, of=Taps(ranges=((1, 2), (1, 2)), of=Hadamard(half_exponent=-2))),
+            Groups(count=2, of=Taps(ranges=((1, 2), (1, 2)), of=EXPANSION)),
         ),
-        ("bare", "patch", Viewed(rows=8, of=EYE)),
+        ("bare", "patch", Viewed(rows=8, of=CONTRACTION)),
         (
             "bare_up",
             "transposed:algorithm-2",
-            Transposed(of=Taps(ranges=((2, 3),), of=Hadamard(half_exponent=-3))),
+            Transposed(of=Taps(ranges=((2, 3),), of=EXPANSION_OF_6)),
         ),
         (f"{NORMED}1", "algorithm-2", Taps(ranges=((1, 2),), of=EYE)),
         (f"{NORMED}0", "ones", Ones()),

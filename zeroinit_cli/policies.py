@@ -18,11 +18,8 @@ class Policy:
             (`end`), its last weight (`layer`), or nothing (`none`).
         last_norm: scale of a norm that ends a residual branch.
         keys: what gives the keys of attention that begins closed, `algorithm-1` or `zeros`.
-        kernels: the tap that row o of a kernel reads inside a residual branch, `shifted` with o or
-            the `centre`, which it is everywhere else.
-        depthwise: a depthwise kernel's taps, `signs` around the centre or the `centre` alone.
-        stems: kernels that read the net's input, `flattened` into a row or the `centre` alone.
-        patches: kernels over patches that do not overlap, likewise.
+        kernels: a kernel's taps, `signs` around the centre or the `centre` alone.
+        patches: kernels over patches that do not overlap, `flattened` into rows or the `centre`.
         contraction: a flattened kernel where fan_out < fan_in, `twisted` or the partial `identity`.
         tables: token tables, `signs` or `algorithm-1`.
     """
@@ -33,9 +30,7 @@ class Policy:
     residual: str = "end"
     last_norm: float = 0.25
     keys: str = "algorithm-1"
-    kernels: str = "shifted"
-    depthwise: str = "signs"
-    stems: str = "flattened"
+    kernels: str = "signs"
     patches: str = "flattened"
     contraction: str = "twisted"
     tables: str = "signs"
@@ -49,8 +44,6 @@ PAPER = Policy(
     residual="layer",
     keys="zeros",
     kernels="centre",
-    depthwise="centre",
-    stems="centre",
     patches="centre",
     contraction="identity",
     tables="algorithm-1",

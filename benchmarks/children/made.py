@@ -15,9 +15,9 @@ from pathlib import Path
 from benchmarks.children.steps import measure_plan
 from benchmarks.children.timing import Figures
 from zeroinit_cli.dtypes import BY_NAME, F32, DType
-from zeroinit_cli.policies import DEFAULT
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
 from zeroinit_cli.plans.policy import algorithm_1
+from zeroinit_cli.policies import DEFAULT
 
 _WIDTH = 4096
 

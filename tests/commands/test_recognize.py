@@ -16,14 +16,13 @@ from zeroinit_cli.commands.recognize import ContentKind, Recognized, recognize
 from zeroinit_cli.commands.tensor_summary import summarize
 from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
 from zeroinit_cli.models import plan_source
-from zeroinit_cli.options import CHOICES, Options
 from zeroinit_cli.plans import parametrizations, policy
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
     Mirrored,
     Split,
-    Taps,
     Transposed,
     Viewed,
     ZeroRow,
@@ -31,7 +30,8 @@ from zeroinit_cli.plans.layouts import (
 from zeroinit_cli.plans.norms import Directions
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
-from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Kept, Ones, Paley, Rule, Zeros
+from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Kept, Ones, Rule, Twisted, Zeros
+from zeroinit_cli.policies import POLICIES
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.hashing import BLOCK_BYTES
 
@@ -42,68 +42,85 @@ Draw = st.DrawFn
 Drawn = tuple[Rule, tuple[int, ...]]
 SIZES = st.integers(1, 24)
 KERNELS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
-OPTIONS = st.builds(
-    Options,
-    scale=st.sampled_from(CHOICES["scale"]),
-    expansion=st.sampled_from(CHOICES["expansion"]),
-)
+OPTIONS = st.sampled_from(list(POLICIES.values()))
 
 
 def hadamard(half_exponent: int) -> Hadamard:
     return Hadamard(half_exponent=half_exponent)
 
 
+def twisted(block: int, prime: int, half_exponent: int) -> Twisted:
+    return Twisted(block=block, prime=prime, half_exponent=half_exponent)
+
+
+SIGNS = twisted(16, 67, -4)
 CASES: list[tuple[Rule, tuple[int, ...]]] = [
     (Z, (5,)),
     (O, ()),
     (I, (8, 8)),
     (I, (5, 9)),
-    (hadamard(-10), (1000, 64)),  # orthonormal
+    (twisted(64, 1019, -10), (1000, 64)),
     (hadamard(-9), (1000, 64)),  # the paper's
-    (hadamard(-6), (40, 1)),
-    (Paley(prime=103, half_exponent=-7), (100, 20)),
+    (hadamard(-5), (40, 1)),
+    (Mirrored(of=twisted(64, 1019, 0)), (1000, 64)),
+    (Mirrored(of=twisted(64, 67, 0)), (10, 64)),
+    (Mirrored(of=twisted(64, 1019, -6)), (1000, 64)),
+    (Viewed(rows=100, of=Mirrored(of=twisted(64, 103, -18))), (1, 100, 64)),
     (Mirrored(of=I), (5, 9)),
     (Viewed(rows=197, of=Mirrored(of=I)), (1, 197, 768)),
-    (Viewed(rows=64, of=I), (64, 3, 16, 16)),
+    (Viewed(rows=64, of=Transposed(of=twisted(64, 787, -10))), (64, 3, 16, 16)),
+    (BlockMeans(grid=(5, 5), half_exponent=-4), (64, 3, 16, 16)),
+    (Viewed(rows=64, of=twisted(16, 67, -6)), (64, 3, 2, 2)),
+    (CentredTaps(of=I, signs=twisted(16, 19, -4)), (8, 8, 3, 3)),
+    (
+        CentredTaps(of=Groups(count=8, of=twisted(2, 11, -3)), signs=twisted(16, 67, -4)),
+        (64, 2, 3, 3),
+    ),
+    (CentredTaps(of=Groups(count=64, of=I), signs=SIGNS), (64, 1, 3, 3)),
     (Taps(ranges=CENTRE, of=I), (8, 8, 3, 3)),
-    (Taps(ranges=CENTRE, of=hadamard(-6)), (64, 3, 3, 3)),
+    (Taps(ranges=CENTRE, of=hadamard(-5)), (64, 3, 3, 3)),
     (Taps(ranges=((0, 1), (0, 1)), of=I), (8, 16, 1, 1)),
     (Groups(count=64, of=Taps(ranges=CENTRE, of=I)), (64, 1, 3, 3)),
     (Groups(count=32, of=Taps(ranges=CENTRE, of=I)), (256, 8, 3, 3)),
-    (Groups(count=32, of=Taps(ranges=CENTRE, of=hadamard(-1))), (64, 1, 3, 3)),
+    (Groups(count=32, of=Taps(ranges=CENTRE, of=twisted(2, 3, -1))), (64, 1, 3, 3)),
     (Transposed(of=Taps(ranges=((1, 3), (1, 3)), of=I)), (32, 17, 4, 4)),
     (Transposed(of=I), (20, 5)),
-    (Transposed(of=hadamard(-6)), (16, 64)),
+    (Transposed(of=twisted(16, 67, -6)), (16, 64)),
     (Split(parts=((32, I), (32, Z), (32, Z))), (96, 32)),
     (Split(parts=((32, I), (32, I), (32, I))), (96, 32)),
-    (Split(parts=((192, hadamard(-8)),) * 3), (576, 96)),
+    (Split(parts=((192, twisted(128, 199, -8)),) * 3), (576, 96)),
     (Split(parts=((64, I), (16, Z), (16, Z))), (96, 64)),
+    (Split(parts=((32, I), (32, I), (32, Z))), (96, 32)),
+    (Split(parts=((64, I), (16, I), (16, Z))), (96, 64)),
+    (Split(parts=((64, twisted(32, 67, -6)), (16, I), (16, Z))), (96, 32)),
+    (Split(parts=((64, twisted(16, 67, -6)), (16, I), (16, Z))), (96, 16)),
     (Interleaved(blocks=4, parts=((8, I), (8, Z), (8, Z))), (96, 32)),
     (Interleaved(blocks=4, parts=((8, I), (8, I), (8, I))), (96, 32)),
     (Interleaved(blocks=2, parts=((32, I), (8, Z), (8, Z))), (96, 64)),
     (Interleaved(blocks=2, parts=((32, I), (8, I), (8, I))), (96, 64)),
-    (Transposed(of=Interleaved(blocks=4, parts=((8, hadamard(-5)), (8, Z), (8, Z)))), (16, 96)),
-    (Constant(value=-1.0), (8,)),
+    (Transposed(of=Interleaved(blocks=4, parts=((8, hadamard(-4)), (8, Z), (8, Z)))), (16, 96)),
+    (Constant(value=0.25), (8,)),
+    (Constant(value=-0.75), (8,)),
     (Transposed(of=Split(parts=((32, I), (32, I), (32, I)))), (32, 96)),
-    (ZeroRow(row=1, of=hadamard(-10)), (1000, 64)),
-    (ZeroRow(row=0, of=hadamard(-10)), (1000, 64)),
+    (ZeroRow(row=1, of=hadamard(-9)), (1000, 64)),
+    (ZeroRow(row=0, of=Mirrored(of=twisted(64, 1019, 0))), (1000, 64)),
     (ZeroRow(row=3, of=I), (8, 9)),
-    (Viewed(rows=128, of=Groups(count=4, of=hadamard(-5))), (4, 32, 9)),
+    (Viewed(rows=128, of=Groups(count=4, of=hadamard(-4))), (4, 32, 9)),
     (Viewed(rows=128, of=Groups(count=4, of=Split(parts=((16, I), (16, I))))), (4, 32, 16)),
-    (Viewed(rows=36, of=Groups(count=4, of=Transposed(of=hadamard(-5)))), (4, 9, 32)),
-    (Split(parts=((20, Paley(prime=23, half_exponent=-5)),) * 4), (80, 20)),
+    (Viewed(rows=36, of=Groups(count=4, of=Transposed(of=twisted(16, 43, -5)))), (4, 9, 32)),
+    (Split(parts=((20, twisted(32, 23, -5)),) * 4), (80, 20)),
     (Directions(dim=0, of=Z), (9, 16)),
     (Directions(dim=2, of=Z), (9, 16, 5)),
     (Viewed(rows=1, of=I), (40,)),
     (Split(parts=((4, Z), (36, Viewed(rows=1, of=I)))), (40,)),
-    (Viewed(rows=80, of=Paley(prime=83, half_exponent=-7)), (80,)),
+    (Viewed(rows=80, of=twisted(16, 83, -7)), (80,)),
 ]
 
 
 FOREIGN: list[tuple[Rule, tuple[int, ...]]] = [
     (hadamard(-3), (40, 16)),  # another constant
     (hadamard(-3), (8, 8)),  # no expansion
-    (Paley(prime=107, half_exponent=-7), (100, 20)),  # another prime
+    (twisted(32, 107, -7), (100, 20)),  # another prime
     (Taps(ranges=CENTRE, of=O), (8, 8, 3, 3)),
     (Taps(ranges=CENTRE, of=Mirrored(of=I)), (8, 8, 3, 3)),
     (Taps(ranges=((1, 3), (1, 3)), of=hadamard(-6)), (64, 16, 4, 4)),
@@ -134,12 +151,13 @@ def fused_linear(draw: Draw) -> Drawn:
 
 def fused_projections(draw: Draw) -> Drawn:
     """Queries, keys and values in blocks: if none are 0, a third or as many as inputs are q."""
-    blocks, fan_in, queries, closed = draw(SIZES), draw(SIZES), draw(SIZES), draw(st.booleans())
+    blocks, fan_in, queries = draw(SIZES), draw(SIZES), draw(SIZES)
+    zeros = draw(st.sampled_from(["", "v", "kv"]))
     if draw(st.booleans()):
         queries = max(fan_in // blocks, 1)
-    grouped = closed or queries * blocks == fan_in
+    grouped = bool(zeros) or queries * blocks == fan_in
     keys = draw(st.integers(1, queries)) if grouped else queries
-    parts = (queries, False), (keys, closed), (keys, closed)
+    parts = (queries, False), (keys, "k" in zeros), (keys, "v" in zeros)
     shape: tuple[int, ...] = blocks * (queries + 2 * keys), fan_in
     transposed = draw(st.booleans())
     shape = shape[::-1] if transposed else (*shape, *draw(st.sampled_from([(), (1,), (1, 1)])))
@@ -153,6 +171,17 @@ def convolution(draw: Draw) -> Drawn:
     groups = draw(st.integers(1, 6))
     shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
     return policy.convolution(shape, groups, draw(OPTIONS)), shape
+
+
+def algorithm_2(draw: Draw) -> Drawn:
+    groups = draw(st.integers(1, 6))
+    shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
+    return policy.algorithm_2(shape, groups, draw(OPTIONS)), shape
+
+
+def patch_stem(draw: Draw) -> Drawn:
+    shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
+    return policy.patch_stem(shape, draw(OPTIONS)), shape
 
 
 def patch_convolution(draw: Draw) -> Drawn:
@@ -173,12 +202,14 @@ def transposed_convolution(draw: Draw) -> Drawn:
 def embedding(draw: Draw) -> Drawn:
     shape = draw(SIZES), draw(SIZES)
     row = draw(st.none() | st.integers(0, shape[0] - 1))
-    return policy.embedding(shape, row, draw(OPTIONS)), shape
+    is_tied = draw(st.booleans())
+    return policy.embedding(shape, row, draw(OPTIONS), is_tied=is_tied), shape
 
 
 def position_table(draw: Draw) -> Drawn:
     shape = *draw(st.lists(st.integers(1, 4), max_size=2)), draw(SIZES), draw(SIZES)
-    return policy.position_table(shape, draw(OPTIONS)), shape
+    beside = draw(st.none() | st.tuples(st.integers(2, 10**6), st.just(shape[-1])))
+    return policy.position_table(shape, draw(OPTIONS), beside=beside), shape
 
 
 def stack_of_linear(draw: Draw) -> Drawn:
@@ -247,6 +278,8 @@ POLICY = {
         fused_projections,
         convolution,
         patch_convolution,
+        algorithm_2,
+        patch_stem,
         transposed_convolution,
         embedding,
         position_table,
@@ -317,8 +350,8 @@ def test_every_function_of_the_policy_that_gives_a_rule_is_drawn() -> None:
         for name, function in functions
         if inspect.signature(function).return_annotation is Rule and name[0] != "_"
     }
-    within_others, of_unknown_shape = "algorithm_1", "weight_norm_magnitude"
-    assert giving - {within_others, of_unknown_shape} == POLICY.keys()
+    within_others, of_unknown_shape = {"algorithm_1", "flattened"}, {"weight_norm_magnitude"}
+    assert giving - within_others - of_unknown_shape == POLICY.keys()
 
 
 @pytest.mark.parametrize(("rule", "shape"), FOREIGN, ids=str)
@@ -373,11 +406,11 @@ def test_one_flipped_sign_is_named_beside_the_rule(
 @pytest.mark.parametrize(
     ("rule", "shape"),
     [
-        (hadamard(-11), (1025, 1024)),
+        (hadamard(-10), (1025, 1024)),
         (I, (700, 1400)),
         (Viewed(rows=600, of=Mirrored(of=I)), (1, 600, 1200)),
         (Split(parts=((600, I), (600, Z), (600, Z))), (1800, 600)),
-        (Groups(count=8, of=Taps(ranges=CENTRE, of=hadamard(-9))), (4096, 16, 3, 3)),
+        (Groups(count=8, of=Taps(ranges=CENTRE, of=hadamard(-8))), (4096, 16, 3, 3)),
     ],
     ids=str,
 )
@@ -474,7 +507,7 @@ def test_integers_are_data_not_trained() -> None:
 @pytest.mark.parametrize(
     ("rule", "shape"),
     [
-        (Paley(prime=3, half_exponent=-2), (2, 9)),
+        (twisted(16, 3, -2), (2, 9)),
         (I, (1,) * 40),
     ],
 )
@@ -484,7 +517,7 @@ def test_odd_shapes_do_no_harm(rule: Rule, shape: tuple[int, ...]) -> None:
 
 
 def golden() -> Iterator[tuple[str, str]]:
-    for title in ("preset paper", "expansion paley"):
+    for title in OPTION_SETS:
         for name in OPTION_SETS[title].names():
             yield title, name
 

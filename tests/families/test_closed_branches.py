@@ -8,6 +8,7 @@ the branch, so that the 0 is of that step's making, is asserted with it.
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ from evidence.starts import zero_start
 from tests.models.models import planned
 from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import find_structure
+from zeroinit_cli.policies import DEFAULT
+
+CLOSING = replace(DEFAULT, last_norm=0.0)
+"""The default, but that norms which end a branch close it: then what comes before is exactly 0."""
 
 _BOTH = (False, True)  # evaluation, and training, where batch norm needs more than one value
 _EVALUATION = (False,)  # where no batch norm makes a difference, and a forward takes seconds
@@ -102,7 +107,7 @@ def test_closed_branches_add_exactly_zero(
     opened: dict[str, int],
     tmp_path: Path,
 ) -> None:
-    module = zero_start(model, planned(model), tmp_path).get_submodule(part)
+    module = zero_start(model, planned(model, policy=CLOSING), tmp_path).get_submodule(part)
     structure = find_structure(module, "end", [Example(args=(picture(shape),))])
     for training in modes:
         values = branch_values(module.train(training), structure, picture(shape))
@@ -136,7 +141,7 @@ def test_a_branch_that_is_not_closed_would_be_seen(
     model: str, tensor: str, place: str, tmp_path: Path
 ) -> None:
     """The test above can fail: one closing tensor is set to 1."""
-    module = zero_start(model, planned(model), tmp_path)
+    module = zero_start(model, planned(model, policy=CLOSING), tmp_path)
     torch.nn.init.ones_(module.get_parameter(tensor))
     structure = find_structure(module, "end", [Example(args=(picture(_IMAGE),))])
     values = branch_values(module.train(), structure, picture(_IMAGE))

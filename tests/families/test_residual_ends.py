@@ -6,7 +6,7 @@ import pytest
 
 from tests.models.models import planned
 from zeroinit_cli.plans.layouts import Mirrored, Split, Viewed
-from zeroinit_cli.plans.rules import Identity, Ones, Zeros
+from zeroinit_cli.plans.rules import Constant, Identity, Ones, Rule, Zeros
 
 NORM_ENDS = [
     # model, the scales of the last norm of every block, how many
@@ -48,22 +48,38 @@ NOTHING = [
 
 def zero_weights(model: str) -> set[str]:
     """Weights and scales that are 0."""
+    return _ruled(model, Zeros())
+
+
+def damped(model: str) -> set[str]:
+    """Scales of 1/4."""
+    return _ruled(model, Constant(value=0.25))
+
+
+def _ruled(model: str, rule: Rule) -> set[str]:
     return {
         tensor.info.name
         for tensor in planned(model).tensors
-        if tensor.info.name.endswith("weight") and tensor.rule == Zeros()
+        if tensor.info.name.endswith("weight") and tensor.rule == rule
     }
 
 
-@pytest.mark.parametrize(("model", "pattern", "count"), NORM_ENDS + WEIGHT_ENDS)
+@pytest.mark.parametrize(("model", "pattern", "count"), NORM_ENDS)
+def test_each_branch_that_ends_in_a_norm_is_damped_there_and_nothing_is_zero(
+    model: str, pattern: str, count: int
+) -> None:
+    scales = damped(model)
+    assert {name for name in scales if not re.fullmatch(pattern, name)} == set()
+    assert (len(scales), zero_weights(model)) == (count, set())
+
+
+@pytest.mark.parametrize(("model", "pattern", "count"), WEIGHT_ENDS)
 def test_each_branch_is_closed_by_its_end_and_nothing_else_is_zero(
     model: str, pattern: str, count: int
 ) -> None:
     zeros = zero_weights(model)
     assert {name for name in zeros if not re.fullmatch(pattern, name)} == set()
-    assert len(zeros) == count
-    kinds = {each.rule for each in planned(model).tensors if each.info.name in zeros}
-    assert kinds == {Zeros()}
+    assert (len(zeros), damped(model)) == (count, set())
 
 
 @pytest.mark.parametrize(("model", "pattern", "count"), NORM_ENDS[:1])
@@ -76,17 +92,19 @@ def test_every_other_norm_keeps_scale_one(model: str, pattern: str, count: int) 
 
 
 @pytest.mark.parametrize(("model", "pattern", "count"), ATTENTION_ENDS)
-def test_closed_attention_has_query_identity_and_key_and_value_zero(
+def test_closed_attention_has_queries_and_keys_by_algorithm_1_and_values_0(
     model: str, pattern: str, count: int
 ) -> None:
     closed = [
-        each for each in planned(model).tensors if each.reason.endswith("q identity, k and v 0")
+        each
+        for each in planned(model).tensors
+        if each.reason.endswith("q and k by Algorithm 1, v 0")
     ]
     assert len(closed) == count
     for each in closed:
         assert re.fullmatch(pattern, each.info.name), each.info.name
         rows = each.info.shape[0] // 3
-        assert each.rule == Split(parts=((rows, Identity()), (rows, Zeros()), (rows, Zeros())))
+        assert each.rule == Split(parts=((rows, Identity()), (rows, Identity()), (rows, Zeros())))
 
 
 @pytest.mark.parametrize("model", NOTHING)

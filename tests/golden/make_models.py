@@ -25,6 +25,7 @@ from zeroinit_cli.atomic import guarded
 from zeroinit_cli.models import model_names, plan_source
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.policies import PAPER
 from zeroinit_cli.source import parse_source
 from zeroinit_cli.store.stream import plan_sha256
 from zeroinit_cli.store.write import write_checkpoint
@@ -44,9 +45,9 @@ class OptionSet:
 
 OPTION_SETS = {
     "default": OptionSet(choice=Choice(), options=Options()),
-    "preset paper": OptionSet(  # families that close their branches in different ways
-        choice=Choice(scale="paper", residual="layer"),
-        options=Options.from_words({"policy": "paper"}),
+    "paper": OptionSet(  # families that close their branches in different ways
+        choice=Choice(policy="paper"),
+        options=Options(policy=PAPER),
         models=(
             "convnext_tiny",
             "efficientnet_v2_s",
@@ -59,24 +60,6 @@ OPTION_SETS = {
             "resnet18",
             "resnext50_32x4d",
             "swin_v2_t",
-            "vit_b_32",
-        ),
-    ),
-    "expansion paley": OptionSet(  # expansions in every kind of tensor
-        choice=Choice(expansion="paley"),
-        options=Options(expansion="paley"),
-        models=(
-            "convnext_tiny",
-            "densenet121",
-            "efficientnet_b0",
-            "maskrcnn_resnet50_fpn",
-            "mobilenet_v2",
-            "mvit_v1_b",
-            "regnet_y_400mf",
-            "resnet18",
-            "swin_t",
-            "swin_v2_t",
-            "vgg11_bn",
             "vit_b_32",
         ),
     ),

@@ -37,7 +37,7 @@ def is_long(title: str, name: str) -> bool:
     """The default options meet every model and every spec but two, the others some models."""
     if name.endswith(".yaml"):
         return name in SLOW_SPECS or title != "default"
-    return title in ("preset paper", "paley none bfloat16") and name not in EVERY_RULE + OTHER_ENDS
+    return title == "paper" and name not in EVERY_RULE + OTHER_ENDS
 
 
 CASES = [

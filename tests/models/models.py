@@ -5,13 +5,14 @@ from functools import cache
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
+from zeroinit_cli.policies import DEFAULT, Policy
 from zeroinit_cli.source import parse_source
 
 
 @cache
-def planned(source: str, *settings: str) -> Plan:
-    """The plan of a model under the default options, made once."""
-    return plan_source(parse_source(source, settings), Options())
+def planned(source: str, *settings: str, policy: Policy = DEFAULT) -> Plan:
+    """The plan of a model, made once."""
+    return plan_source(parse_source(source, settings), Options(policy=policy))
 
 
 def tensor(source: str, name: str) -> PlannedTensor:

@@ -63,7 +63,7 @@ def test_a_block_that_halves_is_closed_by_its_last_norm_whatever_the_shortcut(
     assert ends(block, "layer") == {"conv2.weight"}
     assert classes(block) == ["FORK"]
     structure = find_structure(block, "none")
-    assert (closed(structure), left_open(structure)) == (set(), ["--residual none"])
+    assert (closed(structure), left_open(structure)) == (set(), ["the policy closes none"])
 
 
 def test_a_block_with_an_identity_is_closed_by_its_last_norm() -> None:

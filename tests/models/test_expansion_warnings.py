@@ -1,6 +1,7 @@
 """Warnings of expansions that repeat rows, and of chains in which their channels cancel."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,12 +18,15 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans.kernels import Taps
 from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Transposed
 from zeroinit_cli.plans.rules import Hadamard, Rule
+from zeroinit_cli.policies import DEFAULT
 
-PALEY = "--expansion paley makes all rows distinct"
+SYLVESTER: dict[str, Any] = {"expansion": "sylvester", "kernels": "centre"}
+"""What these warnings are of."""
+TWISTED = "--policy default expands without the pattern that cancels"
 
 
-def rows_of(factory: Callable[[], nn.Module], **words: str) -> list[tuple[str, str | None]]:
-    plan = plan_of(factory, Options.from_words(words))
+def rows_of(factory: Callable[[], nn.Module], **choices: Any) -> list[tuple[str, str | None]]:
+    plan = plan_of(factory, Options(policy=replace(DEFAULT, **choices)))
     return [(each.text, each.hint) for each in plan.warnings if each.kind == "equal-rows"]
 
 
@@ -70,15 +74,15 @@ def test_repeated_rows_are_warned_of_under_sylvester_alone() -> None:
     def net() -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 64, 3), nn.Flatten(), nn.Linear(64, 10))
 
-    assert rows_of(net) == [
+    assert rows_of(net, **SYLVESTER) == [
         (
             "1 expansion repeats rows, and such units stay equal until later layers tell them "
             "apart: 0.weight (64 rows, 4 distinct)",
-            PALEY,
+            "--policy default has more distinct rows",
         )
     ]
-    assert rows_of(net, expansion="paley") == []
-    assert rows_of(lambda: nn.Linear(64, 64)) == []
+    assert rows_of(net) == []
+    assert rows_of(lambda: nn.Linear(64, 64), **SYLVESTER) == []
 
 
 def conv_bn(c_in: int, c_out: int, **options: Any) -> nn.Sequential:
@@ -114,52 +118,41 @@ def resnet() -> nn.Module:
 
 
 def test_chains_of_convolution_and_batch_norm_are_warned_of_but_for_closed_skips() -> None:
-    kind, hint = "batch-norm-chain", "--expansion paley breaks the pattern that cancels"
-    assert texts(vgg, kind) == [
+    kind = "batch-norm-chain"
+    assert texts(vgg, kind, **SYLVESTER) == [
         (
             "2 batch norms stand behind 3 or more Sylvester expansions in a row, without a skip "
             "that is closed: 2.1, 3.1; whole channels cancel to 0 there, and each such norm "
             "multiplies gradients by up to 316",
-            hint,
+            TWISTED,
         )
     ]
-    [(text, _)] = texts(mobilenet, kind)
+    [(text, _)] = texts(mobilenet, kind, **SYLVESTER)
     assert text.startswith("3 batch norms stand behind")
     for net in (vgg, mobilenet):
-        assert texts(net, kind, expansion="paley") == []
-    assert set(warnings_of(resnet)) == {"shortcut-chain"}
-    assert kind in warnings_of(resnet, residual="none")
-
-
-def test_behind_one_channel_the_stem_has_to_be_a_patch_as_well() -> None:
-    def net() -> nn.Module:
-        return nn.Sequential(*(conv_bn(c_in, c_out) for c_in, c_out in ((1, 8), (8, 16), (16, 32))))
-
-    [(_, hint)] = texts(net, "batch-norm-chain")
-    assert hint == (
-        "--expansion paley breaks the pattern that cancels; "
-        "behind one channel it takes --override '0.0.weight=patch' as well"
-    )
+        assert texts(net, kind) == []
+    assert set(warnings_of(resnet, **SYLVESTER)) == {"shortcut-chain"}
+    assert kind in warnings_of(resnet, residual="none", **SYLVESTER)
 
 
 def test_a_chain_of_projections_of_shortcuts_is_warned_of_from_four_expansions_on() -> None:
     kind = "shortcut-chain"
-    assert texts(resnet, kind) == [
+    assert texts(resnet, kind, last_norm=0.0, **SYLVESTER) == [
         (
             "4 batch norms stand behind 4 or more Sylvester expansions in a row, along the "
             "shortcuts of branches that begin closed: 3.f.0.1, 3.shortcut.1, 4.f.0.1, "
             "4.shortcut.1; whole channels cancel to 0 there at first, and each such norm "
             "multiplies gradients by up to 316",
-            "--expansion paley breaks the pattern that cancels",
+            TWISTED,
         )
     ]
-    assert kind not in warnings_of(vgg)
-    assert texts(resnet, kind, expansion="paley") == []
+    assert kind not in warnings_of(vgg, **SYLVESTER)
+    assert texts(resnet, kind) == []
 
     def three() -> nn.Module:
         return nn.Sequential(conv_bn(3, 8), Block(8, 16), Block(16, 32))
 
-    assert texts(three, kind) == []
+    assert texts(three, kind, **SYLVESTER) == []
 
 
 def test_a_norm_multiplies_gradients_by_one_over_the_root_of_its_own_eps() -> None:
@@ -170,7 +163,7 @@ def test_a_norm_multiplies_gradients_by_one_over_the_root_of_its_own_eps() -> No
                 each.eps = 1e-3
         return module
 
-    [(text, _)] = texts(net, "batch-norm-chain")
+    [(text, _)] = texts(net, "batch-norm-chain", **SYLVESTER)
     assert text.endswith("by up to 32")
 
 
@@ -210,7 +203,7 @@ class AsksInside(nn.Module):
 
 def test_chains_are_seen_through_whatever_forward() -> None:
     def behind(factory: Callable[[], nn.Module]) -> tuple[str, ...]:
-        [warning] = warnings_of(factory)["batch-norm-chain"]
+        [warning] = warnings_of(factory, **SYLVESTER)["batch-norm-chain"]
         return warning.tensors
 
     for check in (False, True):
@@ -240,7 +233,8 @@ class Mixes(nn.Module):
 
 def test_a_difference_that_cancels_is_warned_of_until_a_branch_inside_is_open() -> None:
     """Whether it does is asked of torch: the scale has no gradient then."""
-    assert texts(Mixes, "cancelled") == [
+    assert texts(Mixes, "cancelled") == []
+    assert texts(Mixes, "cancelled", last_norm=0.0) == [
         (
             "1 difference is of two values that are equal at the start, and so 0: what scales it "
             "has no gradient: sub in the model",
@@ -248,10 +242,11 @@ def test_a_difference_that_cancels_is_warned_of_until_a_branch_inside_is_open() 
         )
     ]
     for overrides, learns in (((), False), (("conv.1.weight=ones",), True)):
-        found = warnings_of(Mixes, *overrides)
+        found = warnings_of(Mixes, *overrides, last_norm=0.0)
         assert [each.tensors for each in found.get("cancelled", [])] == [("gamma",)] * (not learns)
         module = Mixes()
-        init_given(module, Mixes, Options.from_words({}, overrides=overrides))
+        asked = Options.from_words({}, overrides=overrides)
+        init_given(module, Mixes, replace(asked, policy=replace(DEFAULT, last_norm=0.0)))
         module(torch.randn(2, 8, 4, 4)).square().sum().backward()
         assert module.gamma.grad is not None
         assert bool(module.gamma.grad.any()) is learns

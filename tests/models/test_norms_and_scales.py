@@ -18,6 +18,7 @@ from tests.models.closings import (
 from tests.models.test_planning import plan_of
 from tests.models.transformer_blocks import Mlp, Multihead, PreNorm
 from zeroinit_cli.plans.rules import Constant
+from zeroinit_cli.policies import Policy
 
 
 class RmsNorm(nn.Module):
@@ -96,15 +97,20 @@ class NoScale(nn.Module):
         return functional.layer_norm(x, (8,))
 
 
-def test_a_scale_that_is_stored_less_one_closes_a_branch_at_minus_one() -> None:
+def test_a_scale_that_is_stored_less_one_damps_a_branch_at_less_one() -> None:
     def block() -> nn.Module:
         return Around(nn.Linear(8, 8), GemmaNorm())
 
     assert ends(block()) == {"branch.1.weight"}
     [scale] = [each for each in plan_of(block).tensors if each.info.name == "branch.1.weight"]
-    assert scale.rule == Constant(value=-1.0)
+    assert scale.rule == Constant(value=-0.75)
+    module: Any
     module, x = block(), tokens()
     zeroinit_cli.init_(module, build=block)
+    inside = module.branch[0](x)
+    normed = inside * torch.rsqrt(inside.square().mean(-1, keepdim=True) + 1e-6)
+    assert torch.allclose(module(x) - x, normed / 4, atol=1e-6)
+    zeroinit_cli.init_(module, build=block, policy=Policy(last_norm=0.0))
     assert torch.equal(module(x), x)
 
 

@@ -3,10 +3,14 @@
 import pytest
 
 from tests.models.models import planned, tensor
-from zeroinit_cli.plans.kernels import Taps
-from zeroinit_cli.plans.rules import Hadamard, Identity, Ones, Rule, Zeros
+from zeroinit_cli.plans.kernels import CentredTaps, Taps
+from zeroinit_cli.plans.rules import Constant, Identity, Ones, Rule, Twisted, Zeros
 
-CENTRE = ((1, 2), (1, 2))
+AROUND = "Conv2d: Algorithm 1, around the centre"
+
+
+def twisted(block: int, prime: int, half_exponent: int) -> Rule:
+    return Twisted(block=block, prime=prime, half_exponent=half_exponent)
 
 
 @pytest.mark.parametrize(
@@ -14,27 +18,27 @@ CENTRE = ((1, 2), (1, 2))
     [
         (
             "conv1.weight",
-            Taps(ranges=((3, 4), (3, 4)), of=Hadamard(half_exponent=-6)),
-            "Conv2d: Algorithm 2",
+            CentredTaps(of=twisted(4, 67, -6), signs=twisted(64, 67, -6)),
+            AROUND,
         ),
-        ("layer1.0.conv1.weight", Taps(ranges=CENTRE, of=Identity()), "Conv2d: Algorithm 2"),
+        ("layer1.0.conv1.weight", CentredTaps(of=Identity(), signs=twisted(16, 67, -4)), AROUND),
         (
             "layer2.0.conv1.weight",
-            Taps(ranges=CENTRE, of=Hadamard(half_exponent=-7)),
-            "Conv2d: Algorithm 2",
+            CentredTaps(of=twisted(64, 131, -7), signs=twisted(16, 131, -4)),
+            AROUND,
         ),
         (
             "layer4.0.downsample.0.weight",
-            Taps(ranges=((0, 1), (0, 1)), of=Hadamard(half_exponent=-9)),
+            Taps(ranges=((0, 1), (0, 1)), of=twisted(256, 523, -9)),
             "Conv2d: Algorithm 2",
         ),
-        ("fc.weight", Hadamard(half_exponent=-10), "Linear: Algorithm 1"),
+        ("fc.weight", twisted(512, 1019, -10), "Linear: Algorithm 1"),
         ("fc.bias", Zeros(), "Linear: bias 0"),
         ("bn1.weight", Ones(), "BatchNorm2d: scale 1"),
         (
             "layer1.0.bn2.weight",
-            Zeros(),
-            "last norm of residual branch layer1.0: scale 0",
+            Constant(value=0.25),
+            "last norm of residual branch layer1.0: scale 0.25",
         ),
         ("layer1.0.bn1.weight", Ones(), "BatchNorm2d: scale 1"),
         ("bn1.bias", Zeros(), "BatchNorm2d: shift 0"),

@@ -10,10 +10,10 @@ from zeroinit_cli.dtypes import BY_NAME
 from zeroinit_cli.errors import NoRuleError, PlanError
 from zeroinit_cli.models.planning import plan_factory
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.layouts import Split, Viewed, ZeroRow
+from zeroinit_cli.plans.layouts import Mirrored, Split, Viewed, ZeroRow
 from zeroinit_cli.plans.norms import Norms
 from zeroinit_cli.plans.plan import Plan
-from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Ones, Paley, Zeros
+from zeroinit_cli.plans.rules import Identity, Kept, Ones, Twisted, Zeros
 
 
 def plan_of(factory: Callable[[], nn.Module], options: Options | None = None) -> Plan:
@@ -38,13 +38,15 @@ def test_tied_parameters_have_one_rule_and_are_written_under_every_name() -> Non
     first, second = plan.tensors
     assert (first.info.name, first.tied_to) == ("embed.weight", None)
     assert (second.info.name, second.tied_to) == ("head.weight", "embed.weight")
-    assert first.rule == second.rule == Hadamard(half_exponent=-4)
-    assert first.reason == second.reason == "embedding table: Algorithm 1"
+    assert first.rule == second.rule == Twisted(block=4, prime=11, half_exponent=-4)
+    reason = "embedding table that is the head, too: Algorithm 1"
+    assert first.reason == second.reason == reason
 
 
 def test_the_padding_row_of_an_embedding_is_zero() -> None:
     rules = rules_of(lambda: nn.Embedding(3, 4, padding_idx=-1))
-    assert rules == {"weight": ZeroRow(row=2, of=Identity())}
+    signs = Mirrored(of=Twisted(block=4, prime=7, half_exponent=0))
+    assert rules == {"weight": ZeroRow(row=2, of=signs)}
 
 
 def test_fused_projections_are_split() -> None:
@@ -53,7 +55,7 @@ def test_fused_projections_are_split() -> None:
     assert rules["in_proj_bias"] == Zeros()
     separate = rules_of(lambda: nn.MultiheadAttention(4, 2, kdim=3, vdim=8))
     assert separate["q_proj_weight"] == Identity()
-    assert separate["k_proj_weight"] == Hadamard(half_exponent=-2)
+    assert separate["k_proj_weight"] == Twisted(block=4, prime=7, half_exponent=-2)
     assert separate["v_proj_weight"] == Identity()
 
 
@@ -135,7 +137,7 @@ def test_a_random_tensor_without_a_rule_is_an_error_that_names_it() -> None:
 
 def gates(count: int) -> dict[str, object]:
     """Of a recurrent layer from 3 to 4, each gate by itself; of one gate without a split."""
-    state, given = Paley(prime=7, half_exponent=-2), Hadamard(half_exponent=-2)
+    state, given = (Twisted(block=4, prime=7, half_exponent=-2),) * 2
     if count == 1:
         return {"hh": state, "ih": given}
     return {"hh": Split(parts=((4, state),) * count), "ih": Split(parts=((4, given),) * count)}
@@ -169,7 +171,7 @@ def test_a_bilinear_map_is_ruled_on_pairs() -> None:
 
 
 def test_weight_norm_gives_what_the_weight_would_get() -> None:
-    weight = Hadamard(half_exponent=-2)
+    weight = Twisted(block=4, prime=7, half_exponent=-2)
     assert rules_of(lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))) == {
         "parametrizations.weight.original0": Norms(of=weight, shape=(4, 3), dim=0),
         "parametrizations.weight.original1": weight,

@@ -13,7 +13,7 @@ from tests.models.closings import Written, classes, ends
 from tests.models.test_planning import plan_of
 from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.plans.layouts import Mirrored
-from zeroinit_cli.plans.rules import Identity, Zeros
+from zeroinit_cli.plans.rules import Identity, Twisted, Zeros
 
 
 class CausalAttention(nn.Module):
@@ -121,12 +121,17 @@ def test_the_sum_of_its_embeddings_is_not_residual() -> None:
     ]
 
 
+HALF = Twisted(block=16, prime=19, half_exponent=-7)
+"""Half as large as the tokens."""
+
+
 def test_its_position_table_is_mirrored_and_its_head_tied() -> None:
     plan = {tensor.info.name: tensor for tensor in plan_of(Gpt).tensors}
-    assert plan["transformer.wpe.weight"].rule == Mirrored(of=Identity())
+    assert plan["transformer.wpe.weight"].rule == Mirrored(of=HALF)
     assert plan["transformer.wpe.weight"].reason == "position table: mirrored"
     assert plan["lm_head.weight"].tied_to == "transformer.wte.weight"
-    assert plan["lm_head.weight"].reason == "embedding table: Algorithm 1"
+    assert plan["lm_head.weight"].reason == "embedding table that is the head, too: Algorithm 1"
+    assert plan["lm_head.weight"].rule == Twisted(block=16, prime=23, half_exponent=-5)
 
 
 def by(lookup: Callable[[Any, Any], Any]) -> Written:

@@ -52,7 +52,7 @@ def test_closed_attention_is_the_same_under_layer_and_stays_closed_under_none(
     assert "attn.mha.in_proj_weight: v" in ends(PreNorm(Multihead()), residual)
     structure = find_structure(PreNorm(Multihead()), "none")
     assert closed(structure) == {"attn.mha.in_proj_weight: v"}
-    assert left_open(structure) == ["--residual none"]
+    assert left_open(structure) == ["the policy closes none"]
 
 
 def test_a_gated_feed_forward_ends_in_its_down_projection() -> None:
@@ -176,7 +176,7 @@ def test_torchs_own_layers_are_closed_by_v_and_by_their_second_linear(norm_first
     assert ends(layer) == {"self_attn.in_proj_weight: v", "linear2.weight"}
     structure = find_structure(layer, "none")
     assert closed(structure) == {"self_attn.in_proj_weight: v"}
-    assert left_open(structure) == ["--residual none"]
+    assert left_open(structure) == ["the policy closes none"]
     decoder = nn.TransformerDecoderLayer(8, 2, 16, norm_first=norm_first)
     assert ends(decoder) == {
         "self_attn.in_proj_weight: v",

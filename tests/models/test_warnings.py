@@ -28,7 +28,7 @@ def test_open_branches_are_warned_of_with_the_reason_and_what_mends_it() -> None
     assert texts(scaleless, kind) == [
         (
             "1 residual branch is left open, in 0: branch.1 (BatchNorm1d) ends it and has no scale",
-            "--residual layer zeroes the weight before it",
+            None,
         )
     ]
     assert texts(scaleless, "zero-before-norm", residual="layer") != []
@@ -51,9 +51,9 @@ def test_residual_none_is_warned_of_where_there_are_branches() -> None:
 
     assert texts(net, "residual-none", residual="none") == [
         (
-            "3 residual branches are left open by --residual none: activations double in each, "
+            "3 residual branches are left open by the policy: activations double in each, "
             "and overflow near 128 of them",
-            "--residual end closes them",
+            "--policy default closes them",
         )
     ]
     assert texts(net, "residual-none") == []
@@ -157,7 +157,7 @@ def test_a_layer_scale_that_is_not_small_is_warned_of(value: float, warned: bool
         (
             "layer scales that are kept as constructed hardly damp their residual branches: "
             "gamma (0.5)",
-            "--residual layer zeroes the last weight of each branch",
+            "--override 'f.weight=zeros' closes it by its last weight",
         )
     ]
     assert texts(lambda: Scaled(value), "damped-branch") == (expected if warned else [])

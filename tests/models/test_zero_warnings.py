@@ -20,9 +20,7 @@ def test_a_zero_layer_before_a_norm_is_warned_of() -> None:
     )
     kind = "zero-before-norm"
     assert texts(net, kind) == []
-    assert texts(net, kind, residual="layer") == [
-        (text, "--residual end zeroes the norm's scale instead")
-    ]
+    assert texts(net, kind, residual="layer") == [(text, "--policy default damps the norm instead")]
 
     def plain() -> nn.Module:
         return nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8))
@@ -61,8 +59,8 @@ DOUBLE = {
 @pytest.mark.parametrize("name", DOUBLE)
 def test_two_zeros_in_one_branch_are_warned_of(name: str) -> None:
     factory, override, where = DOUBLE[name]
-    assert texts(factory, "double-zero") == []
-    found = warnings_of(factory, override).get("double-zero", [])
+    assert texts(factory, "double-zero", last_norm=0.0) == []
+    found = warnings_of(factory, override, last_norm=0.0).get("double-zero", [])
     expected = "two zeros follow each other, so that neither ever gets a gradient: "
     assert [warning.text for warning in found] == [expected + where]
     assert found[0].hint == "leave out the --override that makes them 0"

@@ -1,6 +1,7 @@
 """The warnings of a plan, and what is warned of."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -8,13 +9,15 @@ from torch import nn
 from tests.models.test_planning import plan_of
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import PlanWarning
+from zeroinit_cli.policies import DEFAULT
 
 
 def warnings_of(
-    factory: Callable[[], nn.Module], *overrides: str, **words: str
+    factory: Callable[[], nn.Module], *overrides: str, **choices: Any
 ) -> dict[str, list[PlanWarning]]:
-    """The warnings of a plan by their kind, but for repeated rows, which most small nets have."""
-    plan = plan_of(factory, Options.from_words(words, overrides=overrides))
+    """The warnings of a plan under some choices, by their kind, but for repeated rows."""
+    asked = Options.from_words({}, overrides=overrides)
+    plan = plan_of(factory, replace(asked, policy=replace(DEFAULT, **choices)))
     found: dict[str, list[PlanWarning]] = {}
     for warning in plan.warnings:
         if warning.kind != "equal-rows":
@@ -23,10 +26,10 @@ def warnings_of(
 
 
 def texts(
-    factory: Callable[[], nn.Module], kind: str, *overrides: str, **words: str
+    factory: Callable[[], nn.Module], kind: str, *overrides: str, **choices: Any
 ) -> list[tuple[str, str | None]]:
     """What is warned of in one kind, and what would mend it; nothing else may be warned of."""
-    found = warnings_of(factory, *overrides, **words)
+    found = warnings_of(factory, *overrides, **choices)
     assert set(found) <= {kind}
     return [(warning.text, warning.hint) for warning in found.get(kind, [])]
 

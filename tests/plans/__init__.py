@@ -43,8 +43,9 @@ def kept(data: bytes) -> Kept:
 def rule_from_json(data: dict[str, Any]) -> Rule:
     """A rule from its canonical form."""
     fields = {key: value for key, value in data.items() if key != "rule"}
-    if "of" in fields:
-        fields["of"] = rule_from_json(fields["of"])
+    for key in ("of", "signs"):
+        if key in fields:
+            fields[key] = rule_from_json(fields[key])
     if "ranges" in fields:
         fields["ranges"] = tuple((first, last) for first, last in fields["ranges"])
     if "parts" in fields:

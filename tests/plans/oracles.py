@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 
 from zeroinit_cli.dtypes import F32, DType
-from zeroinit_cli.plans.kernels import BlockMeans, CentredSigns, ShiftedTaps, Taps
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
@@ -60,17 +60,12 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
             spatial = zip(index[2:], ranges, strict=True)
             inside = all(first <= position < last for position, (first, last) in spatial)
             return entry(of, shape[:2], index[:2]) if inside else 0.0
-        case ShiftedTaps(of=of):
-            taps = math.prod(shape[2:])
-            tap = int(np.ravel_multi_index(index[2:], shape[2:]))
-            return (
-                entry(of, shape[:2], index[:2]) if (index[0] + taps // 2 - tap) % taps == 0 else 0.0
-            )
-        case CentredSigns(of=of):
+        case CentredTaps(of=of, signs=signs):
             taps, centre = math.prod(shape[2:]), tuple(size // 2 for size in shape[2:])
-            numbers = (int(np.ravel_multi_index(each, shape[2:])) for each in (index[2:], centre))
-            value, middle = (entry(of, (shape[0], taps), (index[0], each)) for each in numbers)
-            return math.copysign(value, value * middle) * (2 if index[2:] == centre else 1)
+            numbers = [int(np.ravel_multi_index(each, shape[2:])) for each in (index[2:], centre)]
+            sign, middle = (entry(signs, (shape[0], taps), (index[0], each)) for each in numbers)
+            weight = abs(sign) * (2 if index[2:] == centre else 1)
+            return entry(of, shape[:2], index[:2]) * math.copysign(weight, sign * middle)
         case BlockMeans(grid=grid, half_exponent=half_exponent):
             blocks = zip(index[2:], grid, shape[2:], strict=True)
             own = tuple(tap * count // size for tap, count, size in blocks)
@@ -158,10 +153,10 @@ def laid_out_tensors(draw: st.DrawFn, most: int) -> tuple[Rule, tuple[int, ...]]
         blocks = math.prod(grid)
         kernels: list[Rule] = [
             Taps(ranges=tuple((a, b) for a, b in bounds), of=rule),
-            ShiftedTaps(of=rule),
         ]
-        if shape[1] == 1:
-            kernels.append(CentredSigns(of=Twisted(block=64, prime=67, half_exponent=-3)))
+        if "'constant'" not in str(rule.to_json()):
+            signs = Twisted(block=64, prime=67, half_exponent=-3)
+            kernels.append(CentredTaps(of=rule, signs=signs))
         if rows <= blocks * shape[1]:
             kernels.append(BlockMeans(grid=grid, half_exponent=-3))
         rule, shape = draw(st.sampled_from(kernels)), (*shape, *kernel)

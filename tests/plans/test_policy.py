@@ -50,7 +50,7 @@ def test_an_expansion_keeps_lengths_as_sylvesters_does_and_parts_more_rows(
     twisted = whole(policy.linear(shape, DEFAULT), shape, F64).numpy()
     plain = whole(policy.linear(shape, replace(PAPER, scale="orthonormal")), shape, F64).numpy()
     gains = [np.linalg.svd(matrix, compute_uv=False) for matrix in (twisted, plain)]
-    assert np.allclose(*gains)
+    assert np.allclose(gains[0], gains[1])
     distinct = [len(np.unique(matrix, axis=0)) for matrix in (twisted, plain)]
     assert distinct[0] >= distinct[1]
     assert not (np.sign(twisted).sum(axis=0) == 0).any()

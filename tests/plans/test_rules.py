@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from tests.plans import RULES, rule_from_json
 from tests.plans.oracles import ruled_tensors, whole
-from zeroinit_cli.plans.kernels import BlockMeans, CentredSigns, ShiftedTaps, Taps
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
@@ -75,12 +75,10 @@ def test_kept_values_are_found_wherever_they_lie(rule: Rule) -> None:
             "twisted Hadamard",
         ),
         (
-            CentredSigns(of=Hadamard(half_exponent=-3)),
-            (5, 1, 3),
-            "Hadamard, c = 2^(-3/2) around a centre of twice that",
-            "Hadamard around a centre of twice that",
+            CentredTaps(of=Identity(), signs=Hadamard(half_exponent=-3)),
+            (3, 3, 5),
+            *["identity times signs around the centre"] * 2,
         ),
-        (ShiftedTaps(of=Identity()), (3, 3, 3), *["identity at shifted taps"] * 2),
         (
             BlockMeans(grid=(1, 2), half_exponent=-3),
             (2, 1, 2, 4),

@@ -50,7 +50,7 @@ def test_identity_is_torchs_eye(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_square_convolutions_are_torchs_dirac(kernel: tuple[int, ...], groups: int) -> None:
     shape = (12, 12 // groups, *kernel)
-    ours = whole(policy.convolution(shape, groups, DEFAULT), shape)
+    ours = whole(policy.algorithm_2(shape, groups, DEFAULT), shape)
     assert torch.equal(ours, torch.nn.init.dirac_(torch.empty(shape), groups=groups))
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tests.uses.started import Written, noise, rules
 from zeroinit_cli.plans.layouts import Mirrored, Viewed
-from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
+from zeroinit_cli.plans.rules import Identity, Twisted, Zeros
 
 X = noise(2, 5, 8)
 Function = Callable[..., Tensor]
@@ -49,7 +49,7 @@ def test_what_is_added_to_a_sequence_is_a_table_of_positions(
 
 
 def test_a_long_table_of_which_a_part_is_added_is_one_too() -> None:
-    expected = Viewed(rows=64, of=Mirrored(of=Hadamard(half_exponent=-6)))
+    expected = Viewed(rows=64, of=Mirrored(of=Twisted(block=8, prime=67, half_exponent=-3)))
     assert one_rule(lambda w, x: x + w[:, : x.shape[1]], (1, 64, 8)) == expected
 
 
@@ -126,6 +126,6 @@ class Text(nn.Module):
 def test_tables_are_told_by_what_looks_them_up(positions: Callable[[Tensor], Tensor]) -> None:
     ids = torch.tensor([[3, 7, 9, 2, 5], [8, 1, 4, 6, 2]])
     found = rules(partial(Text, positions), ids)
-    assert found["places.weight"] == Mirrored(of=Hadamard(half_exponent=-4))
+    assert found["places.weight"] == Mirrored(of=Twisted(block=8, prime=19, half_exponent=-3))
     assert found["kinds.weight"] == Zeros()
     assert found["tokens.weight"].nonzeros((30, 8)) == 29 * 8

@@ -51,7 +51,7 @@ class Heads(nn.Module):
 
 
 def test_rows_that_repeat_head_by_head_are_warned_of() -> None:
-    [warning] = planned(Heads, noise(2, 5, 4)).warnings
+    [warning] = planned(Heads, noise(2, 5, 4), policy="paper").warnings
     assert warning.kind == "equal-rows"
     assert "fused.weight (16 rows, 4 distinct)" in warning.text
 
@@ -65,5 +65,5 @@ def test_a_chain_of_expansions_is_one_under_weight_norm_too(normed: bool) -> Non
     def build() -> nn.Module:
         return nn.Sequential(*map(layer, (3, 6, 12)), nn.BatchNorm2d(24))
 
-    kinds = [each.kind for each in planned(build, noise(2, 3, 8, 8)).warnings]
+    kinds = [each.kind for each in planned(build, noise(2, 3, 8, 8), policy="paper").warnings]
     assert "batch-norm-chain" in kinds

@@ -13,7 +13,7 @@ from zeroinit_cli.errors import NoRuleError, UsageError
 from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.plans.layouts import Groups, Split, Viewed
 from zeroinit_cli.plans.plan import Plan
-from zeroinit_cli.plans.rules import Hadamard, Identity, Kept, Rule, Zeros
+from zeroinit_cli.plans.rules import Identity, Kept, Rule, Twisted, Zeros
 
 import_torchvision()
 
@@ -42,7 +42,7 @@ def of_mixtral(*overrides: str) -> dict[str, Rule]:
 
 def test_experts_begin_as_the_layers_of_a_mixture_of_one() -> None:
     """Gate and up fused in each; the way back closes the branch."""
-    half = (INNER, Hadamard(half_exponent=-7))
+    half = (INNER, Twisted(block=64, prime=131, half_exponent=-7))
     found = of_mixtral()
     assert found["gate_up_proj"] == Viewed(
         rows=EXPERTS * 2 * INNER, of=Groups(count=EXPERTS, of=Split(parts=(half, half)))
@@ -94,7 +94,7 @@ def test_layers_of_pytorch_geometric_begin_as_torchs() -> None:
     edges = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
     build = partial(geometric.GCN, 16, 32, 2, 4)
     found = rules(build, torch.ones(4, 16), edges)
-    assert found["convs.0.lin.weight"] == Hadamard(half_exponent=-5)
+    assert found["convs.0.lin.weight"] == Twisted(block=16, prime=43, half_exponent=-5)
     assert found["convs.1.lin.weight"] == Identity()
 
 
@@ -113,5 +113,5 @@ def test_a_module_that_is_both_adapted_and_frozen_is_planned_by_what_it_does() -
 
     found = rules(Adapted, torch.ones(2, 8))
     assert found["up"] == Zeros()
-    assert found["base.weight"] == Hadamard(half_exponent=-4)
+    assert found["base.weight"] == Twisted(block=8, prime=19, half_exponent=-4)
     assert not isinstance(found["down"], Zeros | Kept)

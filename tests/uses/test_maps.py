@@ -12,7 +12,7 @@ from torch.nn import functional
 import zeroinit_cli
 from tests.uses.started import Written, noise, planned, rules, started, without_gradient
 from zeroinit_cli.plans.layouts import Groups, Split, Transposed, Viewed
-from zeroinit_cli.plans.rules import Hadamard, Identity, Zeros
+from zeroinit_cli.plans.rules import Identity, Twisted, Zeros
 
 NARROW, WIDE = 8, 16
 X = noise(2, 5, NARROW)
@@ -64,7 +64,7 @@ def test_a_net_of_bare_parameters_is_planned_like_one_of_layers() -> None:
     assert rules(build, X) == {
         "b": Zeros(),
         "v": Transposed(of=Identity()),
-        "w": Transposed(of=Hadamard(half_exponent=-4)),
+        "w": Transposed(of=Twisted(block=8, prime=19, half_exponent=-4)),
     }
     assert not without_gradient(started(build, X), X)
 
@@ -97,7 +97,7 @@ def test_another_librarys_layer_that_no_run_reaches_is_like_those_that_it_does()
         def forward(self, x: Tensor) -> Any:
             return self.used(x)
 
-    assert rules(Spare, X)["spare.weight"] == Hadamard(half_exponent=-5)
+    assert rules(Spare, X)["spare.weight"] == Twisted(block=8, prime=31, half_exponent=-5)
 
 
 EXPERTS = 3
@@ -135,7 +135,7 @@ def test_each_map_of_a_stack_begins_as_one_alone(name: str) -> None:
         pytest.skip("torch has no product of groups before 2.8")
     shape, function = STACKS[name]
     [rule] = rules(partial(Written, function, w=shape), X).values()
-    alone = Hadamard(half_exponent=-4)
+    alone = Twisted(block=8, prime=19, half_exponent=-4)
     stored = alone if shape[1:] == OUT_IN else Transposed(of=alone)
     assert rule == Viewed(rows=EXPERTS * shape[1], of=Groups(count=EXPERTS, of=stored))
     if name != "grouped":  # which torch computes on few machines
@@ -188,7 +188,9 @@ def test_of_a_gated_layer_each_half_begins_as_one_alone(name: str) -> None:
     ],
 )
 def test_what_takes_no_runs_of_outputs_takes_no_parts(function: Function) -> None:
-    assert rules(partial(Written, function, w=OUT_IN), X) == {"w": Hadamard(half_exponent=-4)}
+    assert rules(partial(Written, function, w=OUT_IN), X) == {
+        "w": Twisted(block=8, prime=19, half_exponent=-4)
+    }
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -88,13 +88,13 @@ NORMED: dict[str, tuple[Callable[[], Any], Callable[[], Any] | None, Tensor]] = 
         MAPS,
     ),
     "spectral": (
-        lambda: parametrizations.spectral_norm(nn.Conv2d(8, 8, 3)),
-        lambda: nn.Conv2d(8, 8, 3),
+        lambda: parametrizations.spectral_norm(nn.Conv2d(8, 8, 4)),
+        lambda: nn.Conv2d(8, 8, 4),
         MAPS,
     ),
     "spectral, older": (
-        lambda: nn.utils.spectral_norm(nn.Conv2d(8, 8, 3)),
-        lambda: nn.Conv2d(8, 8, 3),
+        lambda: nn.utils.spectral_norm(nn.Conv2d(8, 8, 4)),
+        lambda: nn.Conv2d(8, 8, 4),
         MAPS,
     ),
 }
@@ -104,7 +104,7 @@ NORMED: dict[str, tuple[Callable[[], Any], Callable[[], Any] | None, Tensor]] = 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
 @pytest.mark.parametrize("name", NORMED)
 def test_a_normed_layer_begins_as_the_one_without_a_norm(name: str) -> None:
-    """Identities have the largest gain 1, so that spectral norm divides them by 1."""
+    """Rows of length 1 have the gain 1, so that spectral norm divides them by 1."""
     build, plain, x = NORMED[name]
     module = started(build, x)
     given = module.eval()(x)

@@ -47,11 +47,12 @@ def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
     nonzeros = tensor.summary.nonzeros
     firsts = (place.first for pattern, place in tensor.summary.patterns.items() if pattern)
     yield parametrizations.unit_vector(size, min(firsts))
-    if size % nonzeros == 0:  # a column of the first of several groups
-        shape = (size, 1, 1)
+    if size % nonzeros == 0:  # a column of the first of several groups, of any width
         for policy in _POLICIES:
-            weight = rules.convolution(shape, size // nonzeros, policy)
-            yield parametrizations.spectral_norm_left(weight, shape)
+            for bits in range(size.bit_length()):
+                shape = (size, 1 << bits, 1)
+                weight = rules.convolution(shape, size // nonzeros, policy)
+                yield parametrizations.spectral_norm_left(weight, shape)
 
 
 def _matrices(tensor: SummarizedTensor) -> Iterator[Rule]:
@@ -75,20 +76,25 @@ def _matrices(tensor: SummarizedTensor) -> Iterator[Rule]:
 def _projections(tensor: SummarizedTensor) -> Iterator[Rule]:
     """Yield queries, keys and values in one weight, one after the other or head by head.
 
-    Keys and values are as many, and no more than queries. Where they are 0, what is not tells how
+    Keys and values are as many, and no more than queries. Where some are 0, what is not tells how
     many queries there are; else those are taken for a third, or for as many as the inputs.
     """
     shape, nonzeros = tensor.info.shape, tensor.summary.nonzeros
     for transposed in (False, True) if len(shape) == 2 else (False,):
         fan_out, fan_in = (shape[1], shape[0]) if transposed else shape[:2]
-        for queries in dict.fromkeys((fan_out // 3, fan_in, nonzeros, nonzeros // fan_in)):
+        dense = nonzeros // fan_in
+        alone = (fan_out // 3, fan_in, nonzeros, dense)
+        # with keys, whose rows are as dense, or have one entry each
+        mixed = round((2 * nonzeros - fan_out) / (2 * fan_in - 1))
+        with_keys = (2 * nonzeros - fan_out, 2 * dense - fan_out, mixed)
+        for queries in dict.fromkeys((*alone, *with_keys)):
             keys = (fan_out - queries) // 2
             if queries + 2 * keys != fan_out or not 0 < keys <= queries:
                 continue
             for blocks in _divisors(math.gcd(queries, keys)):
                 rows = queries // blocks, keys // blocks
-                for closed in (True, False):
-                    parts = (rows[0], False), (rows[1], closed), (rows[1], closed)
+                for zeros in ("v", "kv", ""):
+                    parts = (rows[0], False), (rows[1], "k" in zeros), (rows[1], "v" in zeros)
                     for policy in _POLICIES:
                         yield rules.fused_projections(
                             shape, parts, policy, blocks=blocks, transposed=transposed
@@ -128,12 +134,11 @@ def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
     for policy in _POLICIES:
         yield rules.patch_convolution(shape, policy)
         yield rules.patch_stem(shape, policy)
-        yield rules.stem_convolution(shape, policy)
-        yield rules.depthwise_convolution(shape, policy)
+        yield rules.bilinear(shape, policy)
         yield from _position_tables(tensor, policy)
         for groups in divisors:
             yield rules.convolution(shape, groups, policy)
-            yield rules.branch_convolution(shape, groups, policy)
+            yield rules.algorithm_2(shape, groups, policy)
             if box is not None:
                 yield rules.transposed_convolution(shape, _upsampling(groups, box), policy)
 

@@ -102,7 +102,7 @@ def _obstacle(step: Step, residual: str) -> tuple[str, str | None]:
         return f"the weight of {step.name} is computed from others", BY_HAND
     # A norm's scale is what `end` would set; under `layer`, one without a scale hinders nothing.
     if residual == "end" and step.kind is StepKind.NORM and step.parameter is None:
-        return step.lack or f"{step.name} ends it and has no scale", BY_HAND
+        return step.lack or f"{step.name} ends it and has no scale", None
     if residual == "end" and step.kind is StepKind.SCALE and step.size is None:
         return f"it ends in {step.name}, a scale whose value at the start is not known", BY_HAND
     return "", None

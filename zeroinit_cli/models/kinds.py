@@ -253,27 +253,21 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
     fits = geometry is not None and len(shape) == len(geometry.stride) + 2
     if geometry is None or not fits or shape[0] % geometry.groups:
         return None
-    groups, is_stem = geometry.groups, owned.name in structure.stems
+    groups = geometry.groups
     if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
         rule = rules.transposed_convolution(shape, geometry, policy)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
-    phrase = f"grouped {name}: Algorithm 2 in each" if groups > 1 else f"{name}: Algorithm 2"
-    plain = Ruled(rule=rules.convolution(shape, groups, policy), reason=phrase)
-    if _is_patch(geometry, shape) and is_stem:
+    layer, where = (f"grouped {name}", " in each") if groups > 1 else (name, "")
+    if _is_patch(geometry, shape) and owned.name in structure.stems:
         rule, reason = rules.patch_stem(shape, policy), f"{name}: patches of the input"
     elif _is_patch(geometry, shape):
         rule, reason = rules.patch_convolution(shape, policy), f"{name}: Algorithm 1 on patches"
-    elif groups > 1 and shape[1] == 1:
-        rule = rules.depthwise_convolution(shape, policy)
-        reason = f"depthwise {name}: signs around the centre"
-    elif groups == 1 and is_stem:
-        rule = rules.stem_convolution(shape, policy)
-        reason = f"{name} of the input: Algorithm 1 on its kernel"
-    elif owned.name in structure.inside:
-        rule, reason = rules.branch_convolution(shape, groups, policy), f"{phrase}, shifted"
     else:
-        return plain
-    return plain if rule == plain.rule else Ruled(rule=rule, reason=reason)
+        rule = rules.convolution(shape, groups, policy)
+        reason = f"{layer}: Algorithm 1{where}, around the centre"
+    if rule == rules.algorithm_2(shape, groups, policy):
+        reason = f"{layer}: Algorithm 2{where}"
+    return Ruled(rule=rule, reason=reason)
 
 
 def _is_patch(geometry: rules.Geometry, shape: tuple[int, ...]) -> bool:

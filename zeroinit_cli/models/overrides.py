@@ -88,7 +88,7 @@ def _rule(owned: Owned, name: str, structure: Structure, policy: Policy) -> Rule
         case "algorithm-2" if convolution is not None:
             # a transposed one's groups lie in its first dimension, but each is not a group's c_out
             transposed = convolution.kind is UseKind.TRANSPOSED_CONVOLUTION
-            return rules.convolution(shape, 1 if transposed else groups, policy)
+            return rules.algorithm_2(shape, 1 if transposed else groups, policy)
         case "transposed:algorithm-2" if convolution is not None:
             geometry = _centre_tap(shape, groups)
             return rules.transposed_convolution(shape, geometry, policy)

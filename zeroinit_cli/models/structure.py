@@ -13,12 +13,12 @@ from zeroinit_cli.models.endings import EVERYWHERE, End, ends_of
 from zeroinit_cli.models.forward import Guess, Untraced, run
 from zeroinit_cli.models.heads import head_weights
 from zeroinit_cli.models.inputs import Example
-from zeroinit_cli.models.kernel_places import find_inside, find_stems
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.parameters import find_uses
 from zeroinit_cli.models.residual import Add, AddClass, find_adds
 from zeroinit_cli.models.rows import Rows
 from zeroinit_cli.models.sharing import Uses
+from zeroinit_cli.models.stems import find_stems
 from zeroinit_cli.models.steps import StepKind
 from zeroinit_cli.models.tables import find_tables, tied_tables
 from zeroinit_cli.models.tokens import normed_alone
@@ -106,7 +106,6 @@ class Structure:
         tables: embeddings that are looked up by position, by name: what kind of table they are.
         tied_tables: shape of the largest token table that is the head as well, by its dim.
         stems: kernels that read the net's input.
-        inside: kernels inside a residual branch.
         uses: what the forward does with each parameter, by name.
         lengths: of weights under weight norm, by name: the name of their directions, and the
             dimension of their slices.
@@ -131,7 +130,6 @@ class Structure:
     tables: Mapping[str, UseKind]
     tied_tables: Mapping[int, tuple[int, ...]]
     stems: frozenset[str]
-    inside: frozenset[str]
     uses: Mapping[str, Use]
     lengths: Mapping[str, tuple[str, int]]
     uses_of_siblings: Mapping[tuple[type[nn.Module], str], Use]
@@ -184,9 +182,8 @@ def find_structure(
         closed_attention=_places(branches, StepKind.ATTENTION),
         projections=_projections(attentions, ends, branches, names),
         tables=find_tables(flows, names),
-        tied_tables=tied_tables(flow for flow, _ in flows),
+        tied_tables=tied_tables(module, (flow for flow, _ in flows)),
         stems=find_stems(flows, names),
-        inside=find_inside(flows, names),
         uses=uses,
         lengths=_lengths_by_type(module) | _lengths((flow for flow, _ in flows), names),
         uses_of_siblings=_of_siblings(module, uses),

@@ -56,20 +56,34 @@ def find_tables(
     return {names[id(table)]: kind for table, kind in kinds.items()}
 
 
-def tied_tables(flows: Iterable[DataFlow]) -> dict[int, tuple[int, ...]]:
-    """By its dim the shape of the largest token table that is also the weight of a linear map."""
-    flows = list(flows)
-    tables = (_table(flow, node) for flow in flows for node in flow.nodes)
+def tied_tables(module: nn.Module, flows: Iterable[DataFlow]) -> dict[int, tuple[int, ...]]:
+    """By its dim the shape of the largest token table that is also the weight of a linear map.
+
+    Layers of torch's own count where no run reaches them, too.
+    """
+    flows, layers = list(flows), list(module.modules())
+    tables: list[torch.Tensor | None] = [
+        _table(flow, node) for flow in flows for node in flow.nodes
+    ]
+    tables += [each.weight for each in layers if isinstance(each, nn.Embedding)]
     looked_up = {id(table) for table in tables if table is not None}
+    weights: list[torch.Tensor] = [each.weight for each in layers if isinstance(each, nn.Linear)]
+    weights += [each for flow in flows for each in _maps(flow)]
     found: dict[int, tuple[int, ...]] = {}
-    for flow in flows:
-        for node in flow.nodes:
-            weight = None if function_name(node) in LOOKUPS else flow.weight(node)
-            table = None if weight is None else flow.parameter(weight)
-            if table is not None and id(table) in looked_up:
-                shape = tuple(table.shape)
-                found[shape[-1]] = max(found.get(shape[-1], shape), shape)
+    for weight in weights:
+        if id(weight) in looked_up:
+            shape = tuple(weight.shape)
+            found[shape[-1]] = max(found.get(shape[-1], shape), shape)
     return found
+
+
+def _maps(flow: DataFlow) -> Iterator[nn.Parameter]:
+    """The parameters that are weights of layers, not looked up."""
+    for node in flow.nodes:
+        weight = None if function_name(node) in LOOKUPS else flow.weight(node)
+        parameter = None if weight is None else flow.parameter(weight)
+        if parameter is not None:
+            yield parameter
 
 
 def _table(flow: DataFlow, node: Node) -> nn.Parameter | None:

@@ -67,76 +67,65 @@ def _tap_words(ranges: Sequence[Range], kernel: Shape, *, brief: bool) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShiftedTaps(Rule):
-    """A kernel (rows, columns, *spatial) whose row o holds row o of `of` at one tap, 0 elsewhere.
+class CentredTaps(Rule):
+    """A kernel (rows, columns, *spatial): a matrix, times signs at the taps around a heavy centre.
 
-    Of n taps, in C order, it is tap (o + floor(n / 2)) mod n: the centre for row 0, then the next.
+    Row o at tap t, in C order, is row o of `of` times the sign of (o, t) in `signs` times that of
+    its centre, times 2^(h / 2), h being the half exponent of `signs`; twice that at the centre,
+    which has index floor(k / 2) in each dimension. So no sum over the taps that see the picture is
+    0, at its edges and corners neither, and no channel of a picture is constant.
+
+    Attributes:
+        of: rule of the matrix (rows, columns): 0 and +-1, or 0 and +-2^(h / 2).
+        signs: rule of a matrix (rows, taps) of +-2^(h / 2).
     """
 
-    kind: ClassVar[str] = "shifted-taps"
+    kind: ClassVar[str] = "centred-taps"
     of: Rule
+    signs: Rule
 
     def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
-        (top, bottom), (left, right), *kernel = region
-        matrix = np.empty((bottom - top, right - left), out.dtype)
-        self.of.fill(matrix, shape[:2], region[:2], elements)
-        taps = math.prod(shape[2:])
-        out[...] = 0
+        rows, columns, *kernel = region
+        matrix = np.empty((rows[1] - rows[0], columns[1] - columns[0]), out.dtype)
+        self.of.fill(matrix, shape[:2], (rows, columns), elements)
+        of_ones = self._taps(shape, rows, elements, out.dtype)
+        everywhere = np.where(matrix == 0, out.dtype.type(0), ~out.dtype.type(0))
+        matrix &= out.dtype.type(elements.sign)
         for place in np.ndindex(*(last - first for first, last in kernel)):
-            tap = 0
-            for index, (first, _), size in zip(place, kernel, shape[2:], strict=True):
-                tap = tap * size + first + index
-            own = slice((tap - taps // 2 - top) % taps, None, taps)  # rows that read this tap
-            out[(own, slice(None), *place)] = matrix[own]
+            tap = (slice(None), slice(None), *place)
+            at = tuple(index + first for index, (first, _) in zip(place, kernel, strict=True))
+            np.bitwise_xor(matrix, of_ones[(slice(None), *at)][:, None], out=out[tap])
+            out[tap] &= everywhere
+
+    def _taps(
+        self, shape: Shape, rows: Range, elements: Elements, bits: np.dtype[np.unsignedinteger]
+    ) -> Bits:
+        """Return what each row's 1 becomes at each tap (rows, *spatial)."""
+        taps, centre = math.prod(shape[2:]), centre_tap(shape[2:])
+        signs = np.empty((rows[1] - rows[0], taps), bits)
+        self.signs.fill(signs, (shape[0], taps), (rows, (0, taps)), elements)
+        signs &= bits.type(elements.sign)
+        signs ^= signs[:, centre, None].copy()
+        least, most = min(self.half_exponents()), max(self.half_exponents())
+        signs |= bits.type(elements.power(least))
+        signs[:, centre] = elements.power(most)
+        return signs.reshape(-1, *shape[2:])
 
     def describe(self, shape: Shape, *, brief: bool = False) -> str:
-        return f"{self.of.describe(shape[:2], brief=brief)} at shifted taps"
+        return f"{self.of.describe(shape[:2], brief=brief)} times signs around the centre"
 
     def nonzeros(self, shape: Shape) -> int:
-        return self.of.nonzeros(shape[:2])
+        return self.of.nonzeros(shape[:2]) * math.prod(shape[2:])
 
     def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
         yield self.of, shape[:2]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CentredSigns(Rule):
-    """A kernel (rows, 1, *spatial) of signs, its centre positive and twice as large.
-
-    Tap t, in C order, has the entry (o, t) of a matrix (rows, taps) by `of`, all of whose entries
-    are +-c, times the sign of its entry at the centre, floor(k / 2) in each dimension; the centre
-    itself has 2c. So no sum over the taps that see the picture is 0, at its edges and corners
-    neither, and no channel is constant.
-    """
-
-    kind: ClassVar[str] = "centred-signs"
-    of: Rule
-
-    def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
-        rows, columns, *kernel = region
-        if columns[0] == columns[1]:
-            return
-        taps, centre = math.prod(shape[2:]), _centre(shape[2:])
-        signs = np.empty((rows[1] - rows[0], taps), out.dtype)
-        self.of.fill(signs, (shape[0], taps), (rows, (0, taps)), elements)
-        signs ^= (signs[:, centre] & out.dtype.type(elements.sign))[:, None]
-        signs[:, centre] = elements.power(max(self.half_exponents()))
-        whole = signs.reshape(-1, 1, *shape[2:])
-        out[...] = whole[(slice(None), slice(None), *(slice(*bounds) for bounds in kernel))]
-
-    def describe(self, shape: Shape, *, brief: bool = False) -> str:
-        inner = self.of.describe((shape[0], math.prod(shape[2:])), brief=brief)
-        return f"{inner} around a centre of twice that"
-
-    def laid_out(self, shape: Shape) -> Iterator[tuple[Rule, Shape]]:
-        yield self.of, (shape[0], math.prod(shape[2:]))
-
     def half_exponents(self) -> Iterator[int]:
-        for half_exponent in self.of.half_exponents():
-            yield from (half_exponent, half_exponent + 2)
+        matrix, signs = (next(each.half_exponents(), 0) for each in (self.of, self.signs))
+        yield from (matrix + signs, matrix + signs + 2)
 
 
-def _centre(kernel: Sequence[int]) -> int:
+def centre_tap(kernel: Sequence[int]) -> int:
     """Return the place of the centre tap in C order."""
     place = 0
     for size in kernel:

@@ -6,7 +6,7 @@ that it is computed from. The docstrings' code runs as tests.
 
 import math
 
-from zeroinit_cli.plans.kernels import BlockMeans, ShiftedTaps, Taps
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps, centre_tap
 from zeroinit_cli.plans.layouts import Groups, Split, Transposed, Viewed
 from zeroinit_cli.plans.norms import Directions, Norms, zero_slices
 from zeroinit_cli.plans.rules import Identity, Rule, Shape, Twisted, Zeros
@@ -52,7 +52,7 @@ def spectral_norm_left(of: Rule, shape: Shape, dim: int = 0) -> Rule:
     It is the column of the weight that `spectral_norm_right` points to, in groups the first one's
     part, so that the three belong together without a product of matrices. A column of an expansion
     has length 1 where fan_out is a power of two, sqrt(1/2) or more elsewhere; one of an identity 1.
-    Of kernels that hold several taps it may be shorter, until power iteration's first step. A
+    Of kernels of several taps it is that of their centre, until power iteration's first step. A
     contraction has its rows for columns: u is then the first unit vector, and v the first row.
 
     Args:
@@ -65,6 +65,8 @@ def spectral_norm_left(of: Rule, shape: Shape, dim: int = 0) -> Rule:
     """
     if _contracted(of) is not None:
         return unit_vector(shape[0], 0)
+    if isinstance(of, CentredTaps):
+        return spectral_norm_left(of.of, shape[:2])
     if not isinstance(of, Groups):
         return Viewed(rows=shape[dim], of=_first_column(of, dim))
     if dim == 1:
@@ -77,7 +79,7 @@ def spectral_norm_left(of: Rule, shape: Shape, dim: int = 0) -> Rule:
 def _first_column(of: Rule, dim: int) -> Rule:
     """Rule (fan_out, 1), the first column that is not 0 of a weight whose fan_out is in `dim`."""
     match of:
-        case Taps(of=inner) | ShiftedTaps(of=inner) | Viewed(of=inner):
+        case Taps(of=inner) | Viewed(of=inner):
             return _first_column(inner, dim)
         case BlockMeans():
             return Identity()
@@ -103,7 +105,7 @@ def spectral_norm_right(of: Rule, shape: Shape, dim: int = 0) -> Rule:
     expansion = _contracted(of)
     if expansion is not None:
         return Viewed(rows=math.prod(shape[1:]), of=expansion)
-    place = math.prod(shape[2:]) // 2 if isinstance(of, ShiftedTaps) else 0
+    place = centre_tap(shape[2:]) if isinstance(of, CentredTaps) else 0
     for size, (first, _) in zip(shape[2:], of.tap_ranges() or (), strict=False):
         place = place * size + first
     return unit_vector(math.prod(shape) // shape[dim], place)

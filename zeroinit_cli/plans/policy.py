@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zeroinit_cli.plans.kernels import BlockMeans, CentredSigns, ShiftedTaps, Taps
+from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
@@ -206,10 +206,10 @@ def fused_projections(
     return rule if len(shape) == len((fan_out, fan_in)) else Viewed(rows=fan_out, of=rule)
 
 
-def convolution(shape: Shape, groups: int, policy: Policy) -> Rule:
+def algorithm_2(shape: Shape, groups: int, policy: Policy) -> Rule:
     """Rule a convolution weight (c_out, c_in / groups, *kernel): Algorithm 2 in each group.
 
-    >>> convolution((8, 8, 3, 3), 1, DEFAULT)  # nn.Conv2d(8, 8, 3).weight
+    >>> algorithm_2((8, 8, 3, 3), 1, DEFAULT)
     Taps(ranges=((1, 2), (1, 2)), of=Identity())
 
     Source:
@@ -221,38 +221,19 @@ def convolution(shape: Shape, groups: int, policy: Policy) -> Rule:
     return _grouped(groups, Taps(ranges=centre, of=algorithm_1(fan_out // groups, fan_in, policy)))
 
 
-def branch_convolution(shape: Shape, groups: int, policy: Policy) -> Rule:
-    """Rule a convolution inside a residual branch: each row of Algorithm 1 at the next tap.
+def convolution(shape: Shape, groups: int, policy: Policy) -> Rule:
+    """Rule a convolution weight: Algorithm 1 in each group, times signs around the centre tap.
 
-    >>> branch_convolution((8, 8, 3, 3), 1, DEFAULT)  # torchvision's BasicBlock.conv1.weight
-    ShiftedTaps(of=Identity())
-    """
-    if policy.kernels == "centre" or math.prod(shape[2:]) == 1:
-        return convolution(shape, groups, policy)
-    return ShiftedTaps(of=_grouped(groups, algorithm_1(shape[0] // groups, shape[1], policy)))
-
-
-def depthwise_convolution(shape: Shape, policy: Policy) -> Rule:
-    """Rule a convolution (channels, 1, *kernel) of one channel in each group: signs for each.
-
-    >>> depthwise_convolution((24, 1, 3, 3), DEFAULT)  # nn.Conv2d(24, 24, 3, groups=24).weight
-    CentredSigns(of=Twisted(block=16, prime=31, half_exponent=-4))
+    >>> convolution((24, 24, 3, 3), 1, DEFAULT)  # nn.Conv2d(24, 24, 3).weight
+    CentredTaps(of=Identity(), signs=Twisted(block=16, prime=31, half_exponent=-4))
     """
     taps = math.prod(shape[2:])
-    if policy.depthwise == "centre" or taps == 1:
-        return convolution(shape, shape[0], policy)
-    return CentredSigns(of=_signs(shape[0], taps, -(taps - 1).bit_length()))
-
-
-def stem_convolution(shape: Shape, policy: Policy) -> Rule:
-    """Rule a convolution (c_out, c_in, *kernel) that reads the net's input, its taps overlapping.
-
-    >>> stem_convolution((64, 3, 3, 3), DEFAULT)  # a first nn.Conv2d(3, 64, 3).weight
-    Viewed(rows=64, of=Twisted(block=32, prime=67, half_exponent=-6))
-    """
-    if policy.stems == "centre":
-        return convolution(shape, 1, policy)
-    return Viewed(rows=shape[0], of=flattened(shape[0], math.prod(shape[1:]), policy))
+    if policy.kernels == "centre" or taps == 1:
+        return algorithm_2(shape, groups, policy)
+    return CentredTaps(
+        of=_grouped(groups, algorithm_1(shape[0] // groups, shape[1], policy)),
+        signs=_signs(shape[0], taps, -(taps - 1).bit_length()),
+    )
 
 
 def patch_convolution(shape: Shape, policy: Policy) -> Rule:
@@ -264,7 +245,7 @@ def patch_convolution(shape: Shape, policy: Policy) -> Rule:
     Viewed(rows=8, of=Transposed(of=Twisted(block=8, prime=59, half_exponent=-6)))
     """
     if policy.patches == "centre":
-        return convolution(shape, 1, policy)
+        return algorithm_2(shape, 1, policy)
     return Viewed(rows=shape[0], of=flattened(shape[0], math.prod(shape[1:]), policy))
 
 

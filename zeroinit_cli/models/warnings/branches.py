@@ -106,9 +106,13 @@ def _filled(hint: str, weights: list[str], branches: int) -> str | None:
 
 def _is_closed_by_override(seen: Seen, branch: Branch) -> bool:
     """Whether a branch that structure leaves open begins as 0 all the same, and can leave it."""
-    flow = seen.flow(branch.value)
     by_hand = branch.hint is not None or branch.obstacle == NONE_CLOSED
-    return by_hand and flow is not None and branch.value in seen.zeros(flow)
+    return by_hand and _begins_as_zero(seen, branch)
+
+
+def _begins_as_zero(seen: Seen, branch: Branch) -> bool:
+    flow = seen.flow(branch.value)
+    return flow is not None and branch.value in seen.zeros(flow)
 
 
 def _last_weights(seen: Seen, branches: list[Branch]) -> list[str]:
@@ -145,6 +149,7 @@ def damped_branches(seen: Seen) -> Iterator[PlanWarning]:
         and branch.ending.kind is StepKind.SCALE
         and (branch.ending.size or 0) > _SMALL
         and isinstance(seen.rules.get(branch.ending.tensor), Kept)
+        and not _begins_as_zero(seen, branch)
     }
     if damped:
         names = [f"{name} ({_size(branch):.3g})" for name, branch in damped.items()]

@@ -1,4 +1,4 @@
-"""Where convolutions stand: at the net's input, or inside a residual branch."""
+"""The convolutions that read the net's input."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -40,22 +40,6 @@ def _reading(flow: DataFlow) -> Iterator[nn.Parameter]:
         kernel = _kernel(flow, node)
         if kernel is not None and flow.data(node) in plain:
             yield kernel
-
-
-def find_inside(flows: Flows, names: Mapping[int, str]) -> frozenset[str]:
-    """Name the kernels on a residual branch that holds no other residual add.
-
-    A shortcut is no branch, and the long skip of a U-Net or of a whole body holds others.
-    """
-    found: list[nn.Parameter] = []
-    for flow, adds in flows:
-        residual = {add.node for add in adds if add.kind.is_residual}
-        for add in adds:
-            for branch in add.branches:
-                inside = [] if add.start is None else flow.between(add.start, branch)
-                if residual.isdisjoint(inside):
-                    found += [each for node in inside if (each := _kernel(flow, node)) is not None]
-    return _names(found, names)
 
 
 def _kernel(flow: DataFlow, node: Node) -> nn.Parameter | None:
