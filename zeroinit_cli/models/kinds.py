@@ -266,23 +266,20 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
     if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
         rule = rules.transposed_convolution(shape, geometry, policy)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
+    layer, where = (f"grouped {name}", " in each") if groups > 1 else (name, "")
     if _is_patch(geometry, shape) and is_stem:
-        rule = rules.patch_stem(shape, policy)
-        return Ruled(rule=rule, reason=f"{name}: patches of the input")
-    if _is_patch(geometry, shape):
-        rule = rules.patch_convolution(shape, policy)
-        return Ruled(rule=rule, reason=f"{name}: Algorithm 1 on patches")
-    if groups == 1 and is_stem and math.prod(shape[2:]) > 1:
+        rule, reason = rules.patch_stem(shape, policy), f"{name}: patches of the input"
+    elif _is_patch(geometry, shape):
+        rule, reason = rules.patch_convolution(shape, policy), f"{name}: Algorithm 1 on patches"
+    elif groups == 1 and is_stem:
         rule = rules.stem_convolution(shape, policy)
-        phrase = f"{name} of the input: Algorithm 2"
-        if policy.stems == "flattened":
-            phrase = f"{name} of the input: Algorithm 1 on its kernel"
-        return Ruled(rule=rule, reason=phrase)
-    phrase = f"grouped {name}: Algorithm 1 in each" if groups > 1 else f"{name}: Algorithm 1"
-    rule = rules.convolution(shape, groups, policy)
-    if policy.kernels == "centre" or math.prod(shape[2:]) == 1:
-        return Ruled(rule=rule, reason=phrase.replace("1", "2", 1))
-    return Ruled(rule=rule, reason=f"{phrase}, around the centre")
+        reason = f"{name} of the input: Algorithm 1 on its kernel"
+    else:
+        rule = rules.convolution(shape, groups, policy)
+        reason = f"{layer}: Algorithm 1{where}, around the centre"
+    if rule == rules.algorithm_2(shape, groups, policy):
+        reason = f"{layer}: Algorithm 2{where}"
+    return Ruled(rule=rule, reason=reason)
 
 
 def _is_patch(geometry: rules.Geometry, shape: tuple[int, ...]) -> bool:
