@@ -24,10 +24,10 @@ class Placing(TorchFunctionMode):
     device of others.
     """
 
-    def __init__(self, real: frozenset[int] | None) -> None:
+    def __init__(self, real: frozenset[int] | None, *, evenly: bool = False) -> None:
         super().__init__()
         self.real = real
-        self.origins = Origins()
+        self.origins = Origins(evenly=evenly)
         self.registered: set[int] = set()
         self._count = 0
         # Kept, so that its id is not given again: registered under another name, it stays real.
