@@ -210,6 +210,11 @@ def _of_use(owned: Owned, use: Use, structure: Structure, options: Options) -> R
         case UseKind.TABLE:
             rule = rules.embedding(shape, use.padding_idx, options)
             return Ruled(rule=rule, reason="embedding table: Algorithm 1")
+        case UseKind.POSITIONS if use.transposed:
+            dim = next(size for size in shape if size > 1)
+            rule = Transposed(of=rules.position_table((math.prod(shape) // dim, dim), options))
+            rule = rule if len(shape) == 2 else Viewed(rows=dim, of=rule)
+            return Ruled(rule=rule, reason=f"{kind.value}: mirrored, stored transposed")
         case UseKind.POSITIONS if len(shape) > 1:
             rule = rules.position_table(shape, options)
             return Ruled(rule=rule, reason=f"{kind.value}: mirrored")
