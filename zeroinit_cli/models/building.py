@@ -7,19 +7,18 @@ memory until then costs none. Where the value of one of them is needed after all
 built once more with just these left real.
 """
 
-import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from zeroinit_cli.models.origins import Origin, Origins
 from zeroinit_cli.models.placing import Placing, draws_on_meta, every_parameter_through
+from zeroinit_cli.models.untouched import chance_state, seeded
 
 Factory = Callable[[], nn.Module]
 
@@ -122,11 +121,11 @@ def _attempt(factory: Factory, seed: int, placing: Placing) -> Built:
 
 def _called(factory: Factory, seed: int, dtype: torch.dtype = _DTYPE) -> tuple[nn.Module, bool]:
     """A module, and whether Python's or numpy's generator was used."""
-    with warnings.catch_warnings(), _neutral_defaults(dtype), _seeded(seed):
+    with warnings.catch_warnings(), _neutral_defaults(dtype), seeded(seed):
         warnings.simplefilter("ignore")  # of builders, about defaults and weights that we ignore
-        before = _outer_chance()
+        before = chance_state()
         module = factory()
-        return module, _outer_chance() != before
+        return module, chance_state()[1:] != before[1:]
 
 
 @contextmanager
@@ -144,25 +143,3 @@ def _neutral_defaults(dtype: torch.dtype) -> Iterator[None]:
 def on_cpu() -> AbstractContextManager[Any]:
     """Make the CPU the default device; where it is, no mode is needed that slows every call."""
     return nullcontext() if torch.get_default_device() == _CPU else _CPU
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """One seed for every generator that a constructor may use, and the old states after it."""
-    generator = torch.default_generator
-    states = generator.get_state(), random.getstate(), np.random.get_state()
-    generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        generator.set_state(states[0])
-        random.setstate(states[1])
-        np.random.set_state(states[2])
-
-
-def _outer_chance() -> tuple[Any, ...]:
-    """The states of the generators that torch knows nothing of, to compare."""
-    _, keys, *rest = np.random.get_state()
-    return random.getstate(), np.asarray(keys).tobytes(), *rest

@@ -96,7 +96,7 @@ def _kind_of_map(owned: Owned, structure: Structure, options: Options) -> Kind:
 def _of_its_use(owned: Owned, structure: Structure, options: Options) -> Kind:
     use = use_of(owned, structure)
     if use is None and not structure.untraced and owned.name not in structure.read:
-        return Constructed(if_random=Ruled(rule=Zeros(), reason="no part of the forward reads it"))
+        return Constructed(if_random=Ruled(rule=Zeros(), reason="no run of the forward reads it"))
     if use is None:
         return Constructed()
     found = _of_use(owned, use, structure, options)
