@@ -71,10 +71,8 @@ def is_worker(number: int) -> bool:
     return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
 
 
-@pytest.mark.parametrize(
-    "number",
-    some_long([signal.SIGINT, signal.SIGTERM], lambda number: number == signal.SIGTERM),
-)
+@pytest.mark.long  # a signal to all of them comes to this one, too
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing_behind(
     running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
