@@ -201,8 +201,9 @@ class Origins(TorchDispatchMode):
             result = func(*args, **{**kwargs, "dtype": torch.float64})
         if self._is_spaced(effect):
             low, high = range_of(effect, args, kwargs)
-            places = torch.arange(result.numel(), dtype=torch.float64, device="cpu") + 0.5
-            result.copy_((low + (high - low) * (places / result.numel())).view(result.shape))
+            places = torch.arange(result.numel(), dtype=torch.float64, device="cpu").add_(0.5)
+            places = places.div_(result.numel()).mul_(high - low).add_(low)
+            result.copy_(places.view(result.shape))
         return result
 
     def _is_spaced(self, effect: Effect) -> bool:

@@ -51,7 +51,7 @@ def hidden_adds(seen: Seen) -> Iterator[PlanWarning]:
             value = _later_operand(flow, add)
             if found in seen.structure.adds and value not in seen.zeros(flow):
                 places.append(f"{found.name} in {found.place}")
-                weight = _last_weight(seen, flow, value)
+                weight = _last_weight(seen, flow, value, add.node)
                 weights += [weight] if weight else []
     if places:
         yield PlanWarning(
