@@ -96,7 +96,7 @@ def _kind_of_map(owned: Owned, structure: Structure, policy: Policy) -> Kind:
 def _of_its_use(owned: Owned, structure: Structure, policy: Policy) -> Kind:
     use = use_of(owned, structure)
     if use is None and not structure.untraced and owned.name not in structure.read:
-        return Constructed(if_random=Ruled(rule=Zeros(), reason="no part of the forward reads it"))
+        return Constructed(if_random=Ruled(rule=Zeros(), reason="no run of the forward reads it"))
     if use is None:
         return Constructed()
     found = _of_use(owned, use, structure, policy)
@@ -220,6 +220,11 @@ def _of_use(owned: Owned, use: Use, structure: Structure, policy: Policy) -> Rul
             return _convolution(owned, use, structure, policy)
         case UseKind.TABLE:
             return _table(owned, use, structure, policy)
+        case UseKind.POSITIONS if use.transposed:
+            dim = next(size for size in shape if size > 1)
+            rule = Transposed(of=rules.position_table((math.prod(shape) // dim, dim), policy))
+            rule = rule if len(shape) == 2 else Viewed(rows=dim, of=rule)
+            return Ruled(rule=rule, reason=f"{kind.value}: mirrored, stored transposed")
         case UseKind.POSITIONS if len(shape) > 1:
             beside = structure.tied_tables.get(shape[-1])
             rule = rules.position_table(shape, policy, beside=beside)

@@ -92,6 +92,13 @@ def _is_plain_matrix(flow: DataFlow, layer: Node, parameter: nn.Parameter) -> bo
     return is_plain and is_itself and math.prod(parameter.shape[2:]) == 1
 
 
+def count_of_outputs(flow: DataFlow, layer: Node, value: Node) -> int | None:
+    """How many of a layer's outputs, for each position, go into a value; None if it is no layer."""
+    weight = flow.weight(layer)
+    numbers = None if weight is None else _numbered(flow, layer, weight)
+    return None if numbers is None else len(_numbers(_followed(flow, layer, numbers, value)))
+
+
 def is_one_matrix(flow: DataFlow, layer: Node) -> bool:
     """Whether a layer's weight is one matrix in memory: what is summed lies first or last in it."""
     weight = flow.weight(layer)

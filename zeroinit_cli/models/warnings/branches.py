@@ -51,7 +51,7 @@ def hidden_adds(seen: Seen) -> Iterator[PlanWarning]:
             value = _later_operand(flow, add)
             if found in seen.structure.adds and value not in seen.zeros(flow):
                 places.append(f"{found.name} in {found.place}")
-                weight = _last_weight(seen, flow, value)
+                weight = _last_weight(seen, flow, value, add.node)
                 weights += [weight] if weight else []
     if places:
         yield PlanWarning(
@@ -144,14 +144,15 @@ def _last_weights(seen: Seen, branches: list[Branch]) -> list[str]:
     found = []
     for branch in branches:
         flow = seen.flow(branch.value)
-        if flow is not None and branch.value is not None:
-            found.append(_last_weight(seen, flow, branch.value))
+        if flow is not None and branch.value is not None and branch.add is not None:
+            found.append(_last_weight(seen, flow, branch.value, branch.add))
     return [name for name in found if name is not None]
 
 
-def _last_weight(seen: Seen, flow: DataFlow, value: Node) -> str | None:
-    """The last weight before a value whose zero makes it 0."""
-    waiting, known = [value], {value}
+def _last_weight(seen: Seen, flow: DataFlow, value: Node, add: Node) -> str | None:
+    """The last weight before a value whose zero makes it 0, and not what else is added, too."""
+    others = (flow.fork(value, each) for each in flow.parents(add) if each is not value)
+    waiting, known = [value], {value, *(each for each in others if each is not None)}
     while waiting:
         node = max(waiting, key=flow.position)
         waiting.remove(node)
