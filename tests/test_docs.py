@@ -22,7 +22,7 @@ def test_the_page_for_python_runs_from_top_to_bottom(
         exec(snippet, names)
     sha256 = names["sha256"]
     assert (tmp_path / "init.safetensors.sha256").read_text() == f"{sha256}  init.safetensors\n"
-    assert "0.weight (1000, 64) embedding table: Algorithm 1" in capsys.readouterr().out
+    assert "0.weight (1000, 64) embedding table: mirrored signs" in capsys.readouterr().out
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -12,14 +12,15 @@ from tests.cli.command import Command
 from tests.plans import plan, tensor
 from tests.stored_files import save
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.plans.rules import Hadamard
+from zeroinit_cli.plans.rules import Twisted
 from zeroinit_cli.store.stream import plan_header
 from zeroinit_cli.store.write import write_checkpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "output.md").read_text()
 SCHEMA = json.loads((DOCS / "output.schema.json").read_text())
-PLAN = plan(tensor("wide.weight", (1000, 64), Hadamard(half_exponent=-10)))
+WIDE = Twisted(block=64, prime=1019, half_exponent=-10)
+PLAN = plan(tensor("wide.weight", (1000, 64), WIDE))
 NET = "zeroinit: 1\ninput: [4]\nlayers: [Linear: {out_features: 8, bias: false}]\n"
 
 

@@ -41,12 +41,17 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def restated(name: str, tensor: torch.Tensor) -> torch.Tensor:
     out = torch.zeros_like(tensor)
-    if tensor.ndim == 4:
-        centre = tensor.shape[-1] // 2
-        out[:, :, centre, centre] = algorithm_1(*tensor.shape[:2])
+    if name == "conv1.weight":
+        out = expansion(147, 64).T.reshape(tensor.shape).contiguous()
+    elif tensor.ndim == 4:
+        taps = tensor.shape[2] * tensor.shape[3]
+        for row, values in enumerate(algorithm_1(*tensor.shape[:2])):
+            out[row].flatten(1)[:, (row + taps // 2) % taps] = values
     elif name == "fc.weight":
         out = algorithm_1(*tensor.shape)
-    elif name.endswith("running_var") or (name.endswith("weight") and ".bn2." not in name):
+    elif name.endswith("bn2.weight"):
+        out += 0.25
+    elif name.endswith(("running_var", "weight")):
         out += 1
     return out
 
@@ -54,8 +59,20 @@ def restated(name: str, tensor: torch.Tensor) -> torch.Tensor:
 def algorithm_1(fan_out: int, fan_in: int) -> torch.Tensor:
     if fan_out <= fan_in:
         return torch.eye(fan_out, fan_in)
-    m = int(np.ceil(np.log2(fan_out)))
-    matrix = scipy.linalg.hadamard(2**m)[:fan_out, :fan_in] / 2 ** (m / 2)
+    return expansion(fan_out, fan_in)
+
+
+def expansion(fan_out: int, fan_in: int) -> torch.Tensor:
+    """Blocks of Sylvester's matrix, each under column signs of squares; the first row negated."""
+    prime = {128: 131, 147: 151, 256: 263, 512: 523, 1000: 1019}[fan_out]
+    squares = {number * number % prime for number in range(prime)}
+    block = scipy.linalg.hadamard(2 ** int(np.ceil(np.log2(fan_in))))[:, :fan_in]
+    rows = []
+    for first in range(0, fan_out, len(block)):
+        signs = [1 if (first + column) % prime in squares else -1 for column in range(fan_in)]
+        rows.append(block * signs)
+    matrix = np.concatenate(rows)[:fan_out] / 2 ** (np.ceil(np.log2(fan_out)) / 2)
+    matrix[0] *= -1
     return torch.from_numpy(matrix.astype(np.float32))
 
 

@@ -138,7 +138,7 @@ def test_a_file_is_compared_with_its_source(zeroinit: Command, made: Path, swapp
     if swapped:
         forms.reverse()
     assert f"fc.weight: {forms[0]} in A, {forms[1]} in B" in result.out
-    assert "conv1.0.weight: 72 of 648 elements differ, the first at [0, 0, 1, 1]: " in result.out
+    assert "conv1.0.weight: 648 of 648 elements differ, the first at [0, 0, 0, 0]: " in result.out
 
 
 def test_two_sources_are_compared_without_a_file(zeroinit: Command) -> None:

@@ -137,13 +137,14 @@ def test_no_name_is_a_command(zeroinit: Command, locked: Path, name: str) -> Non
 
 
 def test_a_plans_warnings_are_annotations(zeroinit: Command, tmp_path: Path) -> None:
+    paper = ("plan", "net.yaml", "--policy", "paper")
     (tmp_path / "net.yaml").write_text(NET.replace("[4]", "[3]"))
-    human = zeroinit("plan", "net.yaml")
+    human = zeroinit(*paper)
     assert human.err.startswith("warning: ")
-    result = zeroinit("plan", "net.yaml", "--format", "github")
+    result = zeroinit(*paper, "--format", "github")
     assert (result.code, result.err) == (0, "")
     found = annotations(result.out)
-    warnings = zeroinit("plan", "net.yaml", "--format", "json").json["warnings"]
+    warnings = zeroinit(*paper, "--format", "json").json["warnings"]
     assert [each.message for each in found] == [
         each["text"] + (f"\nhint: {each['hint']}" if each["hint"] else "") for each in warnings
     ]
@@ -153,7 +154,7 @@ def test_a_plans_warnings_are_annotations(zeroinit: Command, tmp_path: Path) -> 
     assert {each.level for each in found} == {"warning"}
     assert result.out.startswith("net.yaml: 4 tensors, ")
     for arguments in ((), ("--json",), ("--format", "github")):
-        assert zeroinit("plan", "net.yaml", "--strict", *arguments).code == 1
+        assert zeroinit(*paper, "--strict", *arguments).code == 1
 
 
 def test_what_is_not_finite_is_warned_of(zeroinit: Command, tmp_path: Path) -> None:

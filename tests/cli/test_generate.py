@@ -38,12 +38,7 @@ def test_it_leaves_three_files_and_nothing_else(made: Path) -> None:
     assert entry == {
         "path": "init.safetensors",
         "source": f"torchvision:{MODEL}",
-        "options": {
-            "dtype": "float32",
-            "expansion": "sylvester",
-            "residual": "end",
-            "scale": "orthonormal",
-        },
+        "options": {"dtype": "float32", "policy": "default"},
         "scheme": "zero-2-draft",
         "sha256": digest,
         "size": SIZE,

@@ -14,9 +14,9 @@ MLP = """zeroinit: 1
 input: 6
 layers: [Linear: 5, ReLU, Linear: 8, ReLU, Linear: 3]
 """
-# Its expansions cancel: equal channels, and the next Hadamard matrix sums their differences.
+# Under the paper it cancels: equal channels, and the next Hadamard matrix sums their differences.
 CHAIN = """zeroinit: 1
-input: [1, 8, 8]
+input: [3, 8, 8]
 model:
   cnn:
     stages: [[16, 16], [32, 32, 32], [64, 64, 64]]
@@ -42,7 +42,7 @@ def test_the_verdict_and_both_starts_side_by_side(zeroinit: Command, nets: Path)
     assert "parameters without gradient  0  0" in lines
     assert "layer  type  activation  torch  gradient  torch  flat  distinct  rank" in lines
     assert lines[-2:] == [
-        "ZerO: dtype float32, expansion sylvester, residual end, scale orthonormal",
+        "ZerO: dtype float32, policy default",
         "3 steps of SGD at learning rate 0.01 on float32 8 x 6 (the default batch), cpu; "
         "beside it torch's own start, the middle of 3 seeds",
     ]
@@ -50,7 +50,8 @@ def test_the_verdict_and_both_starts_side_by_side(zeroinit: Command, nets: Path)
 
 @pytest.mark.long
 def test_a_chain_that_cancels_is_likely_not_to_train(zeroinit: Command, nets: Path) -> None:
-    done = zeroinit("probe", "chain.yaml", "--json")
+    paper = ("--policy", "paper")
+    done = zeroinit("probe", "chain.yaml", "--json", *paper)
     verdict = done.json["verdict"]
     assert verdict["will"] == "likely-not"
     assert re.fullmatch(
@@ -58,13 +59,16 @@ def test_a_chain_that_cancels_is_likely_not_to_train(zeroinit: Command, nets: Pa
         verdict["text"],
     )
     assert done.json["start"]["flat"] > done.json["torch"]["flat"]
-    assert "hint: --expansion paley" in zeroinit("probe", "chain.yaml", "--seeds", "1").out
+    advised = zeroinit("probe", "chain.yaml", "--seeds", "1", *paper).out
+    assert "hint: --policy default expands without the pattern that cancels" in advised
+    assert zeroinit("probe", "chain.yaml", "--json").json["verdict"]["will"] == "will-train"
 
 
 def test_strict_fails_unless_it_will_train(zeroinit: Command, nets: Path) -> None:
     short = ("--seeds", "1")
-    assert zeroinit("probe", "chain.yaml", "-q", *short).code == 0
-    assert zeroinit("probe", "chain.yaml", "--strict", "--json", *short).code == 1
+    paper = (*short, "--policy", "paper")
+    assert zeroinit("probe", "chain.yaml", "-q", *paper).code == 0
+    assert zeroinit("probe", "chain.yaml", "--strict", "--json", *paper).code == 1
     assert zeroinit("probe", "mlp.yaml", "--strict", "-q", *short).code == 0
 
 
@@ -141,11 +145,11 @@ def test_options_say_how_many_and_how_fast(zeroinit: Command, nets: Path) -> Non
         "--seeds", "1", "--policy", "paper", "--json",
     )  # fmt: skip
     conditions = done.json["conditions"]
-    assert conditions["inputs"] == {"": "float32 3 x 1 x 12 x 12"}
+    assert conditions["inputs"] == {"": "float32 3 x 3 x 12 x 12"}
     assert (conditions["steps"], conditions["learning_rate"]) == (1, 0.5)
     assert conditions["seeds"] == [0]
     assert len(done.json["start"]["losses"]) == 2
-    assert "expansion paley" in done.json["start"]["is"]
+    assert "policy paper" in done.json["start"]["is"]
 
 
 @pytest.mark.long

@@ -78,7 +78,7 @@ def test_a_changed_file_is_not_blamed_on_the_rules(zeroinit: Command, made: Path
 
 
 def test_a_drifted_plan_and_a_changed_file_are_told_apart(zeroinit: Command, made: Path) -> None:
-    edit(made / "zeroinit.lock", 'scale = "orthonormal"', 'scale = "paper"')
+    edit(made / "zeroinit.lock", 'policy = "default"', 'policy = "paper"')
     flip(made / "init.safetensors", position_of(made / "init.safetensors", "fc.weight", 0))
     result = zeroinit("verify")
     assert result.code == 1
@@ -97,10 +97,10 @@ def test_a_drifted_plan_and_a_changed_file_are_told_apart(zeroinit: Command, mad
     )
 
 
-def test_another_scale_in_the_lock_is_drift_and_names_the_tensors(
+def test_another_policy_in_the_lock_is_drift_and_names_the_tensors(
     zeroinit: Command, made: Path
 ) -> None:
-    edit(made / "zeroinit.lock", 'scale = "orthonormal"', 'scale = "paper"')
+    edit(made / "zeroinit.lock", 'policy = "default"', 'policy = "paper"')
     result = zeroinit("verify")
     assert result.code == 1
     assert result.out.startswith("drifted, unreproduced: init.safetensors\n  drifted: plan: locked")

@@ -12,7 +12,7 @@ _TEXT = r"""
     Relu linear BatchNorm2d LayerNorm Embedding MaxPool2d Flatten Unflatten Upsample
     ConvTranspose2d GroupNorm PReLU GLU Softmax PixelShuffle TransformerEncoderLayer residual
     parallel repeat sequential branches layers shortcut count join dim cat add mul name zeroinit
-    input model torchvision arguments mlp cnn resnet vit gpt encoder init scale dtype overrides
+    input model torchvision arguments mlp cnn resnet vit gpt encoder init policy dtype overrides
     pattern rule hidden_features out_features in_features out_channels kernel_size stride
     padding groups bias num_classes num_heads num_kv_heads head_dim hidden_dim num_layers
     max_seq_len vocab_size norm positions rotary learned GroupNorm Bottleneck resnet18

@@ -5,7 +5,7 @@ from typing import Any
 from zeroinit_cli.plans.plan import PlanWarning
 from zeroinit_cli.probing.report import Conditions, LayerReport, Probe, Run
 
-WARNING = PlanWarning(kind="batch-norm-chain", text="channels cancel", hint="--expansion paley")
+WARNING = PlanWarning(kind="batch-norm-chain", text="channels cancel", hint="--policy default")
 
 
 def layer(name: str, **values: Any) -> LayerReport:
@@ -36,7 +36,7 @@ OWN = run(layer("conv"), norm("norm"))
 def probe(start: Run = OWN, own: Run = OWN, **more: Any) -> Probe:
     conditions = Conditions(
         source="torchvision:net",
-        start="ZerO: expansion sylvester",
+        start="ZerO: dtype float32, policy paper",
         plan="sha256:00",
         inputs={"": "float32 8 x 3 x 96 x 96"},
         given=False,

@@ -27,7 +27,7 @@ VERDICTS: dict[str, tuple[Probe, Will, str, tuple[str, ...], tuple[str, ...]]] =
         Will.NOT,
         "likely not: 1 norm sees channels without variance, largest gradient 3.5e7 against 2.0",
         ("largest gradient 3.5e7 against 2.0 of torch's own start, in conv",),
-        ("--expansion paley",),
+        ("--policy default",),
     ),
     "too fast": (
         FAST,

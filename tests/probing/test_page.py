@@ -83,7 +83,7 @@ def test_the_verdict_stands_on_top_and_every_layer_in_the_table() -> None:
         "Likely not: 1 norm sees channels without variance, largest gradient 3.5e7 against 2.0"
     )
     assert body.index(verdict) < body.index("<table")
-    assert "Hint: --expansion paley" in text
+    assert "Hint: --policy default" in text
     for name in ("conv", "norm"):
         assert f'<th scope="row">{name}</th>' in text
 

@@ -25,7 +25,7 @@ from zeroinit_cli.store.stream import plan_sha256
 LARGE, SMALL, LOCK = Path("large.safetensors"), Path("small.safetensors"), Path("zeroinit.lock")
 KEPT = ("kept/0", "kept/1", "kept/2")
 PLANS = [plan(tensor("a", (rows, 1024), Hadamard(half_exponent=-10))) for rows in (1024, 1025)]
-SCALES = ("orthonormal", "paper")
+POLICIES = ("default", "paper")
 
 
 @dataclass
@@ -71,8 +71,8 @@ def write_entries() -> None:
 
 def run_commands() -> None:
     """The command itself, with other bytes each time."""
-    for scale in SCALES:
-        code = command("generate", "net.yaml", "-o", str(SMALL), "--force", "--scale", scale)
+    for policy in POLICIES:
+        code = command("generate", "net.yaml", "-o", str(SMALL), "--force", "--policy", policy)
         if code:
             raise RuntimeError(f"generate ended with {code}")
 
@@ -106,7 +106,7 @@ def killed(folder: Path, moments: int, seed: int = 0) -> Seen:
 
 def _known() -> dict[Path, set[str]]:
     """The digests that each file may have: anything else is half of one."""
-    digests = {answered("digest", "net.yaml", "--scale", scale)[1].split()[0] for scale in SCALES}
+    digests = {answered("digest", "net.yaml", "--policy", each)[1].split()[0] for each in POLICIES}
     return {LARGE: {plan_sha256(made) for made in PLANS}, SMALL: digests}
 
 

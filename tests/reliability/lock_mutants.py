@@ -30,7 +30,6 @@ FIELDS: Fields = {
     "tensors": [],
     "dtype": ['"float16"', '"bfloat16"', '"float64"', '"F32"'],
     "policy": ['"paper"', '"none"', '""'],
-    "scale": ['"paper"', '"1"'],
 }
 """Each field of a lock but built-with, which is for information, and what it may be edited to.
 
