@@ -43,8 +43,10 @@ STEPS = 80
 BATCH = 48
 _TEXT_BATCH = 16
 _WARMUP = 8  # steps, under AdamW
-_TESTED = 400  # test examples, in blocks of ten, which are what is compared
-_BLOCK = 10
+_VALIDATED = 200
+_TESTED = 400  # test examples, in forty blocks, which are what is compared
+_TEXTS = 120  # windows of text, likewise
+_BLOCKS = 40
 _AT_ONCE = 100
 _HOPELESS = 1e4  # a loss beyond which no run here has come back
 SEEDS = (0, 1)
@@ -79,11 +81,10 @@ class Trained:
 
     Attributes:
         train_loss: the mean of the last ten steps.
-        validation_loss: with statistics of the batch, as everything but `settled_error`.
+        validation_loss: with statistics of the batch: running ones have not settled in 80 steps.
         test_loss: likewise.
         test_error: percent, likewise.
-        settled_error: percent, with running statistics, which 80 steps may leave behind.
-        blocks: of each ten test examples, the error in percent, of text the loss: what is paired.
+        blocks: of each fortieth of the test, error in percent, of text the loss: what is paired.
         diverged: the step at which the loss was not finite or beyond hope, if any.
         seconds: how long it took.
     """
@@ -92,7 +93,6 @@ class Trained:
     validation_loss: float
     test_loss: float
     test_error: float
-    settled_error: float
     blocks: list[float]
     diverged: int | None
     seconds: float
@@ -132,15 +132,14 @@ def measure(cell: Cell, data: Data) -> Trained:
     model = _without_chance(start(lambda: net.build(data.classes), cell.start, cell.seed))
     curve = _train(model, net, data, cell)
     diverged = None if curve[-1] < _HOPELESS else len(curve) - 1
+    tested = _TEXTS if net.text else _TESTED
     if diverged is None:
-        validation, _ = _scores(model, data.validation)
-        losses, wrong = _scores(model, data.test)
-        _, settled = _scores(model.eval(), data.test)
+        validation, _ = _scores(model, data.validation, _VALIDATED)
+        losses, wrong = _scores(model, data.test, tested)
     if diverged is not None or not math.isfinite(float(losses.sum())):
-        count = _TESTED // _BLOCK
         guess, error = math.log(data.classes), 100 * (1 - 1 / data.classes)
-        validation = losses = torch.full((count * _BLOCK,), guess)
-        wrong = settled = torch.full((count * _BLOCK,), error / 100)
+        validation = losses = torch.full((tested,), guess)
+        wrong = torch.full((tested,), error / 100)
         diverged = len(curve) - 1 if diverged is None else diverged
     paired = losses if net.text else 100 * wrong
     last = curve[-10:] if diverged is None else [math.log(data.classes)]
@@ -149,8 +148,7 @@ def measure(cell: Cell, data: Data) -> Trained:
         validation_loss=float(validation.mean()),
         test_loss=float(losses.mean()),
         test_error=float(100 * wrong.mean()),
-        settled_error=float(100 * settled.mean()),
-        blocks=paired.view(-1, _BLOCK).mean(1).tolist(),
+        blocks=paired.view(_BLOCKS, -1).mean(1).tolist(),
         diverged=diverged,
         seconds=time.perf_counter() - started,
     )
@@ -183,20 +181,21 @@ def _train(model: nn.Module, net: WideNet, data: Data, cell: Cell) -> list[float
     return curve
 
 
-def _scores(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
-    """The loss of each example, and whether it is wrong (of text, the share); up to 400 of them.
+def _scores(model: nn.Module, split: Split, most: int) -> tuple[Tensor, Tensor]:
+    """The loss of each of some examples, and whether it is wrong (of text, the share).
 
-    In train mode by statistics of each hundred; running ones are left alone.
+    In train mode by statistics of each hundred, in an order that mixes the answers (the photographs
+    lie in reading order); running ones are left alone.
     """
     norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]
     kept = [each.momentum for each in norms]
     for norm in norms:
         norm.momentum = 0.0
-    count = min(_TESTED, len(split)) // _BLOCK * _BLOCK
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    order = order[: min(most, len(split)) // _BLOCKS * _BLOCKS]
     losses, wrong = [], []
     with torch.no_grad():
-        for begin in range(0, count, _AT_ONCE):
-            part = slice(begin, min(begin + _AT_ONCE, count))
+        for part in order.split(_AT_ONCE):
             logits, targets = model(split.inputs[part]), split.targets[part]
             asked = (targets != IGNORED).view(len(targets), -1).float()
             found = (logits.argmax(-1) != targets).view(len(targets), -1) * asked

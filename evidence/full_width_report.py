@@ -63,8 +63,8 @@ def rows(found: Mapping[Cell, Trained]) -> list[Row]:
 def verdict(row: Row, other: str) -> str:
     """ZerO against another start, each at its own rate: `better`, `level` or `worse`.
 
-    Paired by blocks of ten test examples, seeds averaged. It counts where Student's t is beyond 2.7
-    and no seed says otherwise.
+    Paired by forty blocks of test examples, seeds averaged. It counts where Student's t is beyond
+    2.7 and no seed says otherwise.
     """
     ours, theirs = row.chosen("zero"), row.chosen(other)
     if not theirs:
