@@ -1,4 +1,4 @@
-"""Models of full width, from three starts: python -m evidence.full_width [--minutes 60].
+"""Models of full width, from three starts: python -m evidence.full_width [NET...] [--minutes 60].
 
 Each cell is one training of 80 steps: a model, data, a start, a learning rate, a seed. What is done
 lies in evidence/results/full_width.jsonl at once, so that a run that was interrupted, or that is
@@ -99,20 +99,22 @@ class Trained:
 
 
 def cells() -> Iterator[Cell]:
-    """Every cell of the study: first each net's first data, then its second; a row's together."""
+    """Every cell: the first data of each net under the first seed, then the second seed, and on."""
     most = max(len(net.data) for net in NETS.values())
     for at in range(most):
-        for name, net in NETS.items():
-            if at < len(net.data):
-                yield from _row(name, net, net.data[at])
+        for seed in SEEDS:
+            for name, net in NETS.items():
+                if at < len(net.data):
+                    yield from _row(name, net, net.data[at], seed)
 
 
-def _row(name: str, net: WideNet, data: str) -> Iterator[Cell]:
-    for seed in SEEDS:
-        for rate in net.rates:
-            for begin in ("zero", "torch"):
-                yield Cell(net=name, data=data, start=begin, rate=rate, seed=seed)
-    yield Cell(net=name, data=data, start="zero-1", rate=net.rates[1], seed=SEEDS[0])
+def _row(name: str, net: WideNet, data: str, seed: int) -> Iterator[Cell]:
+    middle = net.rates[1]
+    for rate in net.rates:
+        for begin in ("zero", "torch"):
+            yield Cell(net=name, data=data, start=begin, rate=rate, seed=seed)
+    if seed == SEEDS[0]:
+        yield Cell(net=name, data=data, start="zero-1", rate=middle, seed=seed)
 
 
 @cache
@@ -232,6 +234,7 @@ def stored() -> dict[Cell, Trained]:
 def main() -> int:
     """Measure what is missing, as long as there are minutes."""
     parser = argparse.ArgumentParser(prog="evidence.full_width", description=__doc__)
+    parser.add_argument("nets", nargs="*", metavar="NET", help="all if none")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell after these")
     parser.add_argument("--publish", action="store_true", help="write the table and the JSON")
     parsed = parser.parse_args()
@@ -244,7 +247,9 @@ def main() -> int:
     started, done = time.perf_counter(), stored()
     CELLS.parent.mkdir(parents=True, exist_ok=True)
     for cell in cells():
-        if cell in done or time.perf_counter() - started > 60 * parsed.minutes:
+        if cell in done or (parsed.nets and cell.net not in parsed.nets):
+            continue
+        if time.perf_counter() - started > 60 * parsed.minutes:
             continue
         data = data_of(cell.data)
         if data is None:
