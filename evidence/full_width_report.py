@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from evidence.experiment import Json, mean
 from evidence.figures import COLOURS, panels, write_svg
-from evidence.full_width import Cell, Trained, cells
+from evidence.full_width import SEEDS, Cell, Trained, cells
 from evidence.report import write_json
 from evidence.wide_nets import NETS
 
@@ -89,19 +89,28 @@ def markdown(listed: Sequence[Row]) -> str:
     lines = [_line(row) for row in listed]
     counts = {word: [verdict(row, "torch") for row in listed].count(word) for word in _WORDS}
     told = ", ".join(f"{count} {word}" for word, count in counts.items())
-    places = dict.fromkeys((cell.net, cell.data) for cell in cells())
-    missing = [f"{net} on {data}" for net, data in places if (net, data) not in _places(listed)]
-    cut = f"Not measured: {', '.join(missing)}.\n" if missing else ""
     seconds = sum(run.seconds for row in listed for run in _all(row))
-    took = f"All trainings together took {seconds / 60:.0f} minutes of one core.\n"
-    return f"Against torch's start: {told}. {took}\n{_HEAD}{''.join(lines)}\n{cut}"
+    took = f"All trainings together took {seconds / 60:.0f} minutes on a busy machine.\n"
+    head = f"Against torch's start: {told}. {took}\n{_HEAD}"
+    return f"{head}{''.join(lines)}\n{''.join(_cut(listed))}"
 
 
 _WORDS = ("better", "level", "worse")
 
 
-def _places(listed: Sequence[Row]) -> set[tuple[str, str]]:
-    return {(row.net, row.data) for row in listed}
+def _cut(listed: Sequence[Row]) -> Iterator[str]:
+    """What is missing of the study, in words: rows by their data, and second seeds."""
+    places = dict.fromkeys((cell.net, cell.data) for cell in cells())
+    there = {(row.net, row.data) for row in listed}
+    missing: dict[str, list[str]] = {}
+    for net, data in places:
+        if (net, data) not in there:
+            missing.setdefault(data, []).append(net)
+    for data, nets in missing.items():
+        yield f"- Not measured on {data}: {', '.join(nets)}.\n"
+    once = [row for row in listed if min(map(len, row.runs["zero"].values())) < len(SEEDS)]
+    if once:
+        yield f"- Rows with one seed at some rate, instead of two: {len(once)} of {len(listed)}.\n"
 
 
 def _all(row: Row) -> Iterator[Trained]:
