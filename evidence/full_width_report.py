@@ -55,7 +55,10 @@ def rows(found: Mapping[Cell, Trained]) -> list[Row]:
         here = [cell for cell in found if (cell.net, cell.data) == (net, data)]
         for cell in sorted(here, key=lambda cell: (-cell.rate, cell.seed)):
             runs.setdefault(cell.start, {}).setdefault(cell.rate, []).append(found[cell])
-        if runs.get("zero") and runs.get("torch"):
+        both = set(runs.get("zero", {})) & set(runs.get("torch", {}))
+        for start in ("zero", "torch"):  # a rate that one of them has not had yet would be unfair
+            runs[start] = {rate: runs[start][rate] for rate in runs.get(start, {}) if rate in both}
+        if both:
             listed.append(Row(net=net, data=data, runs=runs))
     return listed
 
