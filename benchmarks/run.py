@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.machine import Machine, describe_machine
-from benchmarks.parts import extremes, models, shards, sizes, startup
+from benchmarks.parts import extremes, models, plans, shards, sizes, startup
 from benchmarks.processes import run_python
 from benchmarks.results import read_results, write_results
 from benchmarks.samples import Part
@@ -29,6 +29,7 @@ PARTS: dict[str, Measure] = {
     "shards": shards.measure,
     "embedding": extremes.measure_embedding,
     "many": extremes.measure_many,
+    "plans": plans.measure,
     "startup": startup.measure,
 }
 

@@ -75,8 +75,8 @@ def zero_with(build: Build, *overrides: str, **options: Any) -> nn.Module:
 ZERO_1 = Policy(
     expansion="sylvester",
     last_norm=0.0,
-    keys="zeros",
     kernels="centre",
+    stems="centre",
     contraction="identity",
     tables="algorithm-1",
 )

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import zeroinit_cli
-from tests.cli.command import child
+from tests.cli.command import here
 from tests.long import some_long
 from tests.models.models import planned
 from zeroinit_cli.errors import NoRuleError, PlanError, UsageError
@@ -196,7 +196,7 @@ def test_a_plan_is_saved_in_shards_as_the_command_does(tmp_path: Path) -> None:
     plan = zeroinit_cli.plan("squeezenet1_1")
     digest = zeroinit_cli.save(plan, tmp_path / "ours", max_shard_size="2MB")
     command = ("generate", "squeezenet1_1", "-o", "theirs/", "--max-shard-size", "2MB")
-    assert child(*command, "--no-lock", cwd=tmp_path).returncode == 0
+    assert here(*command, "--no-lock", cwd=tmp_path).code == 0
     ours, theirs = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
         for name in ("ours", "theirs")

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docs import check
-from tests.cli.command import MODEL, child
+from tests.cli.command import MODEL, here
 from tests.golden.make_values import nearest
 from tests.models.models import planned
 from tests.plans import plan as make_plan
@@ -138,8 +138,8 @@ def run(*arguments: str | Path, text: str | None = None) -> subprocess.Completed
 def test_check_derives_the_digest_of_a_real_plan_and_holds_a_file_against_it(
     tmp_path: Path,
 ) -> None:
-    plan = child("plan", MODEL, "--json").stdout
-    made = child("generate", MODEL, "-o", "a.safetensors", cwd=tmp_path).stdout
+    plan = here("plan", MODEL, "--json").out
+    made = here("generate", MODEL, "-o", "a.safetensors", cwd=tmp_path).out
     path = tmp_path / "a.safetensors"
     done = run("-", path, text=plan)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{made[:64]}\n", "")
@@ -153,9 +153,9 @@ def test_check_derives_the_digest_of_a_real_plan_and_holds_a_file_against_it(
 @pytest.mark.long
 def test_check_derives_shards_and_holds_a_folder_and_its_lock_against_them(tmp_path: Path) -> None:
     arguments = (MODEL, "--max-shard-size", "1.5MB")
-    plan = child("plan", *arguments, "--json").stdout
-    made = child("generate", *arguments, "-o", "net/", cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
+    plan = here("plan", *arguments, "--json").out
+    made = here("generate", *arguments, "-o", "net/", cwd=tmp_path)
+    assert made.code == 0, made.err
     folder, lock = tmp_path / "net", tmp_path / "net" / "zeroinit.lock"
     lines = (folder / "model.safetensors.sha256").read_text()
     assert lines.count("\n") == 3  # two shards and their index
@@ -176,7 +176,7 @@ def test_check_derives_shards_and_holds_a_folder_and_its_lock_against_them(tmp_p
     lock.write_text(lock.read_text().replace(lines.splitlines()[0][:64], "0" * 64))
     done = run("-", lock, text=plan)
     assert (done.returncode, done.stderr) == (1, f"differs: the digest of {lock}\n")
-    done = run("-", lock, text=child("plan", MODEL, "--json").stdout)  # another split
+    done = run("-", lock, text=here("plan", MODEL, "--json").out)  # another split
     assert (done.returncode, done.stderr) == (1, f"differs: the digest of {lock}\n")
 
 

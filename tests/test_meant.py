@@ -313,36 +313,6 @@ def test_one_build_is_enough_where_all_is_seen() -> None:
     assert calls == 1
 
 
-@pytest.mark.parametrize(
-    ("draw", "around"),
-    [
-        (lambda bias: nn.init.normal_(bias, -4.8, 1.3), "-5"),
-        (lambda bias: nn.init.uniform_(bias, 0, 1), "0.54"),
-    ],
-)
-def test_a_draw_that_is_not_around_zero_has_no_rule(
-    draw: Callable[[torch.Tensor], Any], around: str
-) -> None:
-    with pytest.raises(NoRuleError) as caught:
-        zeroinit_cli.plan(filled(lambda layer: draw(layer.bias), 64))
-    assert str(caught.value) == (
-        "error: 1 random tensor has no rule in build\n"
-        "  expected: a kind of tensor that the policy knows; none is guessed\n"
-        f"  found: 0.bias [64] of Linear around {around}\n"
-        "\n"
-        "hint: --override '0.bias=zeros' names a rule: "
-        "algorithm-1, algorithm-2, kept, ones, patch, position, transposed:algorithm-1, "
-        "transposed:algorithm-2, zeros"
-    )
-
-
-def test_draws_around_zero_are_hardly_ever_taken_for_others() -> None:
-    torch.manual_seed(0)
-    for size in range(1, 40):
-        for _ in range(20):
-            zeroinit_cli.init_(nn.Linear(size, size))
-
-
 # Memory that nobody wrote.
 
 

@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from tests.cli.command import child
+from tests.cli.command import child, here
 from zeroinit_cli import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -21,11 +21,11 @@ def test_readme_shows_what_the_command_prints(tmp_path: Path) -> None:
     assert f"$ zeroinit generate resnet18 -o init.safetensors\n{shown}" in readme
 
 
-def test_readme_shows_what_check_prints(tmp_path: Path) -> None:
+def test_readme_shows_what_check_prints() -> None:
     readme = (ROOT / "README.md").read_text()
-    plan = child("plan", "resnet18", "--json", cwd=tmp_path)
+    plan = here("plan", "resnet18", "--json")
     command = [sys.executable, str(ROOT / "docs" / "check.py"), "-"]
-    done = subprocess.run(command, input=plan.stdout, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=plan.out, capture_output=True, text=True, check=True)
     assert f"| python docs/check.py - init.safetensors\n{done.stdout}```" in readme
 
 

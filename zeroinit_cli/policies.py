@@ -17,9 +17,9 @@ class Policy:
         residual: what ends a residual branch, its last norm or weight, whichever comes later
             (`end`), its last weight (`layer`), or nothing (`none`).
         last_norm: scale of a norm that ends a residual branch.
-        keys: what gives the keys of attention that begins closed, `algorithm-1` or `zeros`.
         kernels: a kernel's taps, `signs` around the centre or the `centre` alone.
-        patches: kernels over patches that do not overlap, `flattened` into rows or the `centre`.
+        stems: kernels that read the net's input, `flattened` into rows or the `centre` alone.
+        patches: kernels over patches that do not overlap, likewise.
         contraction: a flattened kernel where fan_out < fan_in, `twisted` or the partial `identity`.
         tables: token tables, `signs` or `algorithm-1`.
     """
@@ -29,11 +29,16 @@ class Policy:
     scale: str = "orthonormal"
     residual: str = "end"
     last_norm: float = 0.25
-    keys: str = "algorithm-1"
     kernels: str = "signs"
+    stems: str = "flattened"
     patches: str = "flattened"
     contraction: str = "twisted"
     tables: str = "signs"
+
+    @property
+    def ending(self) -> str:
+        """How branches end: `damp` where their last norm does not become 0, else `residual`."""
+        return "damp" if self.residual == "end" and self.last_norm else self.residual
 
 
 DEFAULT = Policy(name="default")
@@ -42,8 +47,8 @@ PAPER = Policy(
     expansion="sylvester",
     scale="paper",
     residual="layer",
-    keys="zeros",
     kernels="centre",
+    stems="centre",
     patches="centre",
     contraction="identity",
     tables="algorithm-1",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli.command import child
+from tests.cli.command import here
 from tests.cli.test_verify import flip
 from tests.cli.workflow_commands import annotations
 
@@ -75,7 +75,7 @@ def runner(tmp_path: Path) -> Path:
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("generated")
     (folder / "net.yaml").write_text(NET)
-    assert child("generate", "net.yaml", "-o", NAME, cwd=folder).returncode == 0
+    assert here("generate", "net.yaml", "-o", NAME, cwd=folder).code == 0
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.ci.test_action import NAME, NET, ROOT
-from tests.cli.command import child
+from tests.cli.command import child, here
 
 PAGE = (ROOT / "docs" / "ci.md").read_text()
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
@@ -72,7 +72,7 @@ def test_hooks_run_on_locks_and_checkpoints(path: str, meant: bool) -> None:
 def test_a_file_and_its_lock_are_checked_once(tmp_path: Path) -> None:
     """What a hook passes: every changed file."""
     (tmp_path / "net.yaml").write_text(NET)
-    assert child("generate", "net.yaml", "-o", NAME, cwd=tmp_path).returncode == 0
+    assert here("generate", "net.yaml", "-o", NAME, cwd=tmp_path).code == 0
     done = child("verify", NAME, "zeroinit.lock", ".", "--hash-only", cwd=tmp_path)
     assert done.stdout == f"ok: {NAME} (the file has the locked digest)\n"
 
@@ -100,7 +100,7 @@ def test_the_commands_without_torch_run(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(NET)
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "check.py", tmp_path / "docs")
-    assert child("generate", "net.yaml", "-o", NAME, cwd=tmp_path).returncode == 0
+    assert here("generate", "net.yaml", "-o", NAME, cwd=tmp_path).code == 0
     done = bash(tmp_path, snippet("plan"))
     assert done.returncode == 0, done.stderr
     sha256 = (tmp_path / f"{NAME}.sha256").read_text()[:64]
@@ -110,7 +110,7 @@ def test_the_commands_without_torch_run(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_pointer_is_held_against_the_lock(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(NET)
-    assert child("generate", "net.yaml", "-o", NAME, cwd=tmp_path).returncode == 0
+    assert here("generate", "net.yaml", "-o", NAME, cwd=tmp_path).code == 0
     sha256 = (tmp_path / f"{NAME}.sha256").read_text()[:64]
     for oid, code in ((sha256, 0), ("0" * 64, 1)):
         (tmp_path / NAME).write_text(

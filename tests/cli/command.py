@@ -1,5 +1,6 @@
 """The real command: in this process where it is enough, as a child where it is not."""
 
+import io
 import json
 import os
 import subprocess
@@ -55,6 +56,23 @@ class Command:
         code = run()
         captured = self._capture.readouterr()
         return Result(code, captured.out, captured.err)
+
+
+def here(*arguments: str | Path, cwd: Path | None = None) -> Result:
+    """Runs `zeroinit` in this process, for a test that needs what it leaves behind.
+
+    A process of its own would spend seconds on importing torch.
+    """
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["zeroinit", *map(str, arguments)])
+        patch.setattr(sys, "stdout", streams[0])
+        patch.setattr(sys, "stderr", streams[1])
+        if cwd is not None:
+            patch.chdir(cwd)
+        code = run()
+    out, err = (stream.buffer.getvalue().decode() for stream in streams)
+    return Result(code, out, err)
 
 
 def child(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import MODEL, NAME, NET, Command, child
+from tests.cli.command import MODEL, NAME, NET, Command, here
 
 SPEC = """\
 zeroinit: 1
@@ -27,8 +27,8 @@ def zeroinit(
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that `generate` left behind; not to be written."""
     folder = tmp_path_factory.mktemp("generated")
-    done = child("generate", MODEL, "-o", "init.safetensors", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = here("generate", MODEL, "-o", "init.safetensors", cwd=folder)
+    assert done.code == 0, done.err
     return folder
 
 
@@ -50,10 +50,10 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A spec and a folder that `generate` left behind; not to be written."""
     folder = tmp_path_factory.mktemp("sharded")
     (folder / "net.yaml").write_text(SPEC)
-    done = child(
+    done = here(
         "generate", "net.yaml", "-o", "net/", "--max-shard-size", "600KB", "-j", "2", cwd=folder
     )
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     return folder
 
 
@@ -69,8 +69,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small net's checkpoint and lock; not to be written."""
     folder = tmp_path_factory.mktemp("small")
     (folder / "net.yaml").write_text(NET)
-    done = child("generate", "net.yaml", "-o", NAME, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = here("generate", "net.yaml", "-o", NAME, cwd=folder)
+    assert done.code == 0, done.err
     return folder
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import zeroinit_cli
-from tests.cli.command import MODEL, Command, child
+from tests.cli.command import MODEL, Command
 from tests.cli.privileges import unprivileged
 
 
@@ -233,10 +233,11 @@ def test_what_would_fail_or_harm_later_is_refused_before_the_work(
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder of Linux")
-def test_a_folder_in_which_no_file_can_be_made_is_not_waited_for(tmp_path: Path) -> None:
-    done = child("generate", MODEL, "-o", "/proc/a", "--no-lock", cwd=tmp_path, timeout=60)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr in (  # as root, and as another user
+@pytest.mark.timeout(60)
+def test_a_folder_in_which_no_file_can_be_made_is_not_waited_for(zeroinit: Command) -> None:
+    result = zeroinit("generate", MODEL, "-o", "/proc/a", "--no-lock")
+    assert (result.code, result.out) == (2, "")
+    assert result.err in (  # as root, and as another user
         "error: cannot write the file in /proc/a\n  found: No such file or directory\n",
         "error: cannot write the file in /proc/a\n  found: Permission denied\n",
     )

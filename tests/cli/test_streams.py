@@ -105,6 +105,7 @@ def test_a_reader_of_messages_that_has_gone_does_not_change_the_exit_code(tmp_pa
     assert (done.returncode, done.stdout) == (2, b"")
 
 
+@pytest.mark.long
 def test_a_terminal_that_has_gone_does_not_change_the_exit_code(tmp_path: Path) -> None:
     """A bar of progress is drawn, and every byte of it fails with EIO."""
     master, slave = os.openpty()

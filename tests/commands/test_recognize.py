@@ -90,10 +90,6 @@ CASES: list[tuple[Rule, tuple[int, ...]]] = [
     (Split(parts=((32, I), (32, I), (32, I))), (96, 32)),
     (Split(parts=((192, twisted(128, 199, -8)),) * 3), (576, 96)),
     (Split(parts=((64, I), (16, Z), (16, Z))), (96, 64)),
-    (Split(parts=((32, I), (32, I), (32, Z))), (96, 32)),
-    (Split(parts=((64, I), (16, I), (16, Z))), (96, 64)),
-    (Split(parts=((64, twisted(32, 67, -6)), (16, I), (16, Z))), (96, 32)),
-    (Split(parts=((64, twisted(16, 67, -6)), (16, I), (16, Z))), (96, 16)),
     (Interleaved(blocks=4, parts=((8, I), (8, Z), (8, Z))), (96, 32)),
     (Interleaved(blocks=4, parts=((8, I), (8, I), (8, I))), (96, 32)),
     (Interleaved(blocks=2, parts=((32, I), (8, Z), (8, Z))), (96, 64)),
@@ -151,13 +147,12 @@ def fused_linear(draw: Draw) -> Drawn:
 
 def fused_projections(draw: Draw) -> Drawn:
     """Queries, keys and values in blocks: if none are 0, a third or as many as inputs are q."""
-    blocks, fan_in, queries = draw(SIZES), draw(SIZES), draw(SIZES)
-    zeros = draw(st.sampled_from(["", "v", "kv"]))
+    blocks, fan_in, queries, closed = draw(SIZES), draw(SIZES), draw(SIZES), draw(st.booleans())
     if draw(st.booleans()):
         queries = max(fan_in // blocks, 1)
-    grouped = bool(zeros) or queries * blocks == fan_in
+    grouped = closed or queries * blocks == fan_in
     keys = draw(st.integers(1, queries)) if grouped else queries
-    parts = (queries, False), (keys, "k" in zeros), (keys, "v" in zeros)
+    parts = (queries, False), (keys, closed), (keys, closed)
     shape: tuple[int, ...] = blocks * (queries + 2 * keys), fan_in
     transposed = draw(st.booleans())
     shape = shape[::-1] if transposed else (*shape, *draw(st.sampled_from([(), (1,), (1, 1)])))
@@ -177,6 +172,11 @@ def algorithm_2(draw: Draw) -> Drawn:
     groups = draw(st.integers(1, 6))
     shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
     return policy.algorithm_2(shape, groups, draw(OPTIONS)), shape
+
+
+def stem_convolution(draw: Draw) -> Drawn:
+    shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
+    return policy.stem_convolution(shape, draw(OPTIONS)), shape
 
 
 def patch_stem(draw: Draw) -> Drawn:
@@ -279,6 +279,7 @@ POLICY = {
         convolution,
         patch_convolution,
         algorithm_2,
+        stem_convolution,
         patch_stem,
         transposed_convolution,
         embedding,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import MODEL, child
+from tests.cli.command import MODEL, here
 from tests.entries import entry
 from zeroinit_cli.errors import OutputError
 from zeroinit_cli.lock.write import update_lock
@@ -36,8 +36,8 @@ def fill(place: Path, *, leave: int) -> None:
 def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(small_disk: Path) -> None:
     pytest.importorskip("torch", reason="these tests also run where no model can be built")
     (small_disk / "a").write_text("old")
-    done = child("generate", MODEL, "-o", "a", "--force", cwd=small_disk)
-    assert (done.returncode, done.stdout, done.stderr) == (
+    done = here("generate", MODEL, "-o", "a", "--force", cwd=small_disk)
+    assert (done.code, done.out, done.err) == (
         2,
         "",
         "error: cannot write the file in a\n  found: No space left on device\n",
@@ -67,8 +67,8 @@ def test_a_lock_that_does_not_fit_behind_its_checkpoint_is_recorded_by_the_next_
     pytest.importorskip("torch", reason="these tests also run where no model can be built")
     (small_disk / "net.yaml").write_text("zeroinit: 1\ninput: [4]\nlayers: [Linear: 2]\n")
     fill(small_disk, leave=2 * os.statvfs(small_disk).f_frsize)  # for checkpoint and sidecar
-    done = child("generate", "net.yaml", "-o", "a", cwd=small_disk)
-    assert (done.returncode, done.stdout, done.stderr) == (
+    done = here("generate", "net.yaml", "-o", "a", cwd=small_disk)
+    assert (done.code, done.out, done.err) == (
         2,
         "",
         "error: cannot write the file in zeroinit.lock\n  found: No space left on device\n",
@@ -78,16 +78,16 @@ def test_a_lock_that_does_not_fit_behind_its_checkpoint_is_recorded_by_the_next_
     summed = subprocess.run(["sha256sum", "-c", "a.sha256"], cwd=small_disk, check=True)
     assert summed.returncode == 0
     (small_disk / "filler").unlink()
-    again = child("generate", "net.yaml", "-o", "a", cwd=small_disk)
-    assert again.returncode == 0
-    assert "a was there already with these bytes: 2 tensors" in again.stderr
-    assert child("verify", "--hash-only", cwd=small_disk).returncode == 0
+    again = here("generate", "net.yaml", "-o", "a", cwd=small_disk)
+    assert again.code == 0
+    assert "a was there already with these bytes: 2 tensors" in again.err
+    assert here("verify", "--hash-only", cwd=small_disk).code == 0
 
 
 def test_a_disk_that_can_only_be_read_is_said_before_the_work(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    done = child("generate", "no_such_model", "-o", "a", cwd=small_disk)
-    assert (done.returncode, done.stdout, done.stderr) == (
+    done = here("generate", "no_such_model", "-o", "a", cwd=small_disk)
+    assert (done.code, done.out, done.err) == (
         2,
         "",
         "error: cannot write the file in a\n  found: Read-only file system\n",

@@ -72,10 +72,10 @@ def digests() -> dict[str, dict[str, str]]:
                     if fan_out <= fan_in:
                         matrix = torch.eye(fan_out, fan_in, dtype=dtype)
                     else:
-                        matrix = sylvester[:fan_out, :fan_in]
+                        expansion = sylvester[:fan_out, :fan_in]
                         if policy == "default":
-                            matrix = twisted(sylvester, fan_out, fan_in)
-                        matrix = torch.from_numpy(matrix).to(dtype) * c
+                            expansion = twisted(sylvester, fan_out, fan_in)
+                        matrix = torch.from_numpy(expansion).to(dtype) * c
                     sha256.update(matrix.contiguous().view(torch.uint8).numpy().tobytes())
                 row[str(fan_out)] = sha256.hexdigest()
     return table

@@ -81,11 +81,11 @@ def test_each_map_is_met_by_a_model_and_by_a_net() -> None:
 
 
 def test_a_difference_names_the_source_the_options_and_the_part() -> None:
-    pinned = {"plan": "12ab", "zero_scales": "8 34cd", "adds": {"FORK": 3}}
-    found = {"plan": "12ab", "zero_scales": "7 56ef", "tables": "1 78ab", "adds": {"FORK": 3}}
+    pinned = {"plan": "12ab", "end_scales": "8 34cd", "adds": {"FORK": 3}}
+    found = {"plan": "12ab", "end_scales": "7 56ef", "tables": "1 78ab", "adds": {"FORK": 3}}
     assert differences("resnet18, default", pinned, pinned) == []
     assert differences("resnet18, default", pinned, found) == [
-        "resnet18, default: zero_scales is not as pinned: 7 56ef, was 8 34cd",
+        "resnet18, default: end_scales is not as pinned: 7 56ef, was 8 34cd",
         "resnet18, default: tables is not as pinned: 1 78ab, was None",
     ]
 

@@ -20,7 +20,7 @@ from zeroinit_cli.plans.layouts import Groups, Mirrored, Split, Transposed
 from zeroinit_cli.plans.rules import Hadamard, Rule
 from zeroinit_cli.policies import DEFAULT
 
-SYLVESTER: dict[str, Any] = {"expansion": "sylvester", "kernels": "centre"}
+SYLVESTER: dict[str, Any] = {"expansion": "sylvester", "kernels": "centre", "stems": "centre"}
 """What these warnings are of."""
 TWISTED = "--policy default expands without the pattern that cancels"
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.models.models import planned, tensor
 from zeroinit_cli.plans.kernels import CentredTaps, Taps
+from zeroinit_cli.plans.layouts import Transposed, Viewed
 from zeroinit_cli.plans.rules import Constant, Identity, Ones, Rule, Twisted, Zeros
 
 AROUND = "Conv2d: Algorithm 1, around the centre"
@@ -18,8 +19,8 @@ def twisted(block: int, prime: int, half_exponent: int) -> Rule:
     [
         (
             "conv1.weight",
-            CentredTaps(of=twisted(4, 67, -6), signs=twisted(64, 67, -6)),
-            AROUND,
+            Viewed(rows=64, of=Transposed(of=twisted(64, 151, -8))),
+            "Conv2d of the input: Algorithm 1 on its kernel",
         ),
         ("layer1.0.conv1.weight", CentredTaps(of=Identity(), signs=twisted(16, 67, -4)), AROUND),
         (

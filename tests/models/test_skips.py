@@ -63,10 +63,6 @@ def test_a_branch_that_ends_in_a_projected_concatenation() -> None:
     assert ends(InceptionResidual()) == {"project.weight"}
 
 
-def test_a_branch_that_ends_in_a_concatenation_is_left_open() -> None:
-    assert obstacles(Around(Inception())) == ["it ends in cat"]
-
-
 class RepVgg(nn.Module):
     """Three ways: two convolutions and a norm alone; the norm alone is the shortcut."""
 

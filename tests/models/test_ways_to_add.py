@@ -281,10 +281,6 @@ OPEN = {
         lambda m, x: x + torch.relu(m.f(x)).sub(m.g(x)),
         "it ends in a difference",
     ),
-    "a concatenation": (
-        lambda m, x: x + torch.cat([m.f(x)[..., :4], m.g(x)[..., 4:]], -1),
-        "it ends in cat",
-    ),
     "a choice": (
         lambda m, x: x + torch.where(x > 0, m.f(x), m.g(x)),
         "it ends in where",

@@ -109,6 +109,25 @@ def test_a_zero_that_also_goes_elsewhere_gets_its_gradient_there() -> None:
     assert texts(net, "double-zero", "f.weight=zeros") == []
 
 
+def _with_frozen_end(*, all_of_it: bool) -> nn.Module:
+    """As where low-rank maps are learned beside frozen ones."""
+    net = Around(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+    net.branch[2].requires_grad_(False)
+    net.branch[0].requires_grad_(not all_of_it)
+    return net
+
+
+def test_a_zero_that_is_not_trained_is_warned_of_where_something_else_is() -> None:
+    assert texts(lambda: _with_frozen_end(all_of_it=False), "frozen-zero") == [
+        (
+            "1 residual branch begins as 0 by what is not trained, so that nothing inside ever "
+            "learns: branch.2.weight",
+            "--override 'branch.2.weight=algorithm-1' opens its branch",
+        )
+    ]
+    assert texts(lambda: _with_frozen_end(all_of_it=True), "frozen-zero") == []
+
+
 class ZeroTimesZero(nn.Module):
     """A raw weight that its constructor set to 0, under a scale that it set to 0 too."""
 

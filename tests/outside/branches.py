@@ -1,36 +1,30 @@
-"""The residual branches of a run, and what each adds to its start: measured, not derived."""
+"""The residual branches of a run, and what each adds to its start: measured, not derived.
+
+A sum has branches if one of its terms is their start: they come from it by layers of weights, or
+all leave one fork, it by the shortest way. Not counted are sums that become scores of attention
+(scores.py), sums of products of two values, as of gates, and paths of which the longer is enlarged.
+A branch is closed if what it adds is 0 in this run, or lost by rounding. Where the start is 0
+itself that says nothing, for a branch gives 0 for 0: the run is repeated with noise added there.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from tests.outside.flow import ADDS, PART, Step, Term
+from tests.outside.calls import (
+    ENLARGED,
+    PARTS,
+    TIMES,
+    VIEWS,
+    is_layer,
+    of_number,
+    through_views,
+)
+from tests.outside.flow import ADDS, Step, Term
+from tests.outside.scores import is_for_scores_alone, is_query_or_key, reaches_scores
 
-_PARTS = {PART, "__getitem__", "select", "narrow"}
-_VIEWS = _PARTS | {
-    "view", "reshape", "permute", "transpose", "contiguous", "to", "type", "float", "half",
-    "bfloat16", "double", "unsqueeze", "squeeze", "flatten", "unflatten", "expand", "expand_as",
-    "type_as", "clone", "detach", "t", "__get__", "swapaxes", "movedim", "moveaxis", "chunk",
-    "split", "unbind", "view_as", "reshape_as", "roll", "pad",
-    "dropout", "dropout_", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout",
-}  # fmt: skip
-_PRODUCTS = {
-    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-    "conv_transpose3d", "addmm", "baddbmm", "addbmm", "bmm", "matmul", "__matmul__", "__rmatmul__",
-    "einsum", "mm", "mv", "bilinear", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh",
-    "rnn_relu", "_grouped_mm", "grouped_mm",
-}  # fmt: skip
-_TIMES = {"mul", "mul_", "__mul__", "__rmul__", "__imul__", "div", "div_", "__truediv__"}
-_TO_SCORES = _VIEWS | _TIMES | ADDS | {
-    "__sub__", "sub", "masked_fill", "masked_fill_", "where", "tanh", "clamp", "minimum", "maximum",
-    "cat", "nan_to_num",
-}  # fmt: skip
-_ENLARGED = {"interpolate", "upsample", "pixel_shuffle", "grid_sample", "max_unpool2d"} | {
-    f"conv_transpose{rank}d" for rank in (1, 2, 3)
-}
 _SMALL = 0.1  # of its start: what a layer scale lets through
-_MOST_STEPS_TO_SCORES = 12
 _MOST_LAYERS_OF_A_SHORTCUT = 1
 
 
@@ -40,7 +34,7 @@ class State(StrEnum):
     CLOSED = "closed"  # nothing
     SMALL = "small"
     OPEN = "open"
-    DEAD = "dead"  # the start is 0 itself, and so says nothing
+    DEAD = "dead"  # the start is 0 itself, and stays so
     BROKEN = "not finite"
 
 
@@ -53,17 +47,40 @@ class Branch:
         state: what it adds.
         ratio: its norm beside its start's.
         direct: its start goes on as it is; else by a shortcut of its own layers.
+        origins: the steps that gave its start, and the fork that both leave.
+        nudged: its start is 0, and its state that of another run with noise at its origins.
     """
 
     place: str
     state: State
     ratio: float
     direct: bool
+    origins: tuple[int, ...] = ()
+    nudged: bool = False
 
 
-def branches(steps: Sequence[Step]) -> list[Branch]:
-    """The branches of a run, in the order in which they are added."""
-    return [branch for step in _sums(steps) for branch in _branches_of(steps, step)]
+def branches(
+    steps: Sequence[Step], again: Callable[[set[int]], Sequence[Step]] | None = None
+) -> list[Branch]:
+    """The branches of a run, in the order in which they are added.
+
+    Args:
+        steps: of the run.
+        again: repeats the run with noise added at some steps.
+    """
+    found = _seen(steps)
+    dead = {origin for each in found if each.state is State.DEAD for origin in each.origins}
+    if not dead or again is None:
+        return found
+    repeated = _seen(again(dead))
+    return [
+        replace(other, nudged=True) if each.state is State.DEAD else each
+        for each, other in zip(found, repeated, strict=True)
+    ]
+
+
+def _seen(steps: Sequence[Step]) -> list[Branch]:
+    return [branch for each in _sums(steps) for branch in _branches_of(steps, each)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +100,7 @@ def _sums(steps: Sequence[Step]) -> Iterator[_Sum]:
     }
     inner = {number for number in adds if _feeds_an_add(steps, number, adds)}
     for number in sorted(adds - inner):
-        if not _reaches_scores(steps, number):
+        if not (reaches_scores(steps, number) or is_for_scores_alone(steps, number)):
             yield _Sum(step=number, terms=tuple(_terms(steps, number, inner)))
 
 
@@ -96,49 +113,28 @@ def _feeds_an_add(steps: Sequence[Step], number: int, adds: set[int]) -> bool:
         (number,) = children
         if number in adds:
             return True
-        if steps[number].name not in _VIEWS:
+        if steps[number].name not in VIEWS:
             return False
 
 
 def _terms(steps: Sequence[Step], number: int, inner: set[int]) -> Iterator[Term]:
     for term in steps[number].terms:
-        below = _through_views(steps, term.step)
+        below = through_views(steps, term.step)
         if below in inner:
             yield from _terms(steps, below, inner)
         else:
             yield term
 
 
-def _through_views(steps: Sequence[Step], number: int) -> int:
-    while steps[number].name in _VIEWS and steps[number].parents:
-        number = steps[number].parents[0]
-    return number
-
-
-def _reaches_scores(steps: Sequence[Step], number: int) -> bool:
-    """Whether a sum is made weights of attention."""
-    reached, seen = {number}, {number}
-    for _ in range(_MOST_STEPS_TO_SCORES):
-        onward = {(each, child) for each in reached for child in steps[each].children}
-        if any(_makes_weights(steps[child], each) for each, child in onward):
-            return True
-        reached = {child for _, child in onward if steps[child].name in _TO_SCORES} - seen
-        seen |= reached
-    return False
-
-
-def _makes_weights(step: Step, scores: int) -> bool:
-    if step.name == "scaled_dot_product_attention":
-        return scores in step.parents[3:]  # its mask
-    return step.name in ("softmax", "_softmax", "log_softmax")
-
-
 def _branches_of(steps: Sequence[Step], added: _Sum) -> Iterator[Branch]:
     place = steps[added.step].place
-    direct = _direct(steps, added.terms)
-    start = direct if direct is not None else _shortcut(steps, added.terms)
-    if start is None or not _spans(start, added.terms):
+    direct, fork = _direct(steps, added.terms), None
+    start = direct
+    if direct is None:
+        start, fork = _shortcut(steps, added.terms)
+    if start is None or not _spans(start, added.terms) or is_query_or_key(steps, start.step):
         return
+    origins = [start.step] if fork is None else [start.step, fork]
     for term in added.terms:
         if term is start or (direct and not _layers_beside(steps, start, term)):
             continue
@@ -147,6 +143,7 @@ def _branches_of(steps: Sequence[Step], added: _Sum) -> Iterator[Branch]:
             state=_state(steps, added.step, start, term),
             ratio=term.norm / start.norm if start.norm else math.inf,
             direct=direct is not None,
+            origins=tuple(through_views(steps, each) for each in origins),
         )
 
 
@@ -179,11 +176,10 @@ def _origin(steps: Sequence[Step], number: int) -> int:
     while True:
         step = steps[number]
         fed = [parent for parent in step.parents if steps[parent].fed]
-        multiple = step.name in _TIMES and len(fed) == 1
+        multiple = step.name in TIMES and len(fed) == 1
         if multiple and any(steps[each].learned for each in step.parents if each not in fed):
             return number
-        alone = step.name in ADDS and len(step.parents) == 1  # with a number
-        if not fed or not (multiple or alone or step.name in _VIEWS - _PARTS):
+        if not fed or not (multiple or of_number(steps, number) or step.name in VIEWS - PARTS):
             return number
         number = fed[0]
 
@@ -194,47 +190,38 @@ def _layers_beside(steps: Sequence[Step], start: Term, term: Term) -> bool:
     if origin == _origin(steps, term.step) or not _holds(steps[term.step].past, origin):
         return False
     own = steps[term.step].past & ~steps[origin].past
-    return any(_is_layer(steps, number) for number in _numbers(own))
+    return any(is_layer(steps, number) for number in _numbers(own))
 
 
-def _is_layer(steps: Sequence[Step], number: int) -> bool:
-    step = steps[number]
-    return (
-        step.name in _PRODUCTS
-        and any(steps[each].fed for each in step.parents)
-        and any(steps[each].learned and not steps[each].fed for each in step.parents)
-    )
-
-
-def _shortcut(steps: Sequence[Step], terms: Sequence[Term]) -> Term | None:
-    """The term by fewest layers, where all leave one fork."""
+def _shortcut(steps: Sequence[Step], terms: Sequence[Term]) -> tuple[Term, int] | tuple[None, None]:
+    """The term by fewest layers, where all leave one fork, and the fork."""
     past = [steps[term.step].past for term in terms]
     common = past[0]
     for each in past[1:]:
         common &= each
     forks = [each for each in _numbers(common) if steps[each].fed and steps[each].fractions]
     if not forks or all(_is_gated(steps, term.step) for term in terms):
-        return None
+        return None, None
     fork = forks[-1]
     leads_back = all(_leads_back(steps, term.step, fork) for term in terms)
     if not leads_back or _of_other_parts(steps, past, fork):
-        return None
+        return None, None
     lengths = [_length(steps, list(_numbers(each & ~steps[fork].past)), fork) for each in past]
     fewest = min(lengths)
     short = [index for index, length in enumerate(lengths) if length == fewest]
     if len(short) > 1 or fewest > _MOST_LAYERS_OF_A_SHORTCUT:
-        return None
+        return None, None
     shortcut = terms[short[0]]
     if not _enlarged(steps, shortcut, fork) and any(
         _enlarged(steps, term, fork) for term in terms if term is not shortcut
     ):
-        return None
-    return shortcut
+        return None, None
+    return shortcut, fork
 
 
 def _is_gated(steps: Sequence[Step], number: int) -> bool:
-    step = steps[_through_views(steps, number)]
-    return step.name in _TIMES and sum(steps[each].fed for each in step.parents) > 1
+    step = steps[through_views(steps, number)]
+    return step.name in TIMES and sum(steps[each].fed for each in step.parents) > 1
 
 
 def _of_other_parts(steps: Sequence[Step], past: Sequence[int], fork: int) -> bool:
@@ -242,7 +229,7 @@ def _of_other_parts(steps: Sequence[Step], past: Sequence[int], fork: int) -> bo
     ways = [{each for each in steps[fork].children if _holds(own, each)} for own in past]
     parts = {each for way in ways for each in way}
     apart = sum(map(len, ways)) == len(parts)
-    return apart and all(way and steps[each].name in _PARTS for way in ways for each in way)
+    return apart and all(way and steps[each].name in PARTS for way in ways for each in way)
 
 
 def _leads_back(steps: Sequence[Step], number: int, fork: int) -> bool:
@@ -268,13 +255,13 @@ def _length(steps: Sequence[Step], own: Sequence[int], fork: int) -> int:
     for number in own:
         before = [length[each] for each in steps[number].parents if each in length]
         if before:
-            length[number] = max(before) + _is_layer(steps, number)
+            length[number] = max(before) + is_layer(steps, number)
     return length[own[-1]] if own else 0
 
 
 def _enlarged(steps: Sequence[Step], term: Term, fork: int) -> bool:
     own = steps[term.step].past & ~steps[fork].past
-    return any(steps[number].name in _ENLARGED for number in _numbers(own))
+    return any(steps[number].name in ENLARGED for number in _numbers(own))
 
 
 def _holds(past: int, number: int) -> bool:

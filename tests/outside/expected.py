@@ -22,6 +22,8 @@ def summary(record: Record) -> dict[str, Any]:
     if record.adds is not None:
         found |= {"branches": record.branches, "closed": record.count("closed")}
         found |= {"small": record.count("small")}
+        if record.silent:
+            found["silent"] = len(record.silent)
     if record.dead is not None and record.dead_of_torch is not None:
         found["dead"] = len(set(record.dead) - set(record.dead_of_torch))
     return found

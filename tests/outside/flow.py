@@ -5,7 +5,7 @@ follows tensors by their memory, and holds a whole run of real values.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,8 +89,10 @@ def _places(module: nn.Module, stack: list[str]) -> Iterator[None]:
 class _Recorder(TorchFunctionMode):
     """Makes a step of each call, and knows of each tensor which step gave it last."""
 
-    def __init__(self, module: nn.Module, stack: list[str]):
+    def __init__(self, module: nn.Module, stack: list[str], nudged: Collection[int]):
         super().__init__()
+        self._nudged = nudged
+        self._noise = torch.Generator().manual_seed(3)
         self.steps: list[Step] = []
         self._stack = stack
         self._alive: list[Tensor] = []  # or another tensor would get the same id or memory
@@ -125,10 +127,17 @@ class _Recorder(TorchFunctionMode):
             step = self._add(name, parents, (new or written)[0])
             self.steps[step].terms, self.steps[step].swallowed = terms, swallowed
             for each in new:  # parts of one whole are not each other
-                self._bind(each, self._add(PART, (step,), each) if len(new) > 1 else step)
+                number = self._add(PART, (step,), each) if len(new) > 1 else step
+                self._nudge(number, each)
+                self._bind(each, number)
             for each in written:
+                self._nudge(step, each)
                 self._rebind(each, step)
         return output
+
+    def _nudge(self, step: int, tensor: Tensor) -> None:
+        if step in self._nudged:
+            tensor += torch.randn(tensor.shape, generator=self._noise).to(tensor)
 
     def _terms(self, name: str, args: Any, kwargs: Any) -> tuple[tuple[Term, ...], int | None]:
         operands = [*args, *kwargs.values()][:2]
@@ -197,16 +206,17 @@ def _memory(tensor: Tensor) -> int:
         return 0
 
 
-def flow(module: nn.Module, inputs: Any, call: Any) -> list[Step]:
+def flow(module: nn.Module, inputs: Any, call: Any, nudged: Collection[int] = ()) -> list[Step]:
     """The steps of one run without gradients.
 
     Args:
         module: on real values, in the mode that is asked about.
         inputs: whatever `call` feeds it.
         call: runs the module on the inputs.
+        nudged: steps of such a run whose values noise is added to.
     """
     stack = [""]
-    recorder = _Recorder(module, stack)
+    recorder = _Recorder(module, stack, nudged)
     for each in tree_flatten(inputs)[0]:
         if isinstance(each, Tensor):
             recorder.feed(each)

@@ -22,7 +22,8 @@ _HEADING = """# Models of other packages
 
 What `plan` says of each, and what a run of the initialised model shows: `make outside` writes this.
 A branch is closed if it adds exactly nothing to its start, small if it adds less than a tenth.
-"No gradient": parameters without one in three steps of SGD; in brackets from the model's own start.
+Where the start is 0 itself, a run with noise there decides.
+"No gradient": parameters without one in eight steps of SGD; in brackets from the model's own start.
 
 """
 _MOST_BYTES = 10 << 30

@@ -69,9 +69,12 @@ def planned(case: Case) -> Record:
 def ran(case: Case, record: Record) -> Record:
     """Add what the branches of the initialised model give."""
     try:
-        module = started(case).eval()
+        module = closed(case).eval()
         parameters = sum(each.numel() for each in module.parameters())
-        found = branches(flow(module, case.inputs(), called))
+        found = branches(
+            flow(module, case.inputs(), called),
+            lambda nudged: flow(module, case.inputs(), called, nudged),
+        )
     except Exception as error:
         return replace(record, problem=f"run: {type(error).__name__}: {_first_line(error)}")
     return replace(
@@ -80,6 +83,7 @@ def ran(case: Case, record: Record) -> Record:
         adds=counted(each for each in found if each.direct),
         shortcuts=counted(each for each in found if not each.direct),
         open=tuple(_said(each) for each in found if each.state not in _FINE),
+        silent=tuple(each.place or "the model" for each in found if each.nudged),
     )
 
 
@@ -112,6 +116,15 @@ def _own(case: Case) -> nn.Module:
 def started(case: Case) -> nn.Module:
     """A model as `init_` leaves it."""
     return zeroinit_cli.init_(_own(case), build=case.build, example_inputs=case.inputs())
+
+
+def closed(case: Case) -> nn.Module:
+    """A model whose branches are counted: each norm that ends one is 0.
+
+    It is what `init_` gives. A policy that damps these norms instead gets its own word here: the
+    one that closes them.
+    """
+    return started(case)
 
 
 def counted(found: Iterable[Branch]) -> dict[str, int]:

@@ -24,7 +24,8 @@ class Record:
         adds: residual branches seen in a run of the initialised model, by what they add.
         shortcuts: the same of those whose start goes by layers of its own.
         open: places of those that are open, dead or broken, with their ratio.
-        dead: parameters without a gradient in three steps.
+        silent: places of branches whose start is 0, and which a run with noise there judged.
+        dead: parameters without a gradient in a few steps.
         dead_of_torch: the same from the model's own start.
         broken: where a step gave what is not finite; and from the model's own start.
         broken_of_torch: see above.
@@ -42,6 +43,7 @@ class Record:
     adds: Mapping[str, int] | None = None
     shortcuts: Mapping[str, int] | None = None
     open: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
     dead: tuple[str, ...] | None = None
     dead_of_torch: tuple[str, ...] | None = None
     broken: str = ""

@@ -120,6 +120,8 @@ def _named(records: Sequence[Record]) -> str:
         found: list[str] = []
         if record.open:
             found.append(f"open: {_some(record.open)}")
+        if record.silent:
+            found.append(f"begin from 0, judged by a run with noise: {_some(record.silent)}")
         if record.untraced:
             found.append(f"not recorded: {_some(record.untraced)}")
         if record.broken:

@@ -1,6 +1,6 @@
 """The counter itself: what it calls a residual branch, and what it sees it add."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from tests.outside.branches import State, branches
 from tests.outside.cases import called
-from tests.outside.flow import flow
+from tests.outside.flow import Step, flow
 from zeroinit_cli.nets.torchvision import import_torchvision
 
 _X = torch.randn((2, 3, 8), generator=torch.Generator().manual_seed(0))
@@ -37,8 +37,12 @@ class Net(nn.Module):
 def seen(forward: Callable[[Any, Any], Any], x: Any = _X) -> list[tuple[str, bool]]:
     """State of each branch, and whether its start goes on as it is."""
     torch.manual_seed(0)
-    steps = flow(Net(forward).eval(), {"x": x}, called)
-    return [(each.state.value, each.direct) for each in branches(steps)]
+    net = Net(forward).eval()
+
+    def run(nudged: Collection[int] = ()) -> list[Step]:
+        return flow(net, {"x": x}, called, nudged)
+
+    return [(each.state.value, each.direct) for each in branches(run(), run)]
 
 
 def _in_place(m: Any, x: Any) -> Any:
@@ -77,9 +81,23 @@ def test_what_is_lost_by_rounding_is_closed_and_what_is_small_is_named() -> None
     assert seen(lambda m, x: x + m.f(x)) == [("open", True)]
 
 
-def test_a_start_of_nothing_proves_nothing() -> None:
-    """Behind a zero that closes no branch, every branch would look closed."""
-    assert seen(lambda m, x: (lambda y: y + m.f(y))(0 * x)) == [("dead", True)]
+def _of_nothing(m: Any, x: Any) -> Any:
+    """A class token that is 0, and attends to others."""
+    y = torch.cat([0 * x[:, :1], x[:, 1:]], 1)
+    return m.h(y[:, :1] + m.zero(m.norm(y))[:, :1])
+
+
+def test_a_start_of_nothing_proves_nothing_until_it_is_nudged() -> None:
+    """Behind a zero that closes no branch, every branch without a bias would look closed."""
+
+    def forward(m: Any, x: Any) -> Any:
+        return (lambda y: y + (m.f(y) - m.f.bias))(0 * x)
+
+    assert [each.state for each in branches(flow(Net(forward), _X, called))] == [State.DEAD]
+    assert seen(forward) == [("open", True)]
+    assert seen(lambda m, x: (lambda y: y + m.zero(y))(0 * x)) == [("closed", True)]
+    assert seen(lambda m, x: (lambda y: m.zero(m.f(y)) + m.zero(y))(x)) == [("closed", False)]
+    assert seen(_of_nothing) == [("closed", False)]
     assert seen(lambda m, x: x / 0 + m.f(x / 0)) == [("not finite", True)]
 
 
@@ -149,15 +167,52 @@ def _attention(m: Any, x: Any) -> Any:
 
 def _attention_in_one(m: Any, x: Any) -> Any:
     mask = m.h(m.f(x))[..., :3] + m.g(x)[..., :3]
-    q = x + m.zero(x)
-    return m.f(functional.scaled_dot_product_attention(q, m.f(x), m.g(x), attn_mask=mask))
+    q = m.h(x) + m.f(x)
+    return x + functional.scaled_dot_product_attention(q, m.f(x), m.zero(x), attn_mask=mask)
 
 
-@pytest.mark.parametrize("forward", [_attention, _attention_in_one])
-def test_a_sum_into_the_scores_of_attention_is_not_residual(
-    forward: Callable[[Any, Any], Any],
+def _positions_anew(m: Any, x: Any) -> Any:
+    """SAM's and DETR's: what began as the positions is the stream, and they are added again."""
+    y = x + m.zero(m.f(x))
+    q = m.g(y + x)  # to what the queries are made of, and to nothing else
+    return y + m.zero((q @ m.h(y).mT).softmax(-1) @ m.f(y))
+
+
+def _written_into_scores(m: Any, x: Any) -> Any:
+    """MViT's relative positions, written into the scores, and its queries added to the result."""
+    q, k = m.f(x), m.g(x)
+    scores = 0.5 * q @ k.mT
+    scores[:, 1:] = scores[:, 1:] + (q @ m.table.mT)[:, 1:]
+    y = scores.softmax(-1) @ m.h(x)
+    y[:, 1:] += q[:, 1:]
+    return x + m.zero(y)
+
+
+def _two_poolings(m: Any, x: Any) -> Any:
+    q = m.g(m.f(x) + x.flip(1))
+    return x + functional.scaled_dot_product_attention(q, m.f(x), m.zero(x))
+
+
+@pytest.mark.parametrize(
+    ("forward", "branches_of"),
+    [
+        (_attention, 1),
+        (_attention_in_one, 1),
+        (_positions_anew, 2),
+        (_written_into_scores, 1),
+        (_two_poolings, 1),
+    ],
+)
+def test_what_becomes_scores_of_attention_is_not_residual(
+    forward: Callable[[Any, Any], Any], branches_of: int
 ) -> None:
-    assert seen(forward) == [("closed", True)]
+    assert seen(forward) == [("closed", True)] * branches_of
+
+
+def test_a_softmax_that_weighs_nothing_makes_no_scores() -> None:
+    """Probabilities of classes: all branches of a net would go into nothing else."""
+    assert seen(lambda m, x: m.g(x + m.zero(x)).softmax(-1)) == [("closed", True)]
+    assert seen(lambda m, x: m.g(x + m.f(x)).softmax(-1) @ m.table.mT) == [("open", True)]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +222,7 @@ def test_a_sum_into_the_scores_of_attention_is_not_residual(
         lambda m, x: x + 0.044715 * x**3,
         lambda m, x: m.f(x).sigmoid() * x + m.g(x).sigmoid() * m.h(m.norm(m.f(x))).tanh(),
         lambda m, x: x * x.cos() + x.roll(1, -1) * x.sin(),
+        lambda m, x: sum([m.f(x) * m.g(x).tanh(), m.h(m.f(x)) * m.g(x)]),
         lambda m, x: (lambda a, b: a + m.h(m.f(x.relu()))[..., :4] * b)(*m.g(x).chunk(2, -1)),
     ],
 )

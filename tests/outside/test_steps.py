@@ -1,4 +1,4 @@
-"""Which parameters have no gradient in three steps."""
+"""Which parameters have no gradient in a few steps."""
 
 import pytest
 import torch

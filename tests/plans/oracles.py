@@ -63,9 +63,9 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
         case CentredTaps(of=of, signs=signs):
             taps, centre = math.prod(shape[2:]), tuple(size // 2 for size in shape[2:])
             numbers = [int(np.ravel_multi_index(each, shape[2:])) for each in (index[2:], centre)]
-            sign, middle = (entry(signs, (shape[0], taps), (index[0], each)) for each in numbers)
-            weight = abs(sign) * (2 if index[2:] == centre else 1)
-            return entry(of, shape[:2], index[:2]) * math.copysign(weight, sign * middle)
+            here, middle = (entry(signs, (shape[0], taps), (index[0], each)) for each in numbers)
+            least = abs(here) * (2 if index[2:] == centre else 1)
+            return entry(of, shape[:2], index[:2]) * math.copysign(least, here * middle)
         case BlockMeans(grid=grid, half_exponent=half_exponent):
             blocks = zip(index[2:], grid, shape[2:], strict=True)
             own = tuple(tap * count // size for tap, count, size in blocks)

@@ -10,11 +10,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.uses.started import Written, noise, rules
-from zeroinit_cli.plans.layouts import Mirrored, Viewed
+from zeroinit_cli.plans.layouts import Mirrored, Transposed, Viewed
 from zeroinit_cli.plans.rules import Identity, Twisted, Zeros
 
 X = noise(2, 5, 8)
 Function = Callable[..., Tensor]
+
+
+_REST = slice(None), slice(1, None)
+
+
+def _written(x: Tensor, at: Any, value: Tensor) -> Tensor:
+    x[at] = value
+    return x
+
+
+def _filled(x: Tensor, mask: Tensor, value: Tensor) -> Tensor:
+    return x * (1.0 - mask) + value * mask
 
 
 def one_rule(function: Function, shape: tuple[int, ...], x: Tensor = X) -> Any:
@@ -48,6 +60,57 @@ def test_what_is_added_to_a_sequence_is_a_table_of_positions(
     assert one_rule(function, shape) == expected
 
 
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (lambda w, x: functional.conv2d(x, torch.ones(4, 4, 1, 1)) + w, (1, 4, 3, 5)),
+        (lambda w, x: functional.conv2d(x, torch.ones(4, 4, 1, 1)).relu() + w, (4, 3, 5)),
+        (
+            lambda w, x: functional.conv2d(functional.dropout(x + w), torch.ones(2, 4, 3, 3)),
+            (1, 4, 3, 5),
+        ),
+        (lambda w, x: functional.batch_norm(x + w, torch.zeros(4), torch.ones(4)), (1, 4, 3, 5)),
+        (lambda w, x: x.flatten(2).mT + w.flatten(2).mT, (1, 4, 3, 5)),
+        (lambda w, x: x.permute(0, 2, 3, 1) + w.permute(0, 2, 3, 1), (1, 4, 3, 5)),  # Hiera's
+        (lambda w, x: x.flatten(2).mT + w.mT, (1, 4, 15)),
+        (lambda w, x: x.flatten(2).mT + w.T, (4, 15)),
+    ],
+)
+def test_a_table_of_maps_is_one_of_positions_stored_transposed(
+    function: Function, shape: tuple[int, ...]
+) -> None:
+    mirrored = Transposed(of=Mirrored(of=Twisted(block=4, prime=19, half_exponent=-2)))
+    expected = mirrored if len(shape) == 2 else Viewed(rows=4, of=mirrored)
+    assert one_rule(function, shape, noise(2, 4, 3, 5)) == expected
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda r, c, x: x + r + c,
+        lambda r, c, x: r + (x + c),
+        lambda r, c, x: x + (r + c),
+        lambda r, c, x: (x + r.expand(1, 3, 7, 8)).clone() + c,
+        lambda r, c, x: x.add(r).add_(c),
+    ],
+)
+def test_of_rows_and_columns_the_larger_table_is_mirrored_and_the_other_0(
+    function: Function,
+) -> None:
+    shapes = {"r": (1, 3, 1, 8), "c": (1, 1, 7, 8)}
+    found = rules(partial(Written, function, **shapes), noise(2, 3, 7, 8))
+    assert found == {"r": Zeros(), "c": Viewed(rows=7, of=Mirrored(of=Identity()))}
+
+
+def test_tables_that_are_added_to_different_sums_are_each_mirrored() -> None:
+    def function(one: Tensor, other: Tensor, x: Tensor) -> Tensor:
+        x = x + one
+        return x + functional.layer_norm(x, (8,)) @ torch.ones(8, 8) + other
+
+    found = rules(partial(Written, function, one=(5, 8), other=(1, 5, 8)), X)
+    assert Zeros() not in found.values()
+
+
 def test_a_long_table_of_which_a_part_is_added_is_one_too() -> None:
     expected = Viewed(rows=64, of=Mirrored(of=Twisted(block=8, prime=67, half_exponent=-3)))
     assert one_rule(lambda w, x: x + w[:, : x.shape[1]], (1, 64, 8)) == expected
@@ -77,6 +140,14 @@ def test_what_is_the_same_at_each_position_is_a_bias(
         (lambda w, x: torch.cat([w + torch.zeros(2, 1, 8), x], 1), (1, 1, 8)),
         (lambda w, x: torch.cat([torch.stack([w] * 2)[:, None], x], 1), (8,)),
         (lambda w, x: torch.where(x[..., :1] > 0, w, x), (1, 1, 8)),
+        (lambda w, x: _written(x.clone(), (slice(None), 0), w), (8,)),
+        (lambda w, x: _written(x.clone(), (slice(None), slice(2)), w), (1, 2, 8)),
+        (
+            lambda w, x: _written(_written(torch.zeros(2, 6, 8), (slice(None), 0), w), _REST, x),
+            (8,),
+        ),
+        (lambda w, x: _filled(x, x[..., :1], w), (1, 1, 8)),
+        (lambda w, x: _filled(x, (x[..., 0] > 0)[..., None].type_as(w), w.expand(2, 5, -1)), (8,)),
     ],
 )
 def test_what_is_put_beside_a_sequence_is_a_token(

@@ -51,7 +51,7 @@ def test_q_k_and_v_lie_where_the_forward_takes_them(name: str) -> None:
     assert way.one is not None
     module = block(way)
     weight = module.get_parameter("w" if hasattr(module.w, "shape") else "w.weight")
-    expected = torch.cat([torch.eye(WIDTH), torch.eye(WIDTH), torch.zeros(WIDTH, WIDTH)])
+    expected = torch.cat([torch.eye(WIDTH), torch.zeros(2 * WIDTH, WIDTH)])
     assert torch.equal(way.one(weight), expected)
     assert torch.equal(module.out.weight, torch.eye(WIDTH))
 
@@ -60,7 +60,7 @@ def test_q_k_and_v_lie_where_the_forward_takes_them(name: str) -> None:
 def test_so_they_do_where_several_queries_share_a_key(name: str) -> None:
     way = SHARED[name]
     assert way.one is not None
-    expected = torch.cat([torch.eye(WIDTH), torch.eye(NARROW, WIDTH), torch.zeros(NARROW, WIDTH)])
+    expected = torch.cat([torch.eye(WIDTH), torch.zeros(2 * NARROW, WIDTH)])
     assert torch.equal(way.one(block(way).w.weight), expected)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import zeroinit_cli
 from tests.uses.started import rules
@@ -115,3 +115,26 @@ def test_a_module_that_is_both_adapted_and_frozen_is_planned_by_what_it_does() -
     assert found["up"] == Zeros()
     assert found["base.weight"] == Twisted(block=8, prime=19, half_exponent=-4)
     assert not isinstance(found["down"], Zeros | Kept)
+
+
+class Listener(nn.Module):
+    """Sounds of one length and the words of them, as of Whisper."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(4, 8, 3, padding=1), nn.Conv1d(8, 8, 3, 2, 1)
+        self.places, self.words = nn.Embedding(30, 8), nn.Embedding(50, 8)
+        self.reader = nn.Linear(8, 8)
+
+    def forward(self, sounds: Tensor, mask: Any = None, ids: Any = None) -> Any:
+        heard = self.second(self.first(sounds)).mT + self.places.weight
+        read = self.words(ids) + heard.mean(1, keepdim=True)
+        return read + self.reader(read)
+
+
+def test_sounds_are_as_long_as_the_positions_and_come_with_words() -> None:
+    sounds, ids = torch.zeros(2, 4, 60), torch.zeros(2, 5, dtype=torch.long)
+    given = zeroinit_cli.plan(Listener, example_inputs={"sounds": sounds, "ids": ids})
+    guessed = zeroinit_cli.plan(Listener)
+    assert guessed.tensors == given.tensors
+    assert [each.kind for each in guessed.warnings] == [each.kind for each in given.warnings]

@@ -43,6 +43,12 @@ ALONE: dict[str, tuple[tuple[int, ...], Function]] = {
     "einsum of letters that say less": (IN_OUT, lambda w, x: torch.einsum("abi,io", x, w)),
     "einsum, other letters": (IN_OUT, lambda w, x: torch.einsum("n d, a c n -> a c d", w, x)),
     "conv1d": ((WIDE, NARROW, 1), lambda w, x: functional.conv1d(x.mT, w).mT),
+    "tensordot of the last": (IN_OUT, lambda w, x: torch.tensordot(x, w, 1)),
+    "tensordot by dimensions": (OUT_IN, lambda w, x: torch.tensordot(x, w, dims=([2], [1]))),
+    "tensordot, weight first": (
+        IN_OUT,
+        lambda w, x: torch.tensordot(w, x, ([0], [-1])).permute(1, 2, 0),
+    ),
     "(1, in, out)": ((1, *IN_OUT), lambda w, x: x @ w),
 }
 
@@ -52,6 +58,27 @@ def test_a_bare_matrix_begins_as_the_layer_of_its_sizes(name: str) -> None:
     shape, function = ALONE[name]
     layer = zeroinit_cli.init_(nn.Linear(NARROW, WIDE, bias=False))
     torch.testing.assert_close(started(partial(Written, function, w=shape), X)(X), layer(X))
+
+
+@pytest.mark.parametrize(
+    ("shape", "function"),
+    [
+        ((NARROW,), lambda w, x: x @ w),
+        ((NARROW,), lambda w, x: torch.matmul(x, w)[..., None]),
+        ((NARROW,), lambda w, x: x[0].mv(w)),
+        ((NARROW, 1), lambda w, x: x @ w),
+        ((WIDE, NARROW), lambda w, x: torch.mv(w, x[0, 0])),
+    ],
+)
+def test_a_product_with_a_vector_begins_as_a_layer_of_one_number(
+    shape: tuple[int, ...], function: Function
+) -> None:
+    build = partial(Written, function, w=shape)
+    [weight] = started(build, X).parameters()
+    rows = WIDE if shape[0] == WIDE else 1
+    layer: Any = zeroinit_cli.init_(nn.Linear(NARROW, rows, bias=False))
+    assert torch.equal(weight.reshape(rows, NARROW), layer.weight)
+    assert not without_gradient(started(build, X), X)
 
 
 def test_a_net_of_bare_parameters_is_planned_like_one_of_layers() -> None:

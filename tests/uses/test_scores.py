@@ -16,6 +16,7 @@ HEADS, SIZE, LENGTH = 2, 4, 5
 WIDTH = HEADS * SIZE
 X = noise(2, LENGTH, WIDTH)
 BIAS = (HEADS, LENGTH, LENGTH)
+BY_HEAD = (2, HEADS, LENGTH, LENGTH)
 Scored = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -121,6 +122,25 @@ def test_a_table_of_relative_positions_is_0_however_it_is_looked_up(
     assert torch.equal(started(build, X)(X), X)
 
 
+def by_kind(fused: Tensor, kinds: Tensor, shift: Tensor, x: Tensor) -> Tensor:
+    """Scores for what is of one segment and of another, as of XLNet and Funnel."""
+    q, k, v = ((x @ fused).unflatten(-1, (3, HEADS, SIZE))).permute(2, 0, 1, 3, 4)
+    of_kind = torch.einsum("bind,snd->bnis", q * SIZE**-0.5 + shift, kinds)
+    other, same = torch.split(of_kind, 1, dim=-1)
+    is_same = torch.ones(LENGTH, LENGTH, dtype=torch.bool)
+    of_kind = torch.where(is_same, same.expand(BY_HEAD), other.expand(BY_HEAD)) * torch.ones(LENGTH)
+    scores = torch.einsum("bind,bjnd->bnij", q, k) + of_kind
+    return x + torch.einsum("bnij,bjnd->bind", scores.softmax(-1), v).flatten(2)
+
+
+def test_segments_in_scores_and_a_bias_of_each_head_are_0() -> None:
+    shapes = {"fused": (WIDTH, 3 * WIDTH), "kinds": (2, HEADS, SIZE), "shift": (HEADS, SIZE)}
+    plan = planned(partial(Written, by_kind, **shapes), X)
+    reasons = {each.info.name: each.reason for each in plan.tensors}
+    assert reasons["kinds"] == "relative-position table: 0"
+    assert reasons["shift"] == "Written: bias 0"
+
+
 class Grouped(nn.Module):
     """Fewer keys than queries, repeated or left to torch."""
 
@@ -163,7 +183,5 @@ def test_attention_to_a_memory_is_closed_by_the_weight_of_its_keys_and_values() 
     memory = noise(2, 7, 6)
     module = started(Cross, X, memory)
     assert torch.equal(module(X, memory), X)
-    keys, values = module.get_parameter("other.weight").chunk(2)
-    assert keys.any(1).all()
-    assert not values.any()
+    assert not module.get_parameter("other.weight").any()
     assert torch.equal(module.get_parameter("one.weight"), torch.eye(WIDTH))

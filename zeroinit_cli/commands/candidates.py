@@ -76,25 +76,20 @@ def _matrices(tensor: SummarizedTensor) -> Iterator[Rule]:
 def _projections(tensor: SummarizedTensor) -> Iterator[Rule]:
     """Yield queries, keys and values in one weight, one after the other or head by head.
 
-    Keys and values are as many, and no more than queries. Where some are 0, what is not tells how
+    Keys and values are as many, and no more than queries. Where they are 0, what is not tells how
     many queries there are; else those are taken for a third, or for as many as the inputs.
     """
     shape, nonzeros = tensor.info.shape, tensor.summary.nonzeros
     for transposed in (False, True) if len(shape) == 2 else (False,):
         fan_out, fan_in = (shape[1], shape[0]) if transposed else shape[:2]
-        dense = nonzeros // fan_in
-        alone = (fan_out // 3, fan_in, nonzeros, dense)
-        # with keys, whose rows are as dense, or have one entry each
-        mixed = round((2 * nonzeros - fan_out) / (2 * fan_in - 1))
-        with_keys = (2 * nonzeros - fan_out, 2 * dense - fan_out, mixed)
-        for queries in dict.fromkeys((*alone, *with_keys)):
+        for queries in dict.fromkeys((fan_out // 3, fan_in, nonzeros, nonzeros // fan_in)):
             keys = (fan_out - queries) // 2
             if queries + 2 * keys != fan_out or not 0 < keys <= queries:
                 continue
             for blocks in _divisors(math.gcd(queries, keys)):
                 rows = queries // blocks, keys // blocks
-                for zeros in ("v", "kv", ""):
-                    parts = (rows[0], False), (rows[1], "k" in zeros), (rows[1], "v" in zeros)
+                for closed in (True, False):
+                    parts = (rows[0], False), (rows[1], closed), (rows[1], closed)
                     for policy in _POLICIES:
                         yield rules.fused_projections(
                             shape, parts, policy, blocks=blocks, transposed=transposed
@@ -134,6 +129,7 @@ def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
     for policy in _POLICIES:
         yield rules.patch_convolution(shape, policy)
         yield rules.patch_stem(shape, policy)
+        yield rules.stem_convolution(shape, policy)
         yield rules.bilinear(shape, policy)
         yield from _position_tables(tensor, policy)
         for groups in divisors:

@@ -84,7 +84,8 @@ def _scaled(flow: DataFlow, node: Node, fixed: Node, value: Node) -> Place:
         return Place(before=value)  # a constant, which never learns
     constant = flow.constant(fixed)
     size = float(constant.abs().max()) if constant is not None and constant.numel() else None
-    step = Step(kind=StepKind.SCALE, node=node, name=_read_name(flow, fixed), size=size)
+    name, factor = _read_name(flow, fixed), flow.parameter(fixed)
+    step = Step(kind=StepKind.SCALE, node=node, name=name, parameter=factor, size=size)
     return Place(step=step, before=value)
 
 

@@ -1,7 +1,7 @@
 """What a residual branch goes through on its way to the add, seen from the add backwards."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -13,6 +13,7 @@ from zeroinit_cli.models.operations import (
     ADDS,
     ALIVE_AT_ZERO,
     DIFFERENCES,
+    JOINS,
     MULTI_HEAD,
     NORM_FUNCTIONS,
     PRODUCTS,
@@ -29,16 +30,28 @@ from zeroinit_cli.models.zeros import vanishes
 _LAST = (StepKind.WEIGHT, StepKind.ATTENTION, StepKind.UNKNOWN)
 
 
-def steps_of(flow: DataFlow, add: Add, branch: Node) -> list[Step]:
-    """The steps of a branch from the add up to its last weight layer.
+def ways_of(
+    flow: DataFlow,
+    add: Add,
+    branch: Node,
+    after: Node | None = None,
+    gates: Sequence[Node] = (),
+) -> Iterator[list[Step]]:
+    """The steps of each way of a branch from the add up to its last weight layer.
 
-    What lies above the value that the branch leaves is no part of it.
+    It is one way, but where a value is joined of parts each of them has its own. What lies above
+    the value that the branch leaves is no part of it.
     """
     steps: list[Step] = []
-    gates: list[Node] = []
+    gates = list(gates)
     node: Node | None = branch
-    after: Node | None = None
     while node is not None and node is not add.start and node not in add.trunks:
+        parts = flow.parents(node) if function_name(node) in JOINS else ()
+        if len(parts) > 1:
+            for part in parts:
+                for way in ways_of(flow, add, part, node, gates):
+                    yield [*steps, *way]
+            return
         place = _place(flow, node, add.start)
         if place.gate is not None:
             gates.append(place.gate)
@@ -47,7 +60,7 @@ def steps_of(flow: DataFlow, add: Add, branch: Node) -> list[Step]:
             if place.step.kind in _LAST:
                 break
         node, after = place.before, node
-    return steps
+    yield steps
 
 
 def _one_result(step: Step, after: Node | None) -> Step:

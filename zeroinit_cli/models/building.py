@@ -7,23 +7,23 @@ memory until then costs none. Where the value of one of them is needed after all
 built once more with just these left real.
 """
 
-import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from zeroinit_cli.models.origins import Origin, Origins
 from zeroinit_cli.models.placing import Placing, draws_on_meta, every_parameter_through
+from zeroinit_cli.models.untouched import chance_state, seeded
 
 Factory = Callable[[], nn.Module]
 
 _CPU = torch.device("cpu")
+_DTYPE = torch.float32
 _MOST_BUILDS = 4  # each with more left real, before all is
 
 
@@ -66,7 +66,13 @@ def build(factory: Factory, seed: int, *, real_weights: bool = False) -> nn.Modu
     return build_noted(factory, seed).module
 
 
-def build_noted(factory: Factory, seed: int, real: frozenset[int] | None = frozenset()) -> Built:
+def build_noted(
+    factory: Factory,
+    seed: int,
+    real: frozenset[int] | None = frozenset(),
+    *,
+    evenly: bool = False,
+) -> Built:
     """Build a module as `build` does, and note where the values of its tensors come from.
 
     A constructor that asks for the value of a large parameter is called again with that one real;
@@ -76,6 +82,7 @@ def build_noted(factory: Factory, seed: int, real: frozenset[int] | None = froze
         factory: builds the module; may be called more than once.
         seed: of torch, numpy and random while it runs; their states are put back.
         real: numbers of the large parameters to leave real, of an earlier build; None for all.
+        evenly: in double precision, each uniform draw evenly spaced over its range.
 
     Raises:
         Exception: whatever the factory raises.
@@ -83,7 +90,7 @@ def build_noted(factory: Factory, seed: int, real: frozenset[int] | None = froze
     for _ in range(_MOST_BUILDS):
         if real is None:
             break
-        placing = Placing(real)
+        placing = Placing(real, evenly=evenly)
         built = None
         # any code may run in a constructor; what is wrong is raised below
         with suppress(Exception):
@@ -96,13 +103,13 @@ def build_noted(factory: Factory, seed: int, real: frozenset[int] | None = froze
         if needed <= real:
             break
         real |= needed
-    return _attempt(factory, seed, Placing(None))
+    return _attempt(factory, seed, Placing(None, evenly=evenly))
 
 
 def _attempt(factory: Factory, seed: int, placing: Placing) -> Built:
     origins = placing.origins
     with every_parameter_through(placing), draws_on_meta(origins), origins, placing:
-        module, has_drawn = _called(factory, seed)
+        module, has_drawn = _called(factory, seed, torch.float64 if origins.evenly else _DTYPE)
     return Built(
         module=module,
         real=placing.real,
@@ -112,49 +119,27 @@ def _attempt(factory: Factory, seed: int, placing: Placing) -> Built:
     )
 
 
-def _called(factory: Factory, seed: int) -> tuple[nn.Module, bool]:
+def _called(factory: Factory, seed: int, dtype: torch.dtype = _DTYPE) -> tuple[nn.Module, bool]:
     """A module, and whether Python's or numpy's generator was used."""
-    with warnings.catch_warnings(), _neutral_defaults(), _seeded(seed):
+    with warnings.catch_warnings(), _neutral_defaults(dtype), seeded(seed):
         warnings.simplefilter("ignore")  # of builders, about defaults and weights that we ignore
-        before = _outer_chance()
+        before = chance_state()
         module = factory()
-        return module, _outer_chance() != before
+        return module, chance_state()[1:] != before[1:]
 
 
 @contextmanager
-def _neutral_defaults() -> Iterator[None]:
+def _neutral_defaults(dtype: torch.dtype) -> Iterator[None]:
     """The process's default dtype and device must not reach a constructor's values."""
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
     try:
         with on_cpu():
             yield
     finally:
-        torch.set_default_dtype(dtype)
+        torch.set_default_dtype(before)
 
 
 def on_cpu() -> AbstractContextManager[Any]:
     """Make the CPU the default device; where it is, no mode is needed that slows every call."""
     return nullcontext() if torch.get_default_device() == _CPU else _CPU
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """One seed for every generator that a constructor may use, and the old states after it."""
-    generator = torch.default_generator
-    states = generator.get_state(), random.getstate(), np.random.get_state()
-    generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        generator.set_state(states[0])
-        random.setstate(states[1])
-        np.random.set_state(states[2])
-
-
-def _outer_chance() -> tuple[Any, ...]:
-    """The states of the generators that torch knows nothing of, to compare."""
-    _, keys, *rest = np.random.get_state()
-    return random.getstate(), np.asarray(keys).tobytes(), *rest

@@ -6,7 +6,7 @@ witness: a parameter counts as meant if all its entries are equal, a buffer alwa
 says by name what was kept on that ground.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +45,12 @@ class Witness(Protocol):
     def is_platform_dependent(self, entry: Entry) -> bool:
         """Whether the last bit of what it means differs between processors."""
 
+    def is_shifted(self, entry: Entry) -> bool:
+        """Whether what it draws is from one side of 0 more than from the other."""
+
+    def spaced(self, entries: Iterable[Entry]) -> Mapping[str, torch.Tensor]:
+        """What draws are if they are evenly spaced over what the constructor draws from."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OneModule:
@@ -69,6 +75,14 @@ class OneModule:
     def is_platform_dependent(self, entry: Entry) -> bool:
         """Nothing is known of where a value came from."""
         return False
+
+    def is_shifted(self, entry: Entry) -> bool:
+        """Nothing is known of where a draw came from."""
+        return False
+
+    def spaced(self, entries: Iterable[Entry]) -> Mapping[str, torch.Tensor]:
+        """Nothing is known of where a draw came from."""
+        return {}
 
 
 def is_off_zero(entry: Entry, *, surely: bool) -> bool:

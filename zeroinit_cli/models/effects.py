@@ -28,6 +28,8 @@ _INDEXED = frozenset(
         "scatter_",
     }
 )
+_UNIFORM = frozenset({"rand", "rand_like", "uniform_"})
+_NORMAL = frozenset({"normal_", "randn", "randn_like"})
 _PASSED_OVER = frozenset({"resize_", "resize_as_", "set_"})
 _ASKING = frozenset({"_local_scalar_dense", "equal", "is_nonzero"})
 _ZEROS = frozenset({"new_zeros", "zero_", "zeros", "zeros_like"})
@@ -46,6 +48,7 @@ class Effect:
         outs: names of those that it does not read, being its `out`.
         leaves: it gives views or changes no values.
         random: it draws.
+        uniform: it draws alike from all of a range.
         transcendental: it gives what processors disagree on in the last bit.
         empties: it gives memory that nobody wrote.
         by_shape: of its tensors it looks at shapes alone.
@@ -60,6 +63,7 @@ class Effect:
     outs: frozenset[str]
     leaves: bool
     random: bool
+    uniform: bool
     transcendental: bool
     empties: bool
     by_shape: bool
@@ -90,6 +94,7 @@ def effect_of(func: Any) -> Effect:
         outs=frozenset(argument.name for _, argument in written if argument.kwarg_only),
         leaves=(views and not written) or name in _PASSED_OVER or moves,
         random=random,
+        uniform=name in _UNIFORM,
         transcendental=_TRANSCENDENTAL.fullmatch(name.removesuffix("_")) is not None,
         empties=_EMPTY.fullmatch(name) is not None,
         by_shape=_BY_SHAPE.fullmatch(name) is not None,
@@ -133,6 +138,22 @@ def filled_with(effect: Effect, args: tuple[Any, ...]) -> float | None:
     ):
         number = args[1]
     return number if isinstance(number, int | float) else None
+
+
+def range_of(effect: Effect, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[float, float]:
+    """The range that a uniform draw is from."""
+    low, high = (*(args[1:3] if effect.written else ()), None, None)[:2]
+    low, high = kwargs.get("from", low), kwargs.get("to", high)
+    return 0.0 if low is None else low, 1.0 if high is None else high
+
+
+def is_around_zero(effect: Effect, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a draw is from both sides of 0 alike."""
+    if effect.uniform:
+        low, high = range_of(effect, args, kwargs)
+        return low == -high
+    mean = args[1] if effect.name == "normal_" and len(args) > 1 else kwargs.get("mean", 0)
+    return effect.name in _NORMAL and _is_zero(mean)
 
 
 def _is_zero(number: Any) -> bool:

@@ -160,14 +160,20 @@ class Graph:
             node, above = above, immediate[above]
         return node
 
-    def goes_elsewhere(self, node: Node, end: Node) -> bool:
-        """Whether a value is used for anything but for what goes into `end`."""
+    def goes_elsewhere(self, node: Node, *ends: Node) -> bool:
+        """Whether a value is used for anything but for what goes into some ends.
+
+        What is written back into a whole that nothing reads any more is no use.
+        """
+        last = max(self._index[each] for each in ends)
         waiting, seen = [node], {node}
         while waiting:
             each = waiting.pop()
-            if each is end:
+            if each in ends or (
+                each.writes and not self._users[each] and each not in self._results
+            ):
                 continue
-            if self._index[each] > self._index[end] or each in self._results:
+            if self._index[each] > last or each in self._results:
                 return True
             further = [user for user in self._users[each] if user not in seen]
             seen.update(further)

@@ -1,6 +1,7 @@
 """What a module of which nothing is known may take, guessed from its layers."""
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
@@ -98,7 +99,7 @@ def _arguments(module: nn.Module) -> tuple[list[str], list[str]]:
             given.append(name)
         elif each.default is None:
             optional.append(each.name)
-    return given, optional
+    return given, sorted(optional, key=lambda name: "mask" in name)  # which hide, not show
 
 
 def _alike(names: Sequence[str], values: Iterable[Tensor]) -> Iterator[Example]:
@@ -149,11 +150,22 @@ def _values(module: nn.Module) -> list[Tensor]:
     """Tensors that the layers of a module may take, by the order in which it holds them."""
     found: dict[tuple[Any, ...], Tensor] = {}
     for each in module.modules():
-        for value in _values_of_layer(each):
+        for value in (*_signals(module, each), *_values_of_layer(each)):
             found.setdefault((value.dtype, *value.shape), value)
     kind = _float_of(module)
     values = list(found.values()) or [of_shape((BATCH, 3, size, size)) for size in SIZES]
     return [each.to(kind) if each.is_floating_point() else each for each in values]
+
+
+def _signals(module: nn.Module, layer: nn.Module) -> Iterator[Tensor]:
+    """Sounds as long as a table of positions behind convolutions is, as of Whisper."""
+    if isinstance(layer, nn.Conv1d):
+        layers = list(module.modules())
+        step = math.prod(each.stride[0] for each in layers if isinstance(each, nn.Conv1d))
+        for rows in dict.fromkeys(
+            each.num_embeddings for each in layers if isinstance(each, nn.Embedding)
+        ):
+            yield of_shape((BATCH, layer.in_channels, rows * step))
 
 
 def _values_of_layer(layer: nn.Module) -> Iterator[Tensor]:

@@ -32,6 +32,11 @@ def keep(
     reason = f"kept as constructed: {_words(value)}{platform}"
     if rule is not None:
         return Ruled(rule=rule, reason=reason)
+    return hold(value, reason, dtype, values)
+
+
+def hold(value: torch.Tensor, reason: str, dtype: DType, values: dict[str, bytes]) -> Ruled:
+    """The rule of a tensor that no other rule gives, its bytes put into `values`."""
     tensor = value.cpu()
     array = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).contiguous().numpy()
     data = stored_bytes(array, dtype)

@@ -96,7 +96,7 @@ def _kind_of_map(owned: Owned, structure: Structure, policy: Policy) -> Kind:
 def _of_its_use(owned: Owned, structure: Structure, policy: Policy) -> Kind:
     use = use_of(owned, structure)
     if use is None and not structure.untraced and owned.name not in structure.read:
-        return Constructed(if_random=Ruled(rule=Zeros(), reason="no part of the forward reads it"))
+        return Constructed(if_random=Ruled(rule=Zeros(), reason="no run of the forward reads it"))
     if use is None:
         return Constructed()
     found = _of_use(owned, use, structure, policy)
@@ -131,9 +131,18 @@ def _branch_end(owned: Owned, structure: Structure, policy: Policy) -> Ruled | N
             return Ruled(rule=rule, reason=f"{reason}, stored less 1")
         rule = Constant(value=policy.last_norm) if policy.last_norm else Zeros()
         return Ruled(rule=rule, reason=reason)
+    if name in structure.zero_factors:
+        reason = f"learned factor of residual branch {structure.zero_factors[name]}: 0"
+        return Ruled(rule=Zeros(), reason=reason)
     if name in structure.zero_weights:
         place = structure.zero_weights[name]
         return Ruled(rule=Zeros(), reason=f"last layer of residual branch {place}: weight 0")
+    if name in structure.zero_rows:
+        place, first, last = structure.zero_rows[name]
+        sizes = ((first, False), (last - first, True), (owned.shape[0] - last, False))
+        parts = tuple(each for each in sizes if each[0])
+        reason = f"last layer of residual branch {place}: rows {first} to {last - 1} 0"
+        return Ruled(rule=rules.fused_projections(owned.shape, parts, policy), reason=reason)
     return None
 
 
@@ -211,6 +220,11 @@ def _of_use(owned: Owned, use: Use, structure: Structure, policy: Policy) -> Rul
             return _convolution(owned, use, structure, policy)
         case UseKind.TABLE:
             return _table(owned, use, structure, policy)
+        case UseKind.POSITIONS if use.transposed:
+            dim = next(size for size in shape if size > 1)
+            rule = Transposed(of=rules.position_table((math.prod(shape) // dim, dim), policy))
+            rule = rule if len(shape) == 2 else Viewed(rows=dim, of=rule)
+            return Ruled(rule=rule, reason=f"{kind.value}: mirrored, stored transposed")
         case UseKind.POSITIONS if len(shape) > 1:
             beside = structure.tied_tables.get(shape[-1])
             rule = rules.position_table(shape, policy, beside=beside)
@@ -253,15 +267,18 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
     fits = geometry is not None and len(shape) == len(geometry.stride) + 2
     if geometry is None or not fits or shape[0] % geometry.groups:
         return None
-    groups = geometry.groups
+    groups, is_stem = geometry.groups, owned.name in structure.stems
     if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
         rule = rules.transposed_convolution(shape, geometry, policy)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
     layer, where = (f"grouped {name}", " in each") if groups > 1 else (name, "")
-    if _is_patch(geometry, shape) and owned.name in structure.stems:
+    if _is_patch(geometry, shape) and is_stem:
         rule, reason = rules.patch_stem(shape, policy), f"{name}: patches of the input"
     elif _is_patch(geometry, shape):
         rule, reason = rules.patch_convolution(shape, policy), f"{name}: Algorithm 1 on patches"
+    elif groups == 1 and is_stem:
+        rule = rules.stem_convolution(shape, policy)
+        reason = f"{name} of the input: Algorithm 1 on its kernel"
     else:
         rule = rules.convolution(shape, groups, policy)
         reason = f"{layer}: Algorithm 1{where}, around the centre"

@@ -10,6 +10,7 @@ from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
+    PRODUCTS,
     SPLITS,
     UNCHANGING,
     argument,
@@ -66,9 +67,10 @@ def _map_use(
     if layout is not None and len(layout.shape) > 1:
         one, other = layout.stride[-2:]
         kept = one >= other or layout.shape[-1] == 1
+    is_vector = layout is not None and len(layout.shape) == 1
     is_stack = sum(size > 1 for size in parameter.shape) > _DIMENSIONS_OF_MATRIX
     kind = UseKind.STACK if is_stack else UseKind.LINEAR
-    transposed = kept is not last_is_fan_in
+    transposed = kept is not last_is_fan_in and not is_vector
     return Use(kind=kind, node=node, transposed=transposed, parts=_parts(flow, node))
 
 
@@ -128,9 +130,15 @@ def _is_part_of_scores(flow: DataFlow, node: Node) -> bool:
             live = [each for each in flow.parents(user) if flow.depends_on_input(each)]
             if len(live) > 1 and meets_scores(flow, user):
                 return True
-        elif flow.passed_on(user) is not None:
+        elif flow.passed_on(user) is not None or _masks(flow, user):
             users += flow.users(user)
     return False
+
+
+def _masks(flow: DataFlow, node: Node) -> bool:
+    """Whether a value is picked or scaled by what does not come from weights."""
+    live = [each for each in flow.parents(node) if flow.depends_on_input(each)]
+    return function_name(node) == "where" or (function_name(node) in PRODUCTS and len(live) == 1)
 
 
 def _einsum(flow: DataFlow, node: Node, weight: Node) -> Use:

@@ -1,8 +1,10 @@
 """What a module's constructor meant, by what was noted while it was built."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,6 +22,9 @@ SEEDS = (0, 1)
 
 _WRITERS = ("init_weights", "reset_parameters", "_init_weights")
 
+_BITS = 16
+"""Of values in double precision: those that processors disagree on are far behind them."""
+
 Asked = Mapping[str, tuple[Entry, Constructed]]
 
 
@@ -30,11 +35,15 @@ class Meant:
     Attributes:
         values: by name.
         platform: names of those that a transcendental function had a part in.
+        built: the module that they are of.
+        factory: builds it again.
         is_alone: it was built, and can be again.
     """
 
     values: Mapping[str, torch.Tensor]
     platform: frozenset[str]
+    built: Built
+    factory: Factory
     is_alone: bool = False
 
     def is_constant(self, entry: Entry, kind: Constructed) -> bool:
@@ -48,6 +57,45 @@ class Meant:
     def is_platform_dependent(self, entry: Entry) -> bool:
         """Whether a transcendental function had a part in it."""
         return entry.name in self.platform
+
+    def is_shifted(self, entry: Entry) -> bool:
+        """Whether a draw that is not around 0 had a part in it."""
+        return self.built.origin(entry.tensor).shifted
+
+    def spaced(self, entries: Iterable[Entry]) -> Mapping[str, torch.Tensor]:
+        """What a constructor makes of uniform draws if these are evenly spaced over their ranges.
+
+        It is computed in double precision and rounded to few bits, so that it is the same whatever
+        a processor's logarithms and exponentials give in their last bits.
+
+        Returns:
+            by name; without what another draw had a part in, and what is around 0 even so.
+        """
+        entries = list(entries)
+        lost = frozenset[int]().union(*(self.built.origin(each.tensor).lost for each in entries))
+        real = None if self.built.real is None else self.built.real | lost
+        found: dict[str, torch.Tensor] = {}
+        # any code may run in a constructor, and not all of it in another precision
+        with suppress(Exception):
+            again = build_noted(self.factory, SEEDS[0], real, evenly=True)
+            others = {each.name: each.tensor for each in state_entries(again.module, "")}
+            for name in (each.name for each in entries if not again.has_drawn):
+                tensor, origin = others[name], again.origin(others[name])
+                is_known = not (origin.random or origin.unwritten or origin.lost)
+                is_known &= not (origin.outside and self.built.has_drawn)
+                if is_known and tensor.dtype is torch.float64 and _is_off_zero(tensor):
+                    found[name] = _rounded(tensor)
+        return found
+
+
+def _is_off_zero(values: torch.Tensor) -> bool:
+    """Whether values that are spaced over a distribution tell that it is not around 0."""
+    return float(values.mean().abs()) > float(values.std(correction=0))
+
+
+def _rounded(values: torch.Tensor) -> torch.Tensor:
+    mantissa, exponent = np.frexp(values.numpy())
+    return torch.from_numpy(np.ldexp(np.round(mantissa * 2.0**_BITS), exponent - _BITS))
 
 
 def find_meant(
@@ -66,7 +114,7 @@ def find_meant(
             what tensors there are.
         Exception: whatever the factory raises.
     """
-    kinds = list(kinds)
+    first, kinds = built, list(kinds)
     all_entries = [entry for entry, _ in kinds]
     asked = {entry.name: (entry, kind) for entry, kind in kinds if isinstance(kind, Constructed)}
     _check_written(built, (entry for entry, _ in asked.values()), where)
@@ -94,6 +142,8 @@ def find_meant(
     return Meant(
         values={name: values[name] for name in asked if name in meant},
         platform=frozenset(name for name in meant if origins[name].transcendental),
+        built=first,
+        factory=factory,
     )
 
 

@@ -58,7 +58,7 @@ WEIGHT_NORM = "_weight_norm"
 SCALED_DOT_PRODUCT = "scaled_dot_product_attention"
 MULTI_HEAD = "multi_head_attention_forward"
 
-MATRIX_PRODUCTS = words("_grouped_mm addmm baddbmm bilinear bmm einsum grouped_mm matmul mm")
+MATRIX_PRODUCTS = words("_grouped_mm addmm baddbmm bilinear bmm einsum grouped_mm matmul mm mv")
 
 NORM_FUNCTIONS = {
     "batch_norm": 3,

@@ -18,6 +18,8 @@ from zeroinit_cli.models.effects import (
     Effect,
     effect_of,
     filled_with,
+    is_around_zero,
+    range_of,
     read_by,
     tensors_of,
     written_by,
@@ -32,6 +34,7 @@ class Origin:
     Attributes:
         unwritten: memory that nobody wrote had a part in them.
         random: a draw had a part in them.
+        shifted: one had that is not around 0.
         doubtful: it may have had none: what it gave was written over bit by bit, or its generator
             may always be the same. Two builds settle it.
         transcendental: a function had a part in them whose last bit differs between processors.
@@ -44,6 +47,7 @@ class Origin:
 
     unwritten: bool = False
     random: bool = False
+    shifted: bool = False
     doubtful: bool = False
     transcendental: bool = False
     outside: bool = False
@@ -54,10 +58,15 @@ class Origin:
 
 
 _OLDER = Origin(outside=True, older=True)
+_NARROW = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class Origins(TorchDispatchMode):
     """Notes what each operation does; runs on shapes what is computed from values that are lost.
+
+    Args:
+        evenly: all is computed in double precision, and each uniform draw gives values that are
+            evenly spaced over its range, in C order, which are no draw.
 
     Attributes:
         asked: numbers of the parameters that a value was asked of which is lost.
@@ -65,8 +74,9 @@ class Origins(TorchDispatchMode):
         is_muted: what Python asks meanwhile does not count.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, evenly: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of torch
+        self.evenly = evenly
         self.asked: frozenset[int] = frozenset()
         self.has_leaked = False
         self.is_muted = False
@@ -164,10 +174,14 @@ class Origins(TorchDispatchMode):
         given: list[torch.Tensor],
         lost: frozenset[int],
     ) -> Any:
-        if not lost and not any(tensor.is_meta for tensor in given):
-            return func(*args, **kwargs)
         effect = effect_of(func)
+        if not lost and not any(tensor.is_meta for tensor in given):
+            if self.evenly:
+                return self._run_evenly(func, args, kwargs, is_made=not given)
+            return func(*args, **kwargs)
         written = list(written_by(effect, args, kwargs))
+        if effect.random and len(written) == len(given) == 1:
+            return written[0]  # a draw that nobody sees
         try:
             result = run_on_shapes(func, args, kwargs, given)
         except Exception:
@@ -175,6 +189,26 @@ class Origins(TorchDispatchMode):
             raise
         real = [tensor for tensor in written if not tensor.is_meta]
         return real[0] if real and isinstance(result, torch.Tensor) else result
+
+    def _run_evenly(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_made: bool
+    ) -> Any:
+        """Run an operation in double precision, and space what a uniform draw gives."""
+        if kwargs.get("dtype") in _NARROW:
+            kwargs = {**kwargs, "dtype": torch.float64}
+        result, effect = func(*args, **kwargs), effect_of(func)
+        if is_made and isinstance(result, torch.Tensor) and result.dtype in _NARROW:
+            result = func(*args, **{**kwargs, "dtype": torch.float64})
+        if self._is_spaced(effect):
+            low, high = range_of(effect, args, kwargs)
+            places = torch.arange(result.numel(), dtype=torch.float64, device="cpu").add_(0.5)
+            places = places.div_(result.numel()).mul_(high - low).add_(low)
+            result.copy_(places.view(result.shape))
+        return result
+
+    def _is_spaced(self, effect: Effect) -> bool:
+        """Whether a draw is replaced; not one that some versions of torch make normal ones of."""
+        return self.evenly and effect.uniform and not self.is_muted
 
     def _run_unseen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operation on what has no plain memory, such as sparse tensors."""
@@ -201,7 +235,7 @@ class Origins(TorchDispatchMode):
         written = list(written_by(effect, args, kwargs))
         if value is not None:
             sources = []
-        made = self._made(effect, sources, written, kwargs, value)
+        made = self._made(effect, sources, written, args, kwargs, value)
         for tensor in written:
             self._write(tensor, _of_type(made, tensor, sources))
         before = {self._key(tensor) for tensor in given}
@@ -219,16 +253,19 @@ class Origins(TorchDispatchMode):
         effect: Effect,
         sources: list[torch.Tensor],
         written: list[torch.Tensor],
+        args: tuple[Any, ...],
         kwargs: dict[str, Any],
         value: float | None,
     ) -> Origin:
         """The origin of what an operation gives."""
-        random = effect.random and value is None
+        random = effect.random and value is None and not self._is_spaced(effect)
+        shifted = random and not is_around_zero(effect, args, kwargs)
         if not sources:
             doubtful = random and kwargs.get("generator") is not None
             return Origin(
                 unwritten=effect.empties,
                 random=random,
+                shifted=shifted,
                 doubtful=doubtful,
                 transcendental=effect.transcendental and value is None,
                 value=value,
@@ -243,6 +280,7 @@ class Origins(TorchDispatchMode):
                 self.is_unwritten(each) and self._key(each) not in written_keys for each in sources
             ),
             random=random or any(each.random for each in origins),
+            shifted=shifted or any(each.shifted for each in origins),
             doubtful=(random and kwargs.get("generator") is not None)
             or any(each.doubtful for each in origins),
             transcendental=effect.transcendental or any(each.transcendental for each in origins),
@@ -271,6 +309,7 @@ class Origins(TorchDispatchMode):
             Origin(
                 unwritten=made.unwritten or (old.unwritten and not is_full),
                 random=old.random or made.random,
+                shifted=old.shifted or made.shifted,
                 doubtful=old.doubtful
                 or made.doubtful
                 or (old.random and not old.unwritten and is_full),

@@ -25,6 +25,8 @@ from zeroinit_cli.models.maps import (
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     ADDS,
+    ALIVE_AT_ZERO,
+    DEAD_AT_ZERO,
     DIFFERENCES,
     JOINS,
     LOOKUPS,
@@ -35,12 +37,18 @@ from zeroinit_cli.models.operations import (
     PRODUCTS,
     RECURRENT,
     SCALED_DOT_PRODUCT,
+    UNCHANGING,
     argument,
     function_name,
     scale_of,
 )
+from zeroinit_cli.models.rows import count_of_outputs
 from zeroinit_cli.models.scores import meets_scores
+from zeroinit_cli.models.sums import terms_of
 from zeroinit_cli.models.uses import Use, UseKind
+
+_IN_PLACE = ADDS | UNCHANGING | ALIVE_AT_ZERO | DEAD_AT_ZERO | {"dropout"}
+"""Functions that leave each entry where it is."""
 
 _ORDER = {kind: number for number, kind in enumerate(UseKind)}
 
@@ -92,6 +100,8 @@ def _uses_at(flow: DataFlow, node: Node) -> Iterator[Found]:
         yield from _factor(flow, node)
     elif name in JOINS or name == "where":
         yield from _joined(flow, node)
+    elif name == "setitem":
+        yield from _put_in(flow, node)
     elif name == SCALED_DOT_PRODUCT:
         mask = argument(node, 3, "attn_mask")
         yield from all_named(flow, mask, Use(kind=UseKind.RELATIVE, node=node))
@@ -137,25 +147,54 @@ def _addend(flow: DataFlow, node: Node) -> Iterator[Found]:
         kind = UseKind.POSITIONS if several else UseKind.BIAS
         if several and meets_scores(flow, node):
             kind = UseKind.RELATIVE
-        lesser = _lesser(flow, fixed) if kind is UseKind.POSITIONS else frozenset()
+        lesser = _lesser(flow, node) if kind is UseKind.POSITIONS else frozenset()
         for parameter in flow.parameters_in(fixed):
             own = kind
             if kind is UseKind.POSITIONS and not _has_several(parameter.shape):
                 own = UseKind.TOKEN  # the position of one token
             elif id(parameter) in lesser:
                 own = UseKind.LESSER_POSITIONS
-            elif kind is UseKind.POSITIONS and _has_a_row_for_each_map(flow, node, parameter):
+            elif kind is UseKind.POSITIONS and _has_one_for_each_output(flow, node, parameter):
                 own = UseKind.BIAS
-            yield parameter, Use(kind=own, node=node)
+            first = own is UseKind.POSITIONS and _has_features_first(flow, node, parameter)
+            yield parameter, Use(kind=own, node=node, transposed=first)
 
 
-def _has_a_row_for_each_map(flow: DataFlow, node: Node, parameter: nn.Parameter) -> bool:
-    """Whether something is added to what a stack of maps gives, and is as large as their outputs.
+def _has_features_first(flow: DataFlow, node: Node, parameter: nn.Parameter) -> bool:
+    """Whether a table is stored (dim, positions), as those that are added to maps are."""
+    layout = flow.layout(node)
+    sizes = [size for size in parameter.shape if size > 1]
+    if layout is None or len(sizes) < 2:
+        return False
+    is_map = len(layout.shape) > 2 and _is_map(flow, node)
+    features = layout.shape[1 if is_map else -1]
+    return sizes[0] == features and (is_map or sizes[-1] != features)
 
-    It is a bias of each, as of experts.
+
+def _is_map(flow: DataFlow, node: Node) -> bool:
+    """Whether a value's features lie in its second dimension, as convolutions have them."""
+    before: Node | None = node
+    while before is not None and function_name(before) in _IN_PLACE:
+        before = flow.data(before)
+    beside, waiting = [before], [node]
+    while waiting:
+        users = flow.users(waiting.pop())
+        beside += users
+        waiting += (each for each in users if function_name(each) in _IN_PLACE - ADDS)
+    names = [function_name(each) for each in beside if each is not None]
+    return any(name.startswith("conv") or name == "batch_norm" for name in names)
+
+
+def _has_one_for_each_output(flow: DataFlow, node: Node, parameter: nn.Parameter) -> bool:
+    """Whether something is added to what a map gives, or a stack of maps, one to each output.
+
+    It is a bias of each expert, or of each head.
     """
-    for live in flow.parents(node):
-        weight = flow.weight(flow.origin(live))
+    for live in filter(flow.depends_on_input, flow.parents(node)):
+        layer = flow.origin(live)
+        while function_name(layer) in PRODUCTS and len(flow.parents(layer)) == 1:
+            layer = flow.origin(flow.parents(layer)[0])
+        weight = flow.weight(layer)
         layout = None if weight is None else flow.layout(weight)
         if layout is not None and len(layout.shape) > 2:
             count, *sizes = layout.shape
@@ -163,6 +202,8 @@ def _has_a_row_for_each_map(flow: DataFlow, node: Node, parameter: nn.Parameter)
                 count * size for size in sizes
             ]:
                 return True
+        if parameter.numel() == count_of_outputs(flow, layer, live):
+            return True
     return False
 
 
@@ -171,19 +212,26 @@ def _has_several(shape: Sequence[int]) -> bool:
     return sum(size > 1 for size in shape) > 1
 
 
-def _lesser(flow: DataFlow, fixed: Node) -> frozenset[int]:
-    """Of tables that are summed before they are added, all but those of the largest term."""
-    lesser: set[int] = set()
-    waiting, seen = [fixed], {fixed}
+def _lesser(flow: DataFlow, add: Node) -> frozenset[int]:
+    """Of the tables in a sum, and in those that its terms are made of, all but the largest."""
+    last, users = add, flow.users(add)
+    while len(users) == 1 and (function_name(users[0]) in ADDS or flow.passed_on(users[0])):
+        last = users[0] if function_name(users[0]) in ADDS else last
+        users = flow.users(users[0])
+    terms = [each for each in terms_of(flow, last)[0] if not flow.depends_on_input(each)]
+    sums, waiting, seen = [tuple(terms)], terms, set(terms)
     while waiting:
         node = waiting.pop()
         if function_name(node) in ADDS:
-            terms = [list(flow.parameters_in(each)) for each in flow.parents(node)]
-            terms.sort(key=lambda term: max((each.numel() for each in term), default=0))
-            lesser.update(id(each) for term in terms[:-1] for each in term)
+            sums.append(flow.parents(node))
         further = [above for above in flow.parents(node) if above not in seen]
         seen.update(further)
         waiting += further
+    lesser: set[int] = set()
+    for each in sums:
+        tables = [list(flow.parameters_in(term)) for term in each]
+        tables.sort(key=lambda table: max((part.numel() for part in table), default=0))
+        lesser.update(id(part) for table in tables[:-1] for part in table)
     return frozenset(lesser)
 
 
@@ -200,7 +248,19 @@ def _factor(flow: DataFlow, node: Node) -> Iterator[Found]:
             users = flow.users(node)
             dots = users and all(function_name(user) == "sum" for user in users)
             kind = UseKind.DOT if dots else UseKind.SCALE
+            if any(_fills_in(flow, user, node, live[0]) for user in users):
+                kind = UseKind.TOKEN
             yield from all_named(flow, fixed, Use(kind=kind, node=node))
+
+
+def _fills_in(flow: DataFlow, add: Node, node: Node, mask: Node) -> bool:
+    """Whether a product is added to another with what is left of 1: `x * (1 - m) + token * m`."""
+    others = [each for each in flow.parents(add) if each is not node]
+    if function_name(add) not in ADDS or len(others) != 1:
+        return False
+    factors = flow.parents(others[0]) if function_name(others[0]) in PRODUCTS else ()
+    rests = [each for each in factors if function_name(each) in DIFFERENCES and 1 in each.args]
+    return any(flow.origin(flow.parents(each)[0]) is flow.origin(mask) for each in rests)
 
 
 def _joined(flow: DataFlow, node: Node) -> Iterator[Found]:
@@ -208,6 +268,14 @@ def _joined(flow: DataFlow, node: Node) -> Iterator[Found]:
     if flow.depends_on_input(node):
         for fixed in flow.parents(node):
             yield from all_named(flow, fixed, Use(kind=UseKind.TOKEN, node=node))
+
+
+def _put_in(flow: DataFlow, node: Node) -> Iterator[Found]:
+    """What is written into a part of a sequence, or was before the rest of it."""
+    if flow.depends_on_input(node):
+        for fixed in flow.parents(node):
+            if fixed is argument(node, 2, "value") or function_name(fixed) == "setitem":
+                yield from all_named(flow, fixed, Use(kind=UseKind.TOKEN, node=node))
 
 
 def _picked(flow: DataFlow, node: Node) -> Iterator[Found]:

@@ -24,10 +24,10 @@ class Placing(TorchFunctionMode):
     device of others.
     """
 
-    def __init__(self, real: frozenset[int] | None) -> None:
+    def __init__(self, real: frozenset[int] | None, *, evenly: bool = False) -> None:
         super().__init__()
         self.real = real
-        self.origins = Origins()
+        self.origins = Origins(evenly=evenly)
         self.registered: set[int] = set()
         self._count = 0
         # Kept, so that its id is not given again: registered under another name, it stays real.
@@ -45,11 +45,12 @@ class Placing(TorchFunctionMode):
         self._move(parameter, self._count)
 
     def _move(self, parameter: nn.Parameter, number: int) -> None:
-        plain = type(parameter) is nn.Parameter and parameter.layout is torch.strided
-        if not plain or id(parameter) in self._left or parameter.device.type != "cpu":
+        ordinary = type(parameter) is nn.Parameter and parameter.layout is torch.strided
+        if not ordinary or id(parameter) in self._left or parameter.device.type != "cpu":
             return
         origin = self.origins.of(parameter)
-        if origin.random or origin.unwritten or origin.value is not None:
+        plain = origin.random or origin.unwritten or origin.value is not None
+        if plain or self.origins.evenly:
             moved = self.origins.move(parameter, number)
             _swap(parameter, nn.Parameter(moved, requires_grad=parameter.requires_grad))
             self._numbers[id(parameter)] = number

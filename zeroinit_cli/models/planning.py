@@ -1,6 +1,6 @@
 """A built module -> its plan."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from torch import nn
@@ -19,22 +19,28 @@ from zeroinit_cli.models.constants import (
 )
 from zeroinit_cli.models.entries import Entry, state_entries
 from zeroinit_cli.models.inputs import Example, Inputs, examples_of, inputs_of
-from zeroinit_cli.models.kept import is_meant, keep
-from zeroinit_cli.models.kinds import Constructed, Kind, Ruled, kind_of
+from zeroinit_cli.models.kept import hold, is_meant, keep
+from zeroinit_cli.models.kinds import Constructed, Kind, Ruled, kind_of, use_of
 from zeroinit_cli.models.meant import SEEDS, check_same_tensors, find_meant
 from zeroinit_cli.models.overrides import overridden, override_kind
 from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import Structure, find_structure
+from zeroinit_cli.models.uses import UseKind
 from zeroinit_cli.models.warnings import find_warnings
 from zeroinit_cli.options import OVERRIDE_RULES, Options
 from zeroinit_cli.plans.plan import Plan, PlannedTensor, TensorInfo
-from zeroinit_cli.plans.rules import Rule, Zeros
+from zeroinit_cli.plans.rules import Zeros
 from zeroinit_cli.source import Source
 
 Types = Mapping[str, DType]
 """Types to store tensors in, by name; what is not named is stored as the options say."""
 
 Kinds = list[tuple[Entry, Kind]]
+
+Doubtful = tuple[Entry, Ruled | None]
+
+_SHIFTS = (UseKind.BIAS, UseKind.NORM_SHIFT)
+_SPACED = "evenly spaced over what its constructor draws from"
 
 
 def plan_source(source: Source, options: Options) -> Plan:
@@ -126,15 +132,22 @@ def _plan_entries(
 ) -> Plan:
     # a device that a caller has made the default must not reach what a forward computes
     with on_cpu():
-        structure = find_structure(module, options.policy.residual, _examples(inputs, module))
+        structure = find_structure(module, options.policy.ending, _examples(inputs, module))
     kinds = _kinds(entries, structure, options)
     witness = witness_of(kinds)
-    ruled, kept = _decided(kinds, witness, where)
+    ruled, kept, doubtful = _decided(kinds, witness, structure)
     values: dict[str, bytes] = {}
     ruled += [
         (entry, keep(entry, kind, witness, _stored_type(entry, options, types), values))
         for entry, kind in kept
     ]
+    spaced = witness.spaced([entry for entry, _ in doubtful]) if doubtful else {}
+    ruled += [
+        (entry, hold(spaced[entry.name], _SPACED, _stored_type(entry, options, types), values))
+        for entry, _ in doubtful
+        if entry.name in spaced
+    ]
+    ruled += _around_zero([pair for pair in doubtful if pair[0].name not in spaced], witness, where)
     plan = Plan(
         tensors=tuple(
             _planned(entry, kind, _stored_type(entry, options, types)) for entry, kind in ruled
@@ -169,12 +182,15 @@ def _kinds(entries: list[Entry], structure: Structure, options: Options) -> Kind
 
 
 def _decided(
-    kinds: Kinds, witness: Witness, where: str
-) -> tuple[list[tuple[Entry, Ruled]], list[tuple[Entry, Constructed]]]:
-    """Entries with their rules, and those that keep what the constructor set."""
+    kinds: Kinds, witness: Witness, structure: Structure
+) -> tuple[list[tuple[Entry, Ruled]], list[tuple[Entry, Constructed]], list[Doubtful]]:
+    """Entries with their rules, those that keep what the constructor set, and draws without one.
+
+    With a rule that holds around 0 alone, there is one and there is none.
+    """
     ruled: list[tuple[Entry, Ruled]] = []
     kept: list[tuple[Entry, Constructed]] = []
-    unruled: list[Entry] = []
+    doubtful: list[Doubtful] = []
     for entry, kind in kinds:
         if isinstance(kind, Ruled):
             ruled.append((entry, kind))
@@ -183,13 +199,27 @@ def _decided(
                 ruled.append((entry, kind.if_random))
             else:
                 kept.append((entry, kind))
-        elif kind.if_random is not None and not _is_lost(entry, kind.if_random.rule):
-            ruled.append((entry, kind.if_random))
+        elif kind.if_random is None or _may_be_lost(entry, kind.if_random, witness, structure):
+            doubtful.append((entry, kind.if_random))
         else:
-            unruled.append(entry)
+            ruled.append((entry, kind.if_random))
+    return ruled, kept, doubtful
+
+
+def _around_zero(
+    doubtful: list[Doubtful], witness: Witness, where: str
+) -> Iterator[tuple[Entry, Ruled]]:
+    """Draws by the rule that they have around 0.
+
+    Raises:
+        NoRuleError: one has none, or is not around 0.
+    """
+    unruled = [
+        entry for entry, ruled in doubtful if ruled is None or is_off_zero(entry, surely=True)
+    ]
     if unruled:
         raise _no_rule(unruled, where, alone=witness.is_alone)
-    return ruled, kept
+    return ((entry, ruled) for entry, ruled in doubtful if ruled is not None)
 
 
 def _planned(entry: Entry, kind: Ruled, dtype: DType) -> PlannedTensor:
@@ -208,9 +238,15 @@ def _stored_type(entry: Entry, options: Options, types: Types) -> DType:
     return types.get(entry.name, options.dtype if own in FLOATS else own)
 
 
-def _is_lost(entry: Entry, rule: Rule) -> bool:
-    """Whether a rule would make another model of a draw."""
-    return rule == Zeros() and is_off_zero(entry, surely=True)
+def _may_be_lost(entry: Entry, ruled: Ruled, witness: Witness, structure: Structure) -> bool:
+    """Whether a rule may make another model of a draw, as 0 does of a bias that is not around 0.
+
+    Tables and tokens are 0 whatever they are drawn from.
+    """
+    use = use_of(entry.owned, structure)
+    if ruled.rule != Zeros() or (use is not None and use.kind not in _SHIFTS):
+        return False
+    return witness.is_shifted(entry) or is_off_zero(entry, surely=True)
 
 
 def _no_rule(entries: list[Entry], where: str, *, alone: bool) -> NoRuleError:

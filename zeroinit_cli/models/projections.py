@@ -8,7 +8,7 @@ from zeroinit_cli.plans.rules import Rule, Zeros
 from zeroinit_cli.policies import Policy
 
 _OTHER = "-"  # rows that go elsewhere
-_ZEROS = {"algorithm-1": "v", "zeros": "kv"}  # what is 0 where attention is closed, by the keys
+_ZEROS = "kv"  # what is 0 where attention is closed
 
 
 def projections_rule(
@@ -22,7 +22,7 @@ def projections_rule(
         policy: the choices.
         transposed: it is stored (fan_in, fan_out).
     """
-    zeros = "" if found.closed is None else _ZEROS[policy.keys]
+    zeros = "" if found.closed is None else _ZEROS
     if all(rows is None for rows in found.rows.values()):
         return _whole(found, zeros)
     if shape is None:

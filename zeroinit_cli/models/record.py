@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from string import ascii_lowercase
 from typing import Any
 
 import torch
@@ -100,6 +101,20 @@ def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, 
             raise
         moved = tree_map_only(torch.Tensor, lambda each: each.to("meta"), (args, dict(kwargs)))
         return func(*moved[0], **moved[1])
+
+
+def _by_letters(
+    one: torch.Tensor, other: torch.Tensor, dims: Any = 2, out: None = None
+) -> tuple[Any, ...]:
+    """A `tensordot` as an einsum, which says the same in letters."""
+    if isinstance(dims, int):
+        dims = range(one.ndim - dims, one.ndim), range(dims)
+    first = list(ascii_lowercase[: one.ndim])
+    second = list(ascii_lowercase[one.ndim :][: other.ndim])
+    for place, same in zip(*dims, strict=True):
+        second[same] = first[place]
+    output = (letter for letter in first + second if (first + second).count(letter) == 1)
+    return f"{''.join(first)},{''.join(second)}->{''.join(output)}", one, other
 
 
 class _Recorder(TorchFunctionMode):
@@ -198,6 +213,8 @@ class _Recorder(TorchFunctionMode):
             return
         if name in _OF_NUMBERS and not holds_tensor((args, kwargs)):
             return  # a constant: named when it is used
+        if name == "tensordot":
+            func, name, args, kwargs = torch.einsum, "einsum", _by_letters(*args, **kwargs), {}
         if name in _REVERSED:
             func, args = _REVERSED[name], (args[1], args[0])
             name = func.__name__

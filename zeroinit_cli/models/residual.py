@@ -23,12 +23,13 @@ from zeroinit_cli.models.operations import (
     DISGUISED_ADDS,
     ENLARGING,
     LOOKUPS,
+    MATRIX_PRODUCTS,
     PICKS,
     PRODUCTS,
     SPLITS,
     function_name,
 )
-from zeroinit_cli.models.scores import are_scores, is_for_scores
+from zeroinit_cli.models.scores import are_scores, is_for_scores, is_query
 from zeroinit_cli.models.sums import operands, terms_of
 
 
@@ -44,6 +45,7 @@ class AddClass(StrEnum):
     FORKS = "not residual: the operands come from different forks"
     RESIZED = "not residual: the longer way alone is enlarged before it is added"
     QUERIES = "not residual: adds to what queries or keys are made of, and to nothing else"
+    QUERY = "not residual: adds queries to what their attention gives"
     SCORES = "not residual: adds to the scores of attention"
     EQUAL = "not residual: both ways have as many weight layers"
     TWO_BRANCHES = "not residual: each way has several weight layers"
@@ -102,6 +104,8 @@ def find_adds(flow: DataFlow, attentions: Iterable[Attention] = ()) -> list[Add]
                 of_terms = _Found(kind=AddClass.SCORES)
             if of_terms["kind"].is_residual and is_for_scores(flow, node, attentions):
                 of_terms = _Found(kind=AddClass.QUERIES)
+            if "start" in of_terms and is_query(flow, of_terms["start"]):
+                of_terms = _Found(kind=AddClass.QUERY)
             found[node] = Add(place=place, node=node, **of_terms)
             for each in parts:
                 found[each] = Add(place=flow.place(each), node=each, kind=AddClass.PART)
@@ -288,7 +292,11 @@ def _is_product(flow: DataFlow, term: Node) -> bool:
     What only passes it on does not matter; nor do constants, or the scale of a norm written out.
     """
     term = flow.origin(term)
+    while function_name(term) in PRODUCTS and len(flow.parents(term)) == 1:
+        term = flow.origin(flow.parents(term)[0])
     factors = flow.parents(term)
+    if function_name(term) in MATRIX_PRODUCTS:
+        return sum(map(flow.depends_on_input, flow.factors(term))) > 1
     if function_name(term) not in PRODUCTS or len(factors) < 2:
         return False
     live = [each for each in factors if flow.depends_on_input(each)]

@@ -12,6 +12,7 @@ from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     JOINS,
     UNCHANGING,
+    argument,
     function_name,
     letters_of,
     words,
@@ -49,6 +50,53 @@ def rows_of(flow: DataFlow, layer: Node, parameter: nn.Parameter, value: Node) -
         places, count = _places(flow, layer, weight, parameter)
         outputs = frozenset(places[each] for each in outputs if places)
     return outputs if 0 < len(outputs) < count else None
+
+
+def rows_apart(
+    flow: DataFlow, layer: Node, parameter: nn.Parameter, value: Node, end: Node
+) -> tuple[int, int] | None:
+    """The rows of a layer's weight that go into a value alone, where others go elsewhere.
+
+    Args:
+        flow: the graph.
+        layer: the function that applies the weight.
+        parameter: the weight.
+        value: what comes from it.
+        end: what the value goes into.
+
+    Returns:
+        The first of them and the one after the last; None if they are all, no range, or not alone.
+    """
+    if not _is_plain_matrix(flow, layer, parameter):
+        return None
+    while (before := flow.passed_on(value)) is not None and not flow.goes_elsewhere(before, end):
+        value = before
+    if before is not layer:
+        return None
+    own, *others = (
+        rows_of(flow, layer, parameter, each)
+        for each in (value, *(user for user in flow.users(layer) if user is not value))
+    )
+    if own is None or any(rows is None or not own.isdisjoint(rows) for rows in others):
+        return None
+    first, last = min(own), max(own)
+    return (first, last + 1) if len(own) == last + 1 - first else None
+
+
+def _is_plain_matrix(flow: DataFlow, layer: Node, parameter: nn.Parameter) -> bool:
+    """Whether a layer applies a parameter as one matrix (fan_out, fan_in), at every place alike."""
+    name, weight = function_name(layer), flow.weight(layer)
+    grouped = name != "linear" and argument(layer, 6, "groups") not in (None, 1)
+    is_plain = name in ("linear", "conv1d", "conv2d", "conv3d") and not grouped
+    is_itself = weight is not None and flow.parameter(weight) is parameter
+    return is_plain and is_itself and math.prod(parameter.shape[2:]) == 1
+
+
+def count_of_outputs(flow: DataFlow, layer: Node, value: Node) -> int | None:
+    """How many of a layer's outputs, for each position, go into a value; None if it is no layer."""
+    weight = flow.weight(layer)
+    numbers = None if weight is None else _numbered(flow, layer, weight)
+    return None if numbers is None else len(_numbers(_followed(flow, layer, numbers, value)))
 
 
 def is_one_matrix(flow: DataFlow, layer: Node) -> bool:

@@ -27,7 +27,8 @@ class Step:
         kind: what it is.
         node: where it stands in the graph.
         name: what to call it in a sentence.
-        parameter: the scale of a norm, the weight of a layer; None where none is learned.
+        parameter: the scale of a norm or a layer, the weight of a layer; None where none is
+            learned, or it is computed from others.
         size: of a layer scale, the largest entry at the start; None if it is not known.
         lack: why a norm has no scale to set, where it is not that it has none.
     """

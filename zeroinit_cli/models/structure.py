@@ -8,8 +8,9 @@ from torch import nn
 
 from zeroinit_cli.models.attention import Attention, find_attention
 from zeroinit_cli.models.classes import is_named
+from zeroinit_cli.models.closings import find_ends
 from zeroinit_cli.models.dataflow import DataFlow
-from zeroinit_cli.models.endings import EVERYWHERE, End, ends_of
+from zeroinit_cli.models.endings import EVERYWHERE, End
 from zeroinit_cli.models.forward import Guess, Untraced, run
 from zeroinit_cli.models.heads import head_weights
 from zeroinit_cli.models.inputs import Example
@@ -60,15 +61,17 @@ class Ending:
     """What closes a branch.
 
     Attributes:
-        kind: a norm, a weight layer, attention, or a layer scale that is small as constructed.
+        kind: a norm, a weight layer, attention, or a learned factor.
         tensor: name of the scale or weight that is 0; of attention, of the weight that gives its
-            values.
+            values; of a layer scale that is small as constructed, of that.
+        rows: of a weight the first that is 0 and the one after the last; None for all.
         biases: names of what is added behind it, on the way to the add.
-        size: of a layer scale, its largest entry.
+        size: of a layer scale that is left as it is, its largest entry.
     """
 
     kind: StepKind
     tensor: str
+    rows: tuple[int, int] | None = None
     biases: tuple[str, ...] = ()
     size: float | None = None
 
@@ -101,6 +104,9 @@ class Structure:
         branches: every residual branch.
         end_scales: scales of norms that end a branch, by name: the place of that branch.
         zero_weights: weights that are 0, likewise.
+        zero_factors: learned factors that are 0 where nothing else can be, likewise.
+        zero_rows: weights that are 0 in some rows alone, likewise, with the first of these and the
+            one after the last.
         closed_attention: weights that give the values of closed attention, likewise.
         projections: what gives queries, keys and values, by name: the rows of each letter.
         tables: embeddings that are looked up by position, by name: what kind of table they are.
@@ -125,6 +131,8 @@ class Structure:
     branches: tuple[Branch, ...]
     end_scales: Mapping[str, str]
     zero_weights: Mapping[str, str]
+    zero_factors: Mapping[str, str]
+    zero_rows: Mapping[str, tuple[str, int, int]]
     closed_attention: Mapping[str, str]
     projections: Mapping[str, "Projections"]
     tables: Mapping[str, UseKind]
@@ -150,7 +158,7 @@ def find_structure(
 
     Args:
         module: built; of its values only those of layer scales matter.
-        residual: how branches are to end: `end`, `layer` or `none`.
+        residual: how branches are to end: `damp`, `end`, `layer` or `none`, as a policy says.
         examples: of its arguments, tried in order; guessed if not given. A single one is a
             caller's, and has to be right.
 
@@ -168,8 +176,7 @@ def find_structure(
     ends = [
         end
         for (flow, adds), found in zip(flows, attentions, strict=True)
-        for add in adds
-        for end in ends_of(flow, add, residual, found)
+        for end in find_ends(flow, adds, residual, found)
     ]
     names = {id(each): name for name, each in module.named_parameters()}
     uses = find_uses((flow for flow, _ in flows), names)
@@ -179,6 +186,12 @@ def find_structure(
         branches=tuple(_without_repetitions(branches, again)),
         end_scales=_places(branches, StepKind.NORM),
         zero_weights=_places(branches, StepKind.WEIGHT),
+        zero_factors=_places(branches, StepKind.SCALE),
+        zero_rows={
+            branch.ending.tensor: (branch.place, *branch.ending.rows)
+            for branch in branches
+            if branch.ending is not None and branch.ending.rows is not None
+        },
         closed_attention=_places(branches, StepKind.ATTENTION),
         projections=_projections(attentions, ends, branches, names),
         tables=find_tables(flows, names),
@@ -242,7 +255,9 @@ def _branches(ends: Iterable[End], uses: Uses, names: Mapping[int, str]) -> list
             obstacle, hint = f"{end.name} ends it and is used elsewhere too", EVERYWHERE
         elif end.kind is not None:
             biases = tuple(names[id(bias)] for bias in end.biases if id(bias) in names)
-            ending = Ending(kind=end.kind, tensor=names[id(end.closing)], biases=biases)
+            ending = Ending(
+                kind=end.kind, tensor=names[id(end.closing)], rows=end.rows, biases=biases
+            )
         branches.append(
             Branch(
                 place=end.place,
@@ -318,8 +333,12 @@ def _projections(
 
 
 def _places(branches: Iterable[Branch], kind: StepKind) -> dict[str, str]:
+    """The branches that a zero of a kind closes, by the name of what is 0."""
     return {
         branch.ending.tensor: branch.place
         for branch in branches
-        if branch.ending is not None and branch.ending.kind is kind
+        if branch.ending is not None
+        and branch.ending.kind is kind
+        and branch.ending.size is None
+        and branch.ending.rows is None
     }

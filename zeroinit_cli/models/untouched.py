@@ -67,10 +67,8 @@ def stand_ins(module: nn.Module) -> Iterator[Held]:
     forward may keep what it computed, and write into what it has. Chance begins at one seed.
     """
     attributes = [(each, _kept(vars(each))) for each in module.modules()]
-    before = chance_state()
     try:
-        _seed()
-        with warnings.catch_warnings(), ShapesSpread() as spread:
+        with seeded(_SEED), warnings.catch_warnings(), ShapesSpread() as spread:
             warnings.simplefilter("ignore")  # of a forward that is looked at, not run
             named = Named()
             made: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -81,7 +79,6 @@ def stand_ins(module: nn.Module) -> Iterator[Held]:
         for each, kept in attributes:
             vars(each).clear()
             vars(each).update((name, _restored(*pair)) for name, pair in kept.items())
-        restore_chance(before)
 
 
 @contextmanager
@@ -134,10 +131,17 @@ def _without_values(tensor: torch.Tensor) -> torch.Tensor:
     return copy if copy.is_meta else copy.cpu()
 
 
-def _seed() -> None:
-    torch.default_generator.manual_seed(_SEED)
-    random.seed(_SEED)
-    np.random.seed(_SEED)
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """One seed for every generator that a module may use, and the old states after it."""
+    before = chance_state()
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        restore_chance(before)
 
 
 def chance_state() -> tuple[Any, ...]:
@@ -159,8 +163,9 @@ def restore_chance(state: tuple[Any, ...]) -> None:
 
 
 def _kept(attributes: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Each value, and of a container what it holds: of most, nothing."""
     return {
-        name: (value, type(value)(value) if type(value) in _CONTAINERS else None)
+        name: (value, (value.copy() if value else ()) if type(value) in _CONTAINERS else None)
         for name, value in attributes.items()
     }
 

@@ -43,7 +43,7 @@ class Use:
     Attributes:
         kind: what it is there.
         node: the function; None where only the type of a layer tells.
-        transposed: a linear map that is stored (fan_in, fan_out).
+        transposed: a linear map that is stored (fan_in, fan_out), a table that is (dim, positions).
         leading: how many of its dimensions are the first of a linear map's two; 0 for one as usual.
         geometry: how a convolution moves.
         padding_idx: the row of a table that stands for nothing.
@@ -61,7 +61,12 @@ class Use:
     plus_one: bool = False
 
     def matrix(self, shape: tuple[int, ...]) -> tuple[int, int] | None:
-        """The two dimensions of a linear map, of however many it has; None if no two are known."""
+        """The two dimensions of a linear map, of however many it has; None if no two are known.
+
+        A vector maps to one number.
+        """
+        if len(shape) == 1:
+            return 1, shape[0]
         if self.leading:
             return math.prod(shape[: self.leading]), math.prod(shape[self.leading :])
         sizes = tuple(size for size in shape if size > 1)

@@ -236,6 +236,17 @@ def convolution(shape: Shape, groups: int, policy: Policy) -> Rule:
     )
 
 
+def stem_convolution(shape: Shape, policy: Policy) -> Rule:
+    """Rule a convolution (c_out, c_in, *kernel) that reads the net's input, its taps overlapping.
+
+    >>> stem_convolution((64, 3, 3, 3), DEFAULT)  # a first nn.Conv2d(3, 64, 3).weight
+    Viewed(rows=64, of=Twisted(block=32, prime=67, half_exponent=-6))
+    """
+    if policy.stems == "centre" or math.prod(shape[2:]) == 1:
+        return algorithm_2(shape, 1, policy)
+    return Viewed(rows=shape[0], of=flattened(shape[0], math.prod(shape[1:]), policy))
+
+
 def patch_convolution(shape: Shape, policy: Policy) -> Rule:
     """Rule a convolution (c_out, c_in, *kernel) over patches that do not overlap.
 

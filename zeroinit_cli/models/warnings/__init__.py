@@ -25,6 +25,7 @@ from zeroinit_cli.models.warnings.reach import guessed_inputs, not_reached
 from zeroinit_cli.models.warnings.seen import Seen
 from zeroinit_cli.models.warnings.zeros import (
     double_zeros,
+    frozen_zeros,
     zero_heads,
     zero_tokens,
     zeros_before_norms,
@@ -45,6 +46,7 @@ _ALL = (
     zeros_before_norms,
     zero_tokens,
     double_zeros,
+    frozen_zeros,
     cancelled,
     twins,
     zero_heads,

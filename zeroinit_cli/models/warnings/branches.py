@@ -51,7 +51,7 @@ def hidden_adds(seen: Seen) -> Iterator[PlanWarning]:
             value = _later_operand(flow, add)
             if found in seen.structure.adds and value not in seen.zeros(flow):
                 places.append(f"{found.name} in {found.place}")
-                weight = _last_weight(seen, flow, value)
+                weight = _last_weight(seen, flow, value, add.node)
                 weights += [weight] if weight else []
     if places:
         yield PlanWarning(
@@ -72,7 +72,8 @@ def open_branches(seen: Seen) -> Iterator[PlanWarning]:
     """Branches that nothing closes, by the reason."""
     reasons: defaultdict[tuple[str, str | None], list[Branch]] = defaultdict(list)
     for branch in seen.structure.branches:
-        if branch.ending is None and not _is_closed_by_override(seen, branch):
+        closed = _is_closed_by_override(seen, branch) or _is_inside_another(seen, branch)
+        if branch.ending is None and not closed:
             reason = (branch.obstacle or "").replace(f"{branch.place}.", "")
             reasons[reason, branch.hint].append(branch)
     unclosed = reasons.pop((NONE_CLOSED, None), [])
@@ -110,6 +111,29 @@ def _is_closed_by_override(seen: Seen, branch: Branch) -> bool:
     return by_hand and _begins_as_zero(seen, branch)
 
 
+def _is_inside_another(seen: Seen, branch: Branch) -> bool:
+    """Whether all that an open branch is added to goes into a branch that has an end."""
+    flow = seen.flow(branch.add)
+    if flow is None or branch.add is None:
+        return False
+    return any(
+        _goes_into(flow, branch.add, other)
+        for other in seen.structure.branches
+        if other.ending is not None and other.add is not None and flow.carries(other.add)
+    )
+
+
+def _goes_into(flow: DataFlow, node: Node, branch: Branch) -> bool:
+    """Whether a value goes into what a branch adds, and nowhere else."""
+    add, value = branch.add, branch.value
+    if add is None or value is None or flow.position(add) <= flow.position(node):
+        return False
+    others = [each for each in flow.parents(add) if each is not value]
+    passes_by = any(each is node or flow.is_ancestor(node, each) for each in others)
+    inside = value is node or flow.is_ancestor(node, value)
+    return inside and not passes_by and not flow.goes_elsewhere(node, add)
+
+
 def _begins_as_zero(seen: Seen, branch: Branch) -> bool:
     flow = seen.flow(branch.value)
     return flow is not None and branch.value in seen.zeros(flow)
@@ -120,14 +144,15 @@ def _last_weights(seen: Seen, branches: list[Branch]) -> list[str]:
     found = []
     for branch in branches:
         flow = seen.flow(branch.value)
-        if flow is not None and branch.value is not None:
-            found.append(_last_weight(seen, flow, branch.value))
+        if flow is not None and branch.value is not None and branch.add is not None:
+            found.append(_last_weight(seen, flow, branch.value, branch.add))
     return [name for name in found if name is not None]
 
 
-def _last_weight(seen: Seen, flow: DataFlow, value: Node) -> str | None:
-    """The last weight before a value whose zero makes it 0."""
-    waiting, known = [value], {value}
+def _last_weight(seen: Seen, flow: DataFlow, value: Node, add: Node) -> str | None:
+    """The last weight before a value whose zero makes it 0, and not what else is added, too."""
+    others = (flow.fork(value, each) for each in flow.parents(add) if each is not value)
+    waiting, known = [value], {value, *(each for each in others if each is not None)}
     while waiting:
         node = max(waiting, key=flow.position)
         waiting.remove(node)

@@ -86,6 +86,26 @@ def double_zeros(seen: Seen) -> Iterator[PlanWarning]:
         )
 
 
+def frozen_zeros(seen: Seen) -> Iterator[PlanWarning]:
+    """Zeros that close branches and are not trained, in a module that is trained elsewhere."""
+    learned = {name: each.requires_grad for name, each in seen.module.named_parameters()}
+    closing = [branch.ending.tensor for branch in seen.structure.branches if branch.ending]
+    frozen = seen.in_order(
+        name
+        for name in closing
+        if not learned.get(name, True) and isinstance(seen.rules.get(name), Zeros)
+    )
+    if frozen and any(learned.values()):
+        number = counted(len(frozen), "residual branch begins", "residual branches begin")
+        yield PlanWarning(
+            kind="frozen-zero",
+            text=f"{number} as 0 by what is not trained, so that nothing inside ever learns: "
+            f"{listed(frozen)}",
+            hint=f"--override '{frozen[0]}=algorithm-1' opens its branch",
+            tensors=frozen,
+        )
+
+
 def _zero_names(seen: Seen, flow: DataFlow, node: Node) -> Iterator[str]:
     """The parameters that make what a node gives 0, of attention its values."""
     attention = seen.structure.attentions.get(node)
