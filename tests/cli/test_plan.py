@@ -48,8 +48,8 @@ def test_all_shows_a_line_for_every_tensor(zeroinit: Command) -> None:
     out = zeroinit("plan", "resnet18", "--all").out
     rows = [" ".join(line.split()) for line in out.splitlines()]
     assert (
-        "conv1.weight F32 64 x 3 x 7 x 7 twisted Hadamard, p = 67, c = 2^-3 times signs around the "
-        "centre Conv2d: Algorithm 1, around the centre"
+        "conv1.weight F32 64 x 3 x 7 x 7 twisted Hadamard, p = 151, c = 2^-4, transposed "
+        "Conv2d of the input: Algorithm 1 on its kernel"
     ) in rows
     assert len(rows) >= 122
 
@@ -95,7 +95,7 @@ def test_chains_of_convolution_and_batch_norm_are_warned_of(zeroinit: Command) -
     [
         (
             "{out_channels: 8, kernel_size: 3}",
-            "Conv1d: Algorithm 1, around the centre",
+            "Conv1d of the input: Algorithm 1 on its kernel",
             "Conv1d: Algorithm 2",
         ),
         ("{out_channels: 8, kernel_size: 1}", "Conv1d: Algorithm 2", "Conv1d: Algorithm 2"),
