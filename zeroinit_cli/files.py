@@ -1,6 +1,5 @@
 """Careful reading of files that anybody may have made: only regular ones, in blocks."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -76,6 +75,8 @@ def sha256_of(path: Path) -> tuple[str, int]:
     Raises:
         InputError: it cannot be read.
     """
+    import hashlib  # which --help can do without, for its speed
+
     buffer = memoryview(bytearray(_READ_BYTES))
     with opened(path) as (file, _):
         sha256, size = hashlib.sha256(), 0
