@@ -74,7 +74,8 @@ _MVIT = (
     (r"attn\.pool_[qkv]\.pool\.weight", grouped),
 )
 
-# Three tables of positions are summed: only the largest is not 0.
+# Three tables of positions are summed: only the largest is not 0. It has no row for the class
+# token, which the first norm therefore sees alone.
 MVIT_V1 = Family(
     branches=_MVIT_BRANCHES,
     special=(
@@ -86,7 +87,7 @@ MVIT_V1 = Family(
 )
 
 # Tables of relative positions instead. The pooled queries are added to what attention gives,
-# before the output projection: no layer ends that branch, so nothing closes it. No position is
+# before the output projection: that is no residual sum. No position is
 # added to the class token, and the first norm would divide 0 by its deviation.
 MVIT_V2 = Family(
     branches=_MVIT_BRANCHES,
