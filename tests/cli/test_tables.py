@@ -188,3 +188,12 @@ def test_long_metadata_is_cut_and_its_length_told(zeroinit: Command, tmp_path: P
     assert zeroinit("inspect", "x.safetensors", "--json").json["files"][0]["metadata"] == long
     shown = zeroinit("diff", "x.safetensors", "y.safetensors").out
     assert f"metadata 'key 07': '{'A' * 79}... (200,002 characters) in A, absent in B\n" in shown
+
+
+def test_endless_cells_are_cut_between_numbers_wherever_they_are_printed() -> None:
+    sizes = " x ".join(["12345"] * 1000)
+    row = ("n" * 5000, "F8", sizes, "0.0%", "1", "word " * 1000)
+    line = printed([row], None)[-1]
+    assert len(line) < 1000
+    assert set(re.findall("[0-9]{2,}", line)) == {"12345"}
+    assert "n…n" in line

@@ -65,7 +65,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Row], *, every: bool =
     """
     narrow = sys.stdout.isatty() and not every
     room = get_terminal_size().columns if narrow else None
-    cells = [[_bounded(cell) for cell in row] for row in rows]
+    cells = [list(map(_bounded, row, columns)) for row in rows]
     natural = [
         max(map(_width, (column.heading, *(row[at] for row in cells))))
         for at, column in enumerate(columns)
@@ -102,8 +102,14 @@ def _note(
         yield f"({'; '.join(said)}; see --all)"
 
 
-def _bounded(cell: str) -> str:
-    return cell if len(cell) <= _MOST_CELL else shortened(cell, _MOST_CELL)
+def _bounded(cell: str, column: Column) -> str:
+    """Shorten what a stranger made endless: a name in its middle, a text between words."""
+    if len(cell) <= _MOST_CELL:
+        return cell
+    end = cell.rfind(" ", 0, _MOST_CELL)
+    if column.kind is Kind.NAME or end < 0:
+        return shortened(cell, _MOST_CELL)
+    return f"{cell[:end]} …"
 
 
 def _that_fit(columns: Sequence[Column], natural: Sequence[int], room: int | None) -> list[int]:
