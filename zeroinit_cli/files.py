@@ -86,6 +86,13 @@ def sha256_of(path: Path) -> tuple[str, int]:
     return sha256.hexdigest(), size
 
 
+def outside(path: Path, folder: Path) -> str | None:
+    """Return where a path leads if links take it out of a folder; None if it stays within."""
+    # not Path.resolve, which before Python 3.13 raises RuntimeError for a link to itself
+    resolved = os.path.realpath(path)
+    return None if Path(resolved).is_relative_to(os.path.realpath(folder)) else resolved
+
+
 def read_exactly(file: IO[bytes], view: memoryview) -> int:
     """Fill a buffer from a file, and count the bytes that were read: less, where the file ends."""
     filled = 0
