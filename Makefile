@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo lint test test-all test-torch-free test-oldest test-newest format fuzz reliability bench bench-full bench-setup clean \
-	outside evidence evidence-quick evidence-full evidence-first-steps evidence-expansions
+	outside evidence evidence-quick evidence-full evidence-first-steps evidence-expansions evidence-full-width
 
 setup: $(STAMP)
 
@@ -103,6 +103,13 @@ evidence-first-steps: setup
 # Which matrix should expand: about an hour of one free core; it goes on where it stopped.
 evidence-expansions: setup
 	$(BIN)/python -m evidence.expansions
+
+# Torchvision's models and others in their first 80 steps, each start at three rates: about ten hours
+# of one core for everything; it goes on where it stopped. The table has what there is.
+MINUTES ?= 600
+evidence-full-width: setup
+	$(BIN)/python -m evidence.full_width --minutes $(MINUTES)
+	$(BIN)/python -m evidence.full_width --publish
 
 # What plan and init_ make of models of other packages, at full size: an hour of one core; it goes on
 # where it stopped. The table goes into tests/outside/table.md.

@@ -19,6 +19,8 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 BYTES = 128  # ASCII; the few other bytes of the sources are read as the last of these
 _DIGITS_TRAIN, _DIGITS_VALIDATION = 1000, 397  # the 400 images that are left are for testing
 _PATCH = 16
+IGNORED = -100  # a target that torch's cross-entropy leaves out
+_HIDDEN = 0.15
 _SOURCES = (  # of the standard library: old modules of some length, which every Python has
     "argparse.py",
     "ast.py",
@@ -101,12 +103,12 @@ def digits(channels: int = 1, pixels: int = 8) -> Data:
     elif pixels > 8:
         images = interpolate(images, (pixels, pixels), mode="bilinear", align_corners=False)
     if channels == 3:
-        images = torch.cat([images, _to_left(images), _to_top(images)], dim=1)
-    images = _standardised(images, _DIGITS_TRAIN)
+        images = in_three_channels(images, _DIGITS_TRAIN)
+    else:
+        images = _standardised(images, _DIGITS_TRAIN)
     labels = torch.from_numpy(bunch.target).long()
-    ends = _DIGITS_TRAIN, _DIGITS_TRAIN + _DIGITS_VALIDATION
-    parts = (slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], None))
-    train, validation, test = (Split(inputs=images[s], targets=labels[s]) for s in parts)
+    ends = _DIGITS_TRAIN, _DIGITS_TRAIN + _DIGITS_VALIDATION, len(labels)
+    train, validation, test = split_of(images, labels, ends)
     name = f"digits {pixels} x {pixels}, {channels} channel{'s' if channels > 1 else ''}"
     return Data(name=name, train=train, validation=validation, test=test, classes=10)
 
@@ -160,6 +162,31 @@ def text(context: int = 64) -> Data:
     return Data(name=name, train=train, validation=validation, test=test, classes=BYTES)
 
 
+def masked(context: int = 64) -> Data:
+    """The same text with 15 % of the bytes hidden: which were they? The other targets are IGNORED.
+
+    Args:
+        context: bytes that are seen at once.
+    """
+    whole = text(context)
+    generator = torch.Generator().manual_seed(0)
+
+    def hidden(split: Split) -> Split:
+        chosen = torch.rand(split.inputs.shape, generator=generator) < _HIDDEN
+        return Split(
+            inputs=torch.where(chosen, BYTES - 1, split.inputs),
+            targets=torch.where(chosen, split.inputs, IGNORED),
+        )
+
+    return Data(
+        name=f"{whole.name}, of which {_HIDDEN:.0%} are hidden",
+        train=hidden(whole.train),
+        validation=hidden(whole.validation),
+        test=hidden(whole.test),
+        classes=BYTES,
+    )
+
+
 def batches(count: int, size: int, steps: int, seed: int) -> Iterator[Tensor]:
     """Indices of one batch after the other: each epoch a new order, its incomplete rest left out.
 
@@ -179,6 +206,40 @@ def batches(count: int, size: int, steps: int, seed: int) -> Iterator[Tensor]:
                 return
             yield order[start : start + size]
             done += 1
+
+
+def in_three_channels(images: Tensor, train: int) -> Tensor:
+    """Grey images, their difference to the left neighbour, and to the upper one; standardised.
+
+    Args:
+        images: (count, 1, height, width).
+        train: how many of the first give mean and deviation.
+    """
+    images = torch.cat([images, _to_left(images), _to_top(images)], dim=1)
+    return _standardised(images, train)
+
+
+def split_of(images: Tensor, labels: Tensor, ends: tuple[int, ...]) -> list[Split]:
+    """Contiguous splits, each up to its end."""
+    parts = [slice(*each) for each in zip((0, *ends), ends, strict=False)]
+    return [Split(inputs=images[part], targets=labels[part]) for part in parts]
+
+
+def enlarged(data: Data, pixels: int) -> Data:
+    """The same images, bilinearly enlarged."""
+
+    def larger(split: Split) -> Split:
+        size = (pixels, pixels)
+        images = interpolate(split.inputs, size, mode="bilinear", align_corners=False)
+        return Split(inputs=images, targets=split.targets)
+
+    return Data(
+        name=f"{data.name}, enlarged to {pixels} x {pixels}",
+        train=larger(data.train),
+        validation=larger(data.validation),
+        test=larger(data.test),
+        classes=data.classes,
+    )
 
 
 def _to_left(images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from evidence.data import Data, Split, batches
+from evidence.data import IGNORED, Data, Split, batches
 
 Watch = Callable[[int, nn.Module], None]
 _HOPELESS = 1e4  # a loss beyond which no run here has come back
@@ -102,15 +102,17 @@ def train(
 def evaluate(model: nn.Module, split: Split) -> tuple[float, float]:
     """The mean loss and the error in percent, in evaluation mode and without gradients."""
     model.eval()
-    losses, wrong = 0.0, 0
+    losses, wrong, count = 0.0, 0, 0
     with torch.no_grad():
         for start in range(0, len(split), _EVALUATED_AT_ONCE):
             part = slice(start, start + _EVALUATED_AT_ONCE)
             logits, targets = model(split.inputs[part]), split.targets[part]
-            losses += _loss(logits, targets).item() * targets.numel()
-            wrong += int((logits.argmax(-1) != targets).sum())
+            asked = targets != IGNORED
+            losses += _loss(logits, targets).item() * int(asked.sum())
+            wrong += int((logits.argmax(-1) != targets)[asked].sum())
+            count += int(asked.sum())
     model.train()
-    return losses / split.targets.numel(), 100 * wrong / split.targets.numel()
+    return losses / count, 100 * wrong / count
 
 
 def largest_gradient(model: nn.Module, data: Data, batch: int) -> float:

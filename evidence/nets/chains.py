@@ -1,4 +1,4 @@
-"""Chains without shortcuts: VGG and MobileNetV1 with batch norm, depthwise convolutions without."""
+"""Chains without shortcuts: VGG, MobileNetV1, even kernels; depthwise ones without a norm."""
 
 from torch import Tensor, nn
 
@@ -42,6 +42,22 @@ def mobilenet_v1(channels: int = 1, classes: int = 10, *, width: int = 16) -> Ch
     for factor, stride in ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1)):
         layers += [_conv(c_in, c_in, 3, stride, c_in), _conv(c_in, width * factor, 1)]
         c_in = width * factor
+    return Chain(layers, c_in, classes)
+
+
+def even(channels: int = 1, classes: int = 10, *, width: int = 16) -> Chain:
+    """Kernels of 4 x 4 and 2 x 2 with batch norm, two of them with stride 2, as critics have."""
+    layers: list[nn.Module] = []
+    c_in = channels
+    for c_out, kernel, stride in (
+        (width, 4, 1),
+        (2 * width, 4, 2),
+        (2 * width, 2, 1),
+        (4 * width, 4, 2),
+        (4 * width, 2, 1),
+    ):
+        layers.append(_conv(c_in, c_out, kernel, stride))
+        c_in = c_out
     return Chain(layers, c_in, classes)
 
 
