@@ -72,7 +72,7 @@ def rule_of_use(owned: Owned, use: Use, structure: Structure, policy: Policy) ->
             rule = rule if len(shape) == 2 else Viewed(rows=dim, of=rule)
             return Ruled(rule=rule, reason=f"{kind.value}: mirrored, stored transposed")
         case UseKind.POSITIONS if len(shape) > 1:
-            beside = structure.tied_tables.get(shape[-1])
+            beside = _beside(shape[-1], structure)
             rule = rules.position_table(shape, policy, beside=beside)
             return Ruled(rule=rule, reason=f"{kind.value}: mirrored")
     return None
@@ -99,8 +99,14 @@ def stored(rule: Rule, matrix: tuple[int, int], owned: Owned) -> Rule:
     return rule if len(owned.shape) == len(matrix) else Viewed(rows=matrix[0], of=rule)
 
 
+def _beside(dim: int, structure: Structure) -> tuple[int, ...] | None:
+    """The shape of the largest token table of a dim that is a head as well."""
+    shapes = (shape for shape in structure.tied_tables.values() if shape[-1] == dim)
+    return max(shapes, default=None)
+
+
 def _table(owned: Owned, use: Use, structure: Structure, policy: Policy) -> Ruled:
-    is_tied = owned.shape == structure.tied_tables.get(owned.shape[-1])
+    is_tied = owned.name in structure.tied_tables
     rule = rules.embedding(owned.shape, use.padding_idx, policy, is_tied=is_tied)
     if is_tied or policy.tables != "signs":
         phrase = "embedding table that is the head, too" if is_tied else "embedding table"
