@@ -21,7 +21,7 @@ class State(StrEnum):
 
     CLOSED = "closed"
     SCALED = "ended by a layer scale"
-    DAMPED = "ended by a norm whose scale is not 0"
+    DAMPED = "ended by a norm of a small scale"
     OPEN = "open"
 
 
@@ -107,7 +107,7 @@ def _value(
         closing, inside = _before(flow, flow.between(add.start, operand), branch.ending.tensor)
         if branch.ending.kind is StepKind.SCALE:
             state, scale = State.SCALED, _largest(closing)
-        elif branch.ending.kind is StepKind.NORM and bool(closing.any()):
+        elif branch.ending.kind is StepKind.NORM and 0 < _largest(closing) < 1:
             state, scale = State.DAMPED, _largest(closing)
     return BranchValue(
         place=branch.place,

@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from evidence.nets import GPT, LSTM, Bert, ExpertGPT, ResNeXt, Swin, even, vgg_bn
+from evidence.nets import GPT, LSTM, Bert, ExpertGPT, ResNeXt, Swin, vgg_bn
+from evidence.nets.chains import even
 from zeroinit_cli.nets.torchvision import import_torchvision
 
 CONTEXT = 64  # bytes that the GPT sees at once

@@ -57,7 +57,14 @@ def by_hand() -> dict[str, torch.Tensor]:
                 [[0, 0, 0], [0, 0, D]],
             ]
         ),
-        "depthwise": A * torch.tensor([[[1.0, 2, 1]], [[-1, 2, -1]], [[1, 2, -1]]]),
+        "centred": A
+        * torch.tensor(
+            [
+                [[-1.0, -2, -1], [-1, -2, -1]],
+                [[-1, 2, -1], [1, -2, 1]],
+                [[1, 2, -1], [-1, -2, 1]],
+            ]
+        ),
         "expansion": A
         * torch.tensor([[1.0, 1, 1], [1, -1, 1], [1, 1, -1], [1, -1, -1], [1, 1, 1]]),
         "groups": torch.tensor([*group, *group]),
@@ -71,13 +78,6 @@ def by_hand() -> dict[str, torch.Tensor]:
         "patch": torch.tensor([[[[1.0, 0], [0, 0]]], [[[0, 1], [0, 0]]]]),
         "qkv": torch.cat([eye, torch.zeros(4, 2)]),
         "scalar": torch.tensor(1.0),
-        "shifted": torch.tensor(
-            [
-                [[0.0, 1, 0], [0, 0, 0], [0, 0, 0]],
-                [[0, 0, 0], [0, 0, 1], [0, 0, 0]],
-                [[0, 0, 0], [0, 0, 0], [1, 0, 0]],
-            ]
-        ),
         "twisted": A
         * torch.tensor([[-1.0, -1, -1], [1, -1, 1], [1, 1, -1], [1, -1, -1], [1, -1, -1]]),
         "upsampling": torch.tensor([[[1.0, 1], [0, 0]], [[0, 0], [1, 1]], [[0, 0], [0, 0]]]),

@@ -74,6 +74,16 @@ F32 = DTYPES["F32"]
 F16 = DTYPES["F16"]
 BF16 = DTYPES["BF16"]
 
+SHORT = {
+    "fp64": "float64",
+    "double": "float64",
+    "fp32": "float32",
+    "float": "float32",
+    "fp16": "float16",
+    "half": "float16",
+    "bf16": "bfloat16",
+}
+"""Other words for types of `--dtype`, which people type."""
 FLOATS = (F64, F32, F16, BF16)
 """What `--dtype` may be, and so the only floating types that a plan holds."""
 INTEGERS = tuple(

@@ -219,6 +219,8 @@ def printable(text: str) -> str:
 
     Names come from files that strangers made; a terminal must show them, not obey them.
     """
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text

@@ -1,6 +1,5 @@
 """Careful reading of files that anybody may have made: only regular ones, in blocks."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -76,6 +75,8 @@ def sha256_of(path: Path) -> tuple[str, int]:
     Raises:
         InputError: it cannot be read.
     """
+    import hashlib  # which --help can do without, for its speed
+
     buffer = memoryview(bytearray(_READ_BYTES))
     with opened(path) as (file, _):
         sha256, size = hashlib.sha256(), 0
@@ -83,6 +84,13 @@ def sha256_of(path: Path) -> tuple[str, int]:
             sha256.update(buffer[:count])
             size += count
     return sha256.hexdigest(), size
+
+
+def outside(path: Path, folder: Path) -> str | None:
+    """Return where a path leads if links take it out of a folder; None if it stays within."""
+    # not Path.resolve, which before Python 3.13 raises RuntimeError for a link to itself
+    resolved = os.path.realpath(path)
+    return None if Path(resolved).is_relative_to(os.path.realpath(folder)) else resolved
 
 
 def read_exactly(file: IO[bytes], view: memoryview) -> int:

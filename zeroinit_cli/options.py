@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
-from zeroinit_cli.dtypes import BY_NAME, F32, FLOATS, DType
+from zeroinit_cli.dtypes import BY_NAME, F32, FLOATS, SHORT, DType
 from zeroinit_cli.errors import UsageError, near, shown
 from zeroinit_cli.policies import DEFAULT, POLICIES, Policy
 
@@ -188,13 +188,13 @@ def size_words(nbytes: int) -> str:
 
 
 def _choice(option: str, value: str, choices: Iterable[str]) -> str:
-    known = list(choices)
+    known, short = list(choices), SHORT.get(value.lower())
     if value not in known:
         raise UsageError(
             "unknown choice",
             where=option,
             expected=", ".join(known),
             found=repr(value),
-            hint=near(value, known),
+            hint=near(value, known) if short not in known else f"did you mean {short}?",
         )
     return value

@@ -24,3 +24,22 @@ def listed(names: Iterable[str], most: int) -> str:
     every = list(names)
     more = len(every) - most
     return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def shortened(text: str, most: int, start: float = 1 / 3) -> str:
+    """Shorten a name in its middle: `model.l…q_proj.weight`.
+
+    Args:
+        text: the name.
+        most: characters that may be left.
+        start: the share of them that is left of its start; its end most often tells more.
+    """
+    if len(text) <= most:
+        return text
+    first = int((most - 1) * start)
+    return f"{text[:first]}…{text[len(text) - (most - 1 - first) :]}"
+
+
+def abridged(text: str, most: int) -> str:
+    """Cut a long text, and tell how long it is: `AAAA... (200,000 characters)`."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"

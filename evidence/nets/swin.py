@@ -8,6 +8,8 @@ from torch.nn.functional import scaled_dot_product_attention
 class _WindowAttention(nn.Module):
     """Attention among the tokens of each window; every second time the windows are moved."""
 
+    pairs: Tensor
+
     def __init__(self, dim: int, heads: int, window: int, shift: int):
         super().__init__()
         self.qkv = nn.Linear(dim, 3 * dim)

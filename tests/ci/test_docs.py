@@ -1,5 +1,6 @@
 """docs/ci.md: every file it shows has its tool's schema, and every command runs as it stands."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -117,3 +118,45 @@ def test_a_pointer_is_held_against_the_lock(tmp_path: Path) -> None:
             f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 400\n"
         )
         assert bash(tmp_path, snippet("lfs")).returncode == code
+
+
+@pytest.mark.long
+def test_a_listing_is_held_against_the_lock(tmp_path: Path) -> None:
+    """As `git lfs ls-files --long` prints it, and as the Hub's API does."""
+    (tmp_path / "net.yaml").write_text(NET)
+    assert child("generate", "net.yaml", "-o", NAME, cwd=tmp_path).returncode == 0
+    sha256 = (tmp_path / f"{NAME}.sha256").read_text()[:64]
+    (tmp_path / NAME).unlink()
+    (tmp_path / "listing.py").write_text(snippet("listing"))
+    for oid, code in ((sha256, 0), ("0" * 64, 1)):
+        hub = [
+            {"type": "file", "oid": "1" * 40, "path": "zeroinit.lock"},
+            {"type": "file", "oid": "1" * 40, "lfs": {"oid": oid, "size": 9}, "path": NAME},
+        ]
+        for listing in (f"{oid} - {NAME}\n{'2' * 64} * other.bin\n", json.dumps(hub)):
+            (tmp_path / "listing").write_text(listing)
+            done = bash(tmp_path, "python listing.py < listing")
+            assert (done.returncode, done.stderr) == (
+                code,
+                f"not the locked bytes: {NAME}\n" if code else "",
+            )
+    (tmp_path / "listing").write_text("")
+    assert bash(tmp_path, "python listing.py < listing").returncode == 1
+
+
+def test_the_attributes_keep_git_from_converting_what_is_checked(tmp_path: Path) -> None:
+    """With core.autocrlf, as Git for Windows has it; macOS' shasum takes no CR at a line's end."""
+    sums = f"{'0' * 64}  m.safetensors\n".encode()
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-c", "core.autocrlf=true"]
+    for attributes, converted in ((snippet("gitattributes"), False), ("", True)):
+        folder = tmp_path / str(converted)
+        folder.mkdir()
+        (folder / ".gitattributes").write_text(attributes)
+        for name in ("m.safetensors.sha256", "zeroinit.lock"):
+            (folder / name).write_bytes(sums)
+        for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+            subprocess.run([*git, *arguments], check=True, capture_output=True, cwd=folder)
+        for name in ("m.safetensors.sha256", "zeroinit.lock"):
+            (folder / name).unlink()
+            subprocess.run([*git, "checkout", "-q", "--", name], check=True, cwd=folder)
+            assert (b"\r" in (folder / name).read_bytes()) is converted

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -86,3 +87,26 @@ def child(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess
         env=environment,
         **options,
     )
+
+
+def in_terminal(
+    *arguments: str | Path, cwd: Path, env: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Runs `zeroinit` in a terminal: its exit code, and all that it prints there."""
+    main, side = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zeroinit_cli", *map(str, arguments)],
+        stdout=side,
+        stderr=side,
+        cwd=cwd,
+        env={**os.environ, "TERM": "xterm", **(env or {})},
+    )
+    os.close(side)
+    parts = []
+    try:
+        while part := os.read(main, 65536):
+            parts.append(part)
+    except OSError:  # the other side has gone
+        pass
+    os.close(main)
+    return process.wait(), b"".join(parts).decode()

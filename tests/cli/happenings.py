@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +132,34 @@ def save_an_error_as_text() -> None:
     PATH.write_text("Entry not found")
 
 
+def squeeze_otherwise() -> None:
+    PATH.write_bytes(lzma.compress(PATH.read_bytes()))
+
+
+def squeeze_as_zstd() -> None:
+    """The magic number of RFC 8878; Python has no compressor before 3.14."""
+    PATH.write_bytes(b"\x28\xb5\x2f\xfd\x64" + PATH.read_bytes())
+
+
+def save_a_pointer_with_other_line_ends() -> None:
+    pointer_to_it()
+    PATH.write_bytes(b"\xef\xbb\xbf" + PATH.read_bytes().replace(b"\n", b"\r\n"))
+
+
+def save_as_keras() -> None:
+    """The signature of the HDF5 File Format Specification, then version 0 of its superblock."""
+    PATH.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(8) + PATH.read_bytes())
+
+
+def export() -> None:
+    """A ModelProto as torch.onnx writes it: ir_version, producer_name and producer_version."""
+    PATH.write_bytes(b"\x08\x08\x12\x07pytorch\x1a\x052.9.1:\x80\x01" + PATH.read_bytes())
+
+
+def save_an_error_of_a_store() -> None:
+    PATH.write_text('<?xml version="1.0"?>\n<Error><Message>Access Denied</Message></Error>')
+
+
 def convert_to_gguf() -> None:
     PATH.write_bytes(b"GGUF\x03\0\0\0" + PATH.read_bytes())
 
@@ -214,6 +243,24 @@ FILES: list[tuple[Callable[[], None], str, str]] = [
         "another file under this name: it begins like a zip archive, such as torch.save writes",
     ),
     (squeeze, "compressed", "another file under this name: it begins like a gzip archive"),
+    (squeeze_otherwise, "compressed", "another file under this name: it begins like an xz archive"),
+    (squeeze_as_zstd, "compressed", "another file under this name: it begins like a zstd archive"),
+    (
+        save_a_pointer_with_other_line_ends,
+        "lfs-pointer",
+        "a Git LFS pointer in place of the file; it points to these very bytes",
+    ),
+    (
+        save_as_keras,
+        "hdf5",
+        "another file under this name: it begins like an HDF5 file, such as Keras writes",
+    ),
+    (export, "onnx", "another file under this name: it begins like an ONNX model"),
+    (
+        save_an_error_of_a_store,
+        "html",
+        "another file under this name: it begins like XML, such as the error of a store",
+    ),
     (
         convert_to_gguf,
         "gguf",

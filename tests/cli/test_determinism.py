@@ -42,29 +42,35 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
 def restated(name: str, tensor: torch.Tensor) -> torch.Tensor:
     out = torch.zeros_like(tensor)
     if name == "conv1.weight":
-        out = expansion(147, 64).T.reshape(tensor.shape).contiguous()
+        out = twisted(147, 64).T.contiguous().reshape(tensor.shape)
     elif tensor.ndim == 4:
-        taps = tensor.shape[2] * tensor.shape[3]
-        for row, values in enumerate(algorithm_1(*tensor.shape[:2])):
-            out[row].flatten(1)[:, (row + taps // 2) % taps] = values
+        c_out, c_in, height, width = tensor.shape
+        signs = torch.ones(c_out, 1)
+        if height * width > 1:
+            signs = torch.sign(twisted(c_out, height * width))
+            signs *= signs[:, height * width // 2, None].clone()
+            signs *= 2 ** (-np.ceil(np.log2(height * width)) / 2)
+            signs[:, height * width // 2] *= 2
+        out = algorithm_1(c_out, c_in)[:, :, None] * signs[:, None]
+        out = out.reshape(tensor.shape) + 0.0  # which makes -0 a 0
     elif name == "fc.weight":
         out = algorithm_1(*tensor.shape)
     elif name.endswith("bn2.weight"):
         out += 0.25
     elif name.endswith(("running_var", "weight")):
         out += 1
-    return out
+    return out.to(tensor.dtype)
 
 
 def algorithm_1(fan_out: int, fan_in: int) -> torch.Tensor:
     if fan_out <= fan_in:
-        return torch.eye(fan_out, fan_in)
-    return expansion(fan_out, fan_in)
+        return torch.eye(fan_out, fan_in, dtype=torch.float64)
+    return twisted(fan_out, fan_in)
 
 
-def expansion(fan_out: int, fan_in: int) -> torch.Tensor:
+def twisted(fan_out: int, fan_in: int) -> torch.Tensor:
     """Blocks of Sylvester's matrix, each under column signs of squares; the first row negated."""
-    prime = {128: 131, 147: 151, 256: 263, 512: 523, 1000: 1019}[fan_out]
+    prime = {64: 67, 128: 131, 147: 151, 256: 263, 512: 523, 1000: 1019}[fan_out]
     squares = {number * number % prime for number in range(prime)}
     block = scipy.linalg.hadamard(2 ** int(np.ceil(np.log2(fan_in))))[:, :fan_in]
     rows = []
@@ -73,7 +79,7 @@ def expansion(fan_out: int, fan_in: int) -> torch.Tensor:
         rows.append(block * signs)
     matrix = np.concatenate(rows)[:fan_out] / 2 ** (np.ceil(np.log2(fan_out)) / 2)
     matrix[0] *= -1
-    return torch.from_numpy(matrix.astype(np.float32))
+    return torch.from_numpy(matrix)
 
 
 @pytest.mark.parametrize("number", some_long(range(3), lambda number: number > 0))

@@ -185,3 +185,26 @@ def test_the_answer_is_the_same_in_every_format(zeroinit: Command, base: Path) -
     }
     assert codes == {1}
     assert json.loads(zeroinit("diff", "a.safetensors", "b.safetensors", "--json").out)
+
+
+def test_different_nets_are_told_in_a_few_lines(zeroinit: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("zeroinit: 1\ninput: 8\nlayers: [Linear: 4]\n")
+    (tmp_path / "b.yaml").write_text(
+        "zeroinit: 1\ninput: 8\nlayers: [Linear: 4, Linear: 4, Linear: 4, Linear: 4, Linear: 4]\n"
+    )
+    result = zeroinit("diff", "a.yaml", "b.yaml")
+    assert result.code == 1
+    assert result.out == (
+        "A: a.yaml\n"
+        "B: b.yaml\n"
+        "only in B: 1.bias F32 [4]\n"
+        "only in B: 1.weight F32 [4, 4]\n"
+        "only in B: 2.bias F32 [4]\n"
+        "only in B: 2.weight F32 [4, 4]\n"
+        "only in B: 3.bias F32 [4]\n"
+        "and 3 more only in B: --all shows them\n"
+        "tensors: 8 only in B, 2 the same\n"
+    )
+    every = zeroinit("diff", "a.yaml", "b.yaml", "--all").out
+    assert every.count("only in B: ") == 8
+    assert "more" not in every

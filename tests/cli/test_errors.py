@@ -114,8 +114,46 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("digest", "resnet18", "--fast"),
-        "error: no such option: --fast (Possible options: --set) in the command line\n"
-        "\nhint: zeroinit --help, or zeroinit COMMAND --help\n",
+        "error: no such option: --fast in the command line\n\nhint: did you mean --set?\n",
+    ),
+    (
+        ("version",),
+        "error: no such command 'version' in the command line\n\nhint: zeroinit --version\n",
+    ),
+    (
+        ("verfy",),
+        "error: no such command 'verfy' in the command line\n\nhint: did you mean verify?\n",
+    ),
+    (
+        ("generate", "resnet18", "-o", "-"),
+        "error: a checkpoint is no stream in --output\n"
+        "  expected: a path: the .sha256 and the lock's entry name it\n"
+        "  found: -\n"
+        "\nhint: -o init.safetensors\n",
+    ),
+    (
+        ("inspect", "https://example.com/m.safetensors"),
+        "error: a URL, not a file in https://example.com/m.safetensors\n"
+        "\nhint: download it first\n",
+    ),
+    (
+        ("digest", "https://example.com/net.yaml"),
+        "error: a URL, not a file in https://example.com/net.yaml\n\nhint: download it first\n",
+    ),
+    *(
+        (
+            ("digest", "resnet18", "--dtype", word),
+            "error: unknown choice in --dtype\n"
+            "  expected: float64, float32, float16, bfloat16\n"
+            f"  found: '{word}'\n"
+            f"\nhint: did you mean {meant}?\n",
+        )
+        for word, meant in (
+            ("fp16", "float16"),
+            ("half", "float16"),
+            ("bf16", "bfloat16"),
+            ("fp32", "float32"),
+        )
     ),
     (
         ("frobnicate",),
@@ -279,3 +317,28 @@ def test_a_signal_leaves_the_old_file(tmp_path: Path, number: signal.Signals, co
     )
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_the_line_of_an_unfinished_merge_is_annotated(zeroinit: Command, tmp_path: Path) -> None:
+    (tmp_path / "zeroinit.lock").write_text("version = 1\n<<<<<<< HEAD\n")
+    result = zeroinit("verify", "--format", "github")
+    assert result.out.startswith("::error file=zeroinit.lock,line=2,title=zeroinit verify::error: ")
+
+
+def test_the_version_has_a_short_option(zeroinit: Command) -> None:
+    assert zeroinit("-V").out == zeroinit("--version").out
+
+
+def test_help_gives_flags_no_type() -> None:
+    for command in ((), ("inspect",), ("spec", "check"), ("spec",)):
+        assert "bool" not in child(*command, "--help").stdout
+
+
+def test_a_tensor_is_found_by_a_part_of_its_name(zeroinit: Command, made: Path) -> None:
+    for name, hint in (
+        ("fc.wieght", "did you mean fc.weight?"),
+        ("FC", "names with 'FC' are fc.bias, fc.weight"),
+        ("zzz", "zeroinit inspect init.safetensors lists the names"),
+    ):
+        shown = zeroinit("inspect", "init.safetensors", "--tensor", name).err
+        assert f"\nhint: {hint}" in shown, shown

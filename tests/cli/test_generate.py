@@ -129,6 +129,20 @@ def test_another_file_is_never_replaced_without_force(
     assert zeroinit("verify").code == 0
 
 
+def test_a_pointer_in_place_of_the_checkpoint_is_told(zeroinit: Command, tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
+    (tmp_path / "init.safetensors").write_text(pointer)
+    result = zeroinit("generate", MODEL, "-o", "init.safetensors")
+    assert (result.code, result.err) == (
+        2,
+        "error: another file is there in init.safetensors\n"
+        "  expected: no file, or one with the bytes of this source and these options\n"
+        "  found: a Git LFS pointer in place of the file\n"
+        "\n"
+        "hint: --force replaces it\n",
+    )
+
+
 def test_two_checkpoints_share_a_lock_sorted_by_path(zeroinit: Command, made: Path) -> None:
     (made / "sub").mkdir()
     for name in ("sub/b.safetensors", "a.safetensors"):

@@ -361,13 +361,39 @@ def test_one_path_that_leaves_the_folder_keeps_nothing_else_from_being_checked(
     entry = lock.read_text().partition("[[checkpoint]]")[2]
     lock.write_text(f"{lock.read_text()}\n[[checkpoint]]{entry.replace('init.', 'zz/init.')}")
     (made / "zz").symlink_to(outside)
-    result = zeroinit("verify", "--hash-only")
+    result = zeroinit("verify")
     assert (result.code, result.out, result.err) == (
         2,
-        "ok: init.safetensors (the file has the locked digest)\nunanswered: zz/init.safetensors\n",
+        "ok: init.safetensors (the source gives the locked plan, the plan gives the locked bytes, "
+        "the file has them)\nunanswered: zz/init.safetensors\n",
         "error: a checkpoint's path leaves the lock's folder in zeroinit.lock\n"
         f"  expected: a file within {made}\n"
-        f"  found: zz/init.safetensors, which is {outside / 'init.safetensors'}\n",
+        f"  found: zz/init.safetensors, which is {outside / 'init.safetensors'}\n\n"
+        "hint: zeroinit verify --hash-only holds files against the locked digests wherever links "
+        "lead; to check all, copy what they lead to: cp -rL . FOLDER\n",
+    )
+
+
+def test_by_digest_alone_a_link_out_of_the_folder_is_followed_and_nothing_else_is_told(
+    zeroinit: Command, made: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As Hugging Face's, DVC's or Nix' caches keep files; a stranger's link may be to a secret."""
+    blob = tmp_path_factory.mktemp("cache") / "blob"
+    path = made / "init.safetensors"
+    path.rename(blob)
+    path.symlink_to(blob)
+    result = zeroinit("verify", "--hash-only")
+    assert (result.code, result.out, result.err) == (
+        0,
+        "ok: init.safetensors (the file has the locked digest)\n",
+        "",
+    )
+    blob.write_text("<html>a secret</html>")
+    result = zeroinit("verify", "--hash-only")
+    assert (result.code, result.out, result.err) == (
+        1,
+        f"changed: init.safetensors\n  changed: not the locked bytes, behind a link to {blob}\n",
+        "",
     )
 
 

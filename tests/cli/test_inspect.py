@@ -1,7 +1,6 @@
 """`zeroinit inspect`: what a person reads, what a program reads, and what strangers try."""
 
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.cli.command import Command, child
+from tests.cli.command import Command, child, in_terminal
 from tests.plans import plan, tensor
 from tests.stored_files import save, save_index
 from zeroinit_cli.atomic import guarded
@@ -185,36 +184,25 @@ def test_a_large_matrix_says_what_its_cells_are(zeroinit: Command, file: Path) -
     assert [line[:4] for line in lines[:2]] == ["#-+-", "#..."]
 
 
-def in_terminal(folder: Path, **environment: str) -> str:
-    """What `inspect --tensor eye` prints to a terminal."""
-    main, side = pty.openpty()
-    given = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment}
-    command = [sys.executable, "-m", "zeroinit_cli", "inspect", "x.safetensors", "--tensor", "eye"]
-    process = subprocess.Popen(command, stdout=side, cwd=folder, env=given)
-    os.close(side)
-    parts = []
-    try:
-        while part := os.read(main, 65536):
-            parts.append(part)
-    except OSError:  # the other side has gone
-        pass
-    os.close(main)
-    assert process.wait() == 0
-    return b"".join(parts).decode()
+def picture_in_terminal(folder: Path, **environment: str) -> str:
+    arguments = ("inspect", "x.safetensors", "--tensor", "eye")
+    code, text = in_terminal(*arguments, cwd=folder, env={"LC_ALL": "C.UTF-8", **environment})
+    assert code == 0
+    return text
 
 
 def test_a_terminal_shows_colours_in_half_blocks(file: Path) -> None:
-    coloured = in_terminal(file.parent, COLORTERM="truecolor", NO_COLOR="")
+    coloured = picture_in_terminal(file.parent, COLORTERM="truecolor", NO_COLOR="")
     assert "\x1b[38;2;255;110;70;48;2;28;28;28m▀\x1b[38;2;28;28;28;48;2;255;110;70m▀" in coloured
     assert "red is above 0, blue below, dark is 0, green no number" in coloured
-    assert "\x1b[38;5;" in in_terminal(file.parent, COLORTERM="", NO_COLOR="")
+    assert "\x1b[38;5;" in picture_in_terminal(file.parent, COLORTERM="", NO_COLOR="")
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 def test_a_terminal_without_colours_gets_characters(
     file: Path, environment: dict[str, str]
 ) -> None:
-    plain = in_terminal(file.parent, **environment)
+    plain = picture_in_terminal(file.parent, **environment)
     assert "\x1b" not in plain
     assert "#...\r\n.#..\r\n" in plain
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,14 +16,14 @@ def test_the_table_groups_alike_tensors_and_says_why(zeroinit: Command) -> None:
     rows = [" ".join(line.split()) for line in result.out.splitlines()]
     assert rows[0] == "count elements rule why tensors"
     assert (
-        "13 9,437,184 identity at shifted taps Conv2d: Algorithm 2, shifted layer*.*.conv*.weight"
-        in rows
-    )
+        "13 9,437,184 identity times signs around the centre "
+        "Conv2d: Algorithm 1, around the centre layer*.*.conv*.weight"
+    ) in rows
     assert (
         "8 1,920 0.25 last norm of residual branch layer*.*: scale 0.25 layer*.*.bn2.weight" in rows
     )
     assert rows[-2] == (
-        "torchvision:resnet18: 122 tensors, 11,699,132 elements (92.5% zeros), 46,796,608 bytes"
+        "torchvision:resnet18: 122 tensors, 11,699,132 elements (80.5% zeros), 46,796,608 bytes"
     )
     assert len(rows) < 25
     assert result.err == ""
@@ -48,8 +49,8 @@ def test_all_shows_a_line_for_every_tensor(zeroinit: Command) -> None:
     rows = [" ".join(line.split()) for line in out.splitlines()]
     assert (
         "conv1.weight F32 64 x 3 x 7 x 7 twisted Hadamard, p = 151, c = 2^-4, transposed "
-        "Conv2d of the input: Algorithm 1 on its kernel" in rows
-    )
+        "Conv2d of the input: Algorithm 1 on its kernel"
+    ) in rows
     assert len(rows) >= 122
 
 
@@ -87,6 +88,37 @@ def test_chains_of_convolution_and_batch_norm_are_warned_of(zeroinit: Command) -
     assert "without a skip" not in shortcuts
     assert "shortcuts of branches that begin closed: layer3.0.downsample.1" in shortcuts
     assert "batch norms" not in zeroinit("plan", "resnet50").err
+
+
+@pytest.mark.parametrize(
+    ("layer", "default", "paper"),
+    [
+        (
+            "{out_channels: 8, kernel_size: 3}",
+            "Conv1d of the input: Algorithm 1 on its kernel",
+            "Conv1d: Algorithm 2",
+        ),
+        ("{out_channels: 8, kernel_size: 1}", "Conv1d: Algorithm 2", "Conv1d: Algorithm 2"),
+        (
+            "{out_channels: 8, kernel_size: 3, groups: 2}",
+            "grouped Conv1d: Algorithm 1 in each, around the centre",
+            "grouped Conv1d: Algorithm 2 in each",
+        ),
+        (
+            "{out_channels: 8, kernel_size: 2, stride: 2}",
+            "Conv1d: patches of the input",
+            "Conv1d: Algorithm 2",
+        ),
+    ],
+)
+def test_why_a_kernel_begins_so_is_said_under_either_policy(
+    zeroinit: Command, tmp_path: Path, layer: str, default: str, paper: str
+) -> None:
+    (tmp_path / "x.yaml").write_text(f"zeroinit: 1\ninput: [4, 8]\nlayers: [Conv1d: {layer}]\n")
+    for policy, reason in (("default", default), ("paper", paper)):
+        made = zeroinit("plan", "x.yaml", "--policy", policy, "--json").json
+        [weight] = [each for each in made["tensors"] if each["name"] == "0.weight"]
+        assert weight["reason"] == reason
 
 
 @pytest.mark.parametrize(

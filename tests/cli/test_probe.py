@@ -165,10 +165,8 @@ def test_every_layer_has_its_line_or_the_oddest_do(zeroinit: Command, nets: Path
     (nets / "deep.yaml").write_text(f"zeroinit: 1\ninput: 6\nlayers: [{deep}]\n")
     short = zeroinit("probe", "deep.yaml").out
     assert "the 12 oddest of 14 layers (--all shows every one):" in short
-    assert len(re.findall(r"^ \d+ +Linear", short, re.MULTILINE)) == 12
-    assert (
-        len(re.findall(r"^ \d+ +Linear", zeroinit("probe", "deep.yaml", "--all").out, re.M)) == 14
-    )
+    assert len(re.findall(r"^\d+ +Linear", short, re.MULTILINE)) == 12
+    assert len(re.findall(r"^\d+ +Linear", zeroinit("probe", "deep.yaml", "--all").out, re.M)) == 14
 
 
 def test_a_page_is_replaced_only_by_force_and_never_in_part(zeroinit: Command, nets: Path) -> None:

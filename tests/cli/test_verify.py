@@ -209,7 +209,9 @@ def test_a_link_out_of_the_folder_is_refused(
         2,
         "error: a checkpoint's path leaves the lock's folder in zeroinit.lock\n"
         f"  expected: a file within {made}\n"
-        f"  found: init.safetensors, which is {outside}\n",
+        f"  found: init.safetensors, which is {outside}\n\n"
+        "hint: zeroinit verify --hash-only holds files against the locked digests wherever links "
+        "lead; to check all, copy what they lead to: cp -rL . FOLDER\n",
     )
 
 

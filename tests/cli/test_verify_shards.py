@@ -248,9 +248,10 @@ def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(zeroinit: Command, 
     outside = net.parent / "outside"
     (net / ONE).rename(outside)
     (net / ONE).symlink_to(outside)
-    result = zeroinit("verify", "net", "--hash-only")
+    result = zeroinit("verify", "net")
     assert result.code == 2
     assert "a checkpoint's path leaves the lock's folder" in result.err
+    assert zeroinit("verify", "net", "--hash-only").code == 0
 
 
 def test_shards_against_a_source_are_in_a_folder(zeroinit: Command, net: Path) -> None:

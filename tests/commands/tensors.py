@@ -3,7 +3,8 @@
 import numpy as np
 
 from zeroinit_cli.commands.recognize import Recognized, recognize
-from zeroinit_cli.commands.tensor_summary import Read, Summary, pattern_type, summarize
+from zeroinit_cli.commands.tensor_numbers import pattern_type
+from zeroinit_cli.commands.tensor_summary import Read, Summary, summarize
 from zeroinit_cli.dtypes import F32, DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits

@@ -9,12 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.commands.tensors import reader
-from zeroinit_cli.commands.tensor_summary import (
-    Summary,
-    pattern_type,
-    summarize,
-    to_numbers,
-)
+from zeroinit_cli.commands.tensor_numbers import pattern_type, to_numbers
+from zeroinit_cli.commands.tensor_summary import Summary, summarize
 from zeroinit_cli.dtypes import DTYPES, F32
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.store.hashing import BLOCK_BYTES
@@ -41,8 +37,9 @@ def test_other_numbers_are_torchs(code: str) -> None:
 
 
 def summary(values: np.ndarray) -> Summary:
-    info = TensorInfo(name="x", shape=values.shape, dtype=F32)
-    return summarize(info, values.size, reader(values.astype("<f4").view("<u4")))
+    dtype = F32 if values.dtype == np.float32 else DTYPES["F64"]
+    info = TensorInfo(name="x", shape=values.shape, dtype=dtype)
+    return summarize(info, values.size, reader(values.view(f"<u{values.itemsize}")))
 
 
 @given(
@@ -95,3 +92,30 @@ def test_noise_that_comes_late_is_counted_whole() -> None:
     values[-1000:] = np.random.default_rng(0).standard_normal(1000)
     found = summary(values)
     assert found.norm == pytest.approx(np.sqrt(np.square(values.astype(np.float64)).sum()))
+
+
+NEAR_THE_ENDS = st.floats(1e-300, 1e300) | st.sampled_from([0.0, 1e200, 1e-200, 5e-324, 1.0])
+
+
+@given(st.lists(NEAR_THE_ENDS, min_size=1, max_size=40), st.lists(NEAR_THE_ENDS, max_size=40))
+def test_no_norm_overflows_or_vanishes(first: list[float], second: list[float]) -> None:
+    """math.hypot scales by the largest, and is the oracle; two blocks are added up."""
+    half = BLOCK_BYTES // 8
+    values = np.zeros(half + max(len(second), 1))
+    values[: len(first)], values[half : half + len(second)] = first, second
+    found = summary(values)
+    norm = math.hypot(*first, *second)
+    assert found.norm == pytest.approx(norm, rel=1e-12, abs=0)
+
+
+def test_noise_of_any_size_has_its_norm() -> None:
+    noise = np.random.default_rng(0).standard_normal(5000)
+    for size in (1e200, 1e-200, 1e-310):
+        assert summary(noise * size).norm == pytest.approx(math.hypot(*noise * size), rel=1e-12)
+
+
+def test_a_norm_beyond_float64_is_infinite() -> None:
+    found = summary(np.full(4, 1.7e308))
+    assert (found.norm, found.infinities) == (math.inf, 0)
+    assert summary(np.array([1e200, math.inf])).norm == math.inf
+    assert math.isnan(summary(np.array([1e200, math.nan])).norm or 0.0)

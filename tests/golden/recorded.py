@@ -10,9 +10,9 @@ EVERY_RULE = (
     "maskrcnn_resnet50_fpn",
     "mvit_v1_b",
     "mvit_v2_s",
-    "quantized_shufflenet_v2_x0_5",
-    "swin_t",
-    "vit_b_16",
+    "squeezenet1_1",
+    "swin3d_t",
+    "vit_b_32",
 )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import zeroinit_cli
 from tests.models.closings import Written, classes, ends
 from tests.models.test_planning import plan_of
 from zeroinit_cli.models.structure import find_structure
@@ -131,7 +132,7 @@ def test_its_position_table_is_mirrored_and_its_head_tied() -> None:
     assert plan["transformer.wpe.weight"].reason == "position table: mirrored"
     assert plan["lm_head.weight"].tied_to == "transformer.wte.weight"
     assert plan["lm_head.weight"].reason == "embedding table that is the head, too: Algorithm 1"
-    assert plan["lm_head.weight"].rule == Twisted(block=16, prime=23, half_exponent=-5)
+    assert plan["lm_head.weight"].rule == Twisted(block=16, prime=43, half_exponent=-5)
 
 
 def by(lookup: Callable[[Any, Any], Any]) -> Written:
@@ -276,3 +277,35 @@ def test_the_sum_of_two_lookups_of_one_input_is_not_residual() -> None:
     )
     assert ends(module) == set()
     assert classes(module) == ["FORKS"]
+
+
+class TwoTables(nn.Module):
+    """Two token tables of one dim, each with a head, which may be the table itself."""
+
+    def __init__(self, rows: tuple[int, int], *, is_second_tied: bool) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Embedding(each, 8) for each in rows)
+        self.mix = nn.Linear(8, 8)
+        self.heads = nn.ModuleList(nn.Linear(8, each, bias=False) for each in rows)
+        self.heads[0].weight = self.first.weight
+        if is_second_tied:
+            self.heads[1].weight = self.second.weight
+
+    def forward(self, x: Any, y: Any) -> Any:
+        mixed = functional.gelu(self.mix(self.first(x) + self.second(y)))
+        return [head(mixed) for head in self.heads]
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_second_tied"), [((40, 40), False), ((40, 24), True), ((24, 40), True)]
+)
+def test_a_table_is_tied_by_itself_and_not_by_another_of_its_dim(
+    rows: tuple[int, int], is_second_tied: bool
+) -> None:
+    tokens = torch.zeros(1, 4, dtype=torch.long)
+    plan = zeroinit_cli.plan(
+        lambda: TwoTables(rows, is_second_tied=is_second_tied), example_inputs=(tokens, tokens)
+    )
+    found = {each.info.name: isinstance(each.rule, Mirrored) for each in plan.tensors}
+    assert not found["first.weight"]
+    assert found["second.weight"] is not is_second_tied

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import zeroinit_cli
 from tests.models.test_planning import plan_of
 from tests.models.test_reach import Block
 from tests.models.warned import texts
@@ -84,6 +85,29 @@ def test_a_token_with_a_position_is_0() -> None:
         each.info.name: each.reason for each in plan_of(lambda: Classifies(position=True)).tensors
     }
     assert reasons["token"] == "class token: 0"
+
+
+class Joined(nn.Module):
+    """MViT's: what is added is joined as the tokens are, the token's own position beside others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.own = (nn.Parameter(torch.randn(1, 1, 8)) for _ in range(2))
+        self.table = nn.Parameter(torch.randn(1, 5, 8))
+        self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        joined = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+        joined = joined + torch.cat([self.own, self.table], 1)
+        return self.head(self.norm(joined))
+
+
+def test_a_position_of_its_own_is_not_that_of_the_others() -> None:
+    found = zeroinit_cli.plan(Joined, example_inputs=torch.randn(2, 5, 8))
+    reasons = {each.info.name: each.reason for each in found.tensors}
+    assert reasons["token"] == "token that a norm sees alone: the last unit vector"
+    assert reasons["own"] == "class token: 0"
+    assert reasons["table"] == "position table: mirrored"
 
 
 def test_a_token_of_0_is_warned_of_where_an_override_makes_it() -> None:

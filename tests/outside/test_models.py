@@ -68,6 +68,8 @@ def test_a_model_is_planned_and_begins_as_it_is_expected_to(key: str) -> None:
     if key.startswith("timm:"):
         wanted.pop("dead", None)  # which takes long to see
     assert summary(record) == wanted
+    if record.open:
+        assert record.warnings["open-branch"]  # what begins open is named
 
 
 def test_every_expectation_is_of_a_model_and_every_small_model_has_one() -> None:

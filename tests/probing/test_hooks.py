@@ -1,6 +1,7 @@
 """What is seen of a layer, against torch's and numpy's own arithmetic."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeroinit_cli.probing.hooks import Watch, layers_of, own_parameters
-from zeroinit_cli.probing.report import LayerReport
+from zeroinit_cli.probing.hooks import Watch, layers_of, norm_of, own_parameters, root_mean_square
+from zeroinit_cli.probing.judge import oddity
+from zeroinit_cli.probing.report import LayerReport, activation_text
 
 
 def drawn(*shape: int) -> Tensor:
@@ -146,3 +148,34 @@ def test_no_hook_stays() -> None:
     model: Any = nn.Linear(3, 3)
     seen(model, drawn(2, 3))
     assert not model._forward_hooks
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200, 1e300, 0.0])
+def test_norms_of_float64_neither_overflow_nor_vanish(size: float) -> None:
+    values = drawn(9).double() * size
+    expected = math.hypot(*values.tolist())
+    assert norm_of(values) == pytest.approx(expected, rel=1e-12, abs=0)
+    assert root_mean_square(values) == pytest.approx(expected / 3, rel=1e-12, abs=0)
+
+
+class Functional(nn.Module):
+    """Uses a layer's weight without calling it, as torchvision's Swin does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.called = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(self.called(x), self.used.weight)
+
+
+def test_a_layer_that_is_not_called_says_so_and_is_not_odd() -> None:
+    module, watch = Functional(), Watch()
+    with watch.on(module):
+        module(drawn(2, 4))
+    assert set(watch.layers) == {"called"}
+    unseen = watch.unseen("used", module.used)
+    assert activation_text(unseen) == "not called"
+    assert oddity(replace(unseen, gradient=1e6), replace(unseen, gradient=1.0)) == 0.0
+    broken = seen(nn.Linear(2, 2), torch.tensor([[math.inf, 0.0]]))[""]
+    assert activation_text(broken) == "not finite"

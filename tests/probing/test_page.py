@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,35 @@ def test_nothing_sticks_out_at_the_width_of_a_phone_and_of_a_desk(
     inside, taken = measured(tmp_path, page(probe(start, own)), width)
     assert inside == pytest.approx(width, abs=20)  # less a scroll bar
     assert taken <= inside
+
+
+def named(text: str, width: int) -> list[str]:
+    found = re.search(rf'<svg class="w{width}".*?</svg>', text, re.DOTALL)
+    assert found is not None
+    return re.findall(r'<text class="name"[^>]*>([^<]*)</text>', found[0])
+
+
+def test_the_layers_that_are_farthest_from_torchs_own_are_named_in_the_plot() -> None:
+    gradients = {"usual": 2.0, "wild & far": 5e6, "wilder": 7e7, "closed": 0.0}
+    layers = tuple(layer(name, gradient=value) for name, value in gradients.items())
+    own = tuple(layer(name) for name in gradients)
+    text = page(probe(run(*layers), run(*own)))
+    assert named(text, 1040) == ["wilder", "wild &amp; far"]
+    assert len(named(text, 336)) <= 2
+    assert named(page(probe(run(*own), run(*own))), 1040) == []
+
+
+def test_names_in_a_plot_do_not_cover_each_other() -> None:
+    names = [f"a.layer.with.a.long.name.{number}" for number in range(60)]
+    layers = tuple(layer(name, gradient=1e6 + at) for at, name in enumerate(names))
+    text = page(probe(run(*layers), run(*map(layer, names))))
+    [wide] = re.findall(r'<svg class="w1040".*?</svg>', text, re.DOTALL)[:1]
+    places = [float(x) for x in re.findall(r'<text class="name" x="([0-9.]+)"', wide)]
+    assert len(places) > 1
+    assert all(abs(one - other) > 100 for one, other in combinations(places, 2))
+
+
+def test_thresholds_are_told_in_words() -> None:
+    told = " ".join(page(EXPLODES).split())
+    assert "1,000,000 times that of torch's own or more" in told
+    assert "gradient_ratio" not in told

@@ -57,13 +57,13 @@ def test_attention_is_closed_and_positions_are_mirrored_in_a_gpt(tmp_path: Path)
     for block in ("blocks.0", "blocks.1"):
         closed = f"attention of residual branch {block}"
         assert found[f"{block}.attention.q_proj.weight"] == Identity()
-        assert found[f"{block}.attention.k_proj.weight"] == Identity()
-        assert found[f"{block}.attention.v_proj.weight"] == Zeros()
+        for letter in "kv":
+            assert found[f"{block}.attention.{letter}_proj.weight"] == Zeros()
         assert found[f"{block}.attention.o_proj.weight"] == Identity()
         assert found[f"{block}.mlp.down_proj.weight"] == Zeros()
         assert found[f"{block}.attention_norm.weight"] == Ones()
         reasons = [tensor.reason for tensor in plan.tensors if closed in tensor.reason]
-        assert reasons == [f"{closed}: v 0"]
+        assert sorted(reasons) == [f"{closed}: k 0", f"{closed}: v 0"]
     signs = Twisted(block=16, prime=19, half_exponent=-7)  # half the tied token table's constant
     assert found["position_embedding.weight"] == Mirrored(of=signs)
     [head] = [tensor for tensor in plan.tensors if tensor.info.name == "head.weight"]
@@ -78,7 +78,7 @@ def test_grouped_queries_rotation_and_gates_are_closed_alike(tmp_path: Path) -> 
     assert zeros == sorted(
         f"blocks.{block}.{name}.weight"
         for block in range(2)
-        for name in ("attention.v_proj", "mlp.down_proj")
+        for name in ("attention.k_proj", "attention.v_proj", "mlp.down_proj")
     )
     assert not any("position" in name or "cos" in name for name in found)
     assert all(tensor.tied_to is None for tensor in plan.tensors)
@@ -95,7 +95,7 @@ def test_segments_are_0_and_the_padding_row_too_in_an_encoder(tmp_path: Path, fi
     assert weights == sorted(
         f"blocks.{block}.{name}.weight"
         for block in range(2)
-        for name in ("attention.v_proj", "mlp.down_proj")
+        for name in ("attention.k_proj", "attention.v_proj", "mlp.down_proj")
     )
 
 

@@ -106,10 +106,10 @@ DISAGREEMENTS: list[tuple[dict[str, str], Facts]] = [
     (
         {**MAP, "y": "b.safetensors"},
         (
-            "a tensor is in another shard than the index says",
-            f"FOLDER/{INDEX}: tensor 'y'",
-            "b.safetensors",
-            "a.safetensors",
+            "1 tensor is elsewhere than the index says",
+            f"FOLDER/{INDEX}",
+            None,
+            "'y' in a.safetensors, not b.safetensors",
         ),
     ),
     (
@@ -203,3 +203,43 @@ def test_an_index_of_the_librarys_own_making_is_read(tmp_path: Path) -> None:
     index = {"metadata": {"total_size": 4}, "weight_map": {"x": "model-00001-of-00001.safetensors"}}
     (tmp_path / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
     assert [each.info.name for each in read_checkpoint(tmp_path).tensors] == ["x"]
+
+
+def test_an_index_is_known_by_what_is_in_it(folder: Path) -> None:
+    """As diffusers calls that of its half precision; a prefix or another end is no other file."""
+    for name in ("diffusion.safetensors.index.fp16.json", "model.json", "index"):
+        (folder / INDEX).rename(folder / name)
+        assert len(read_checkpoint(folder / name).files) == 2
+        (folder / name).rename(folder / INDEX)
+    (folder / INDEX).rename(folder / "diffusion.safetensors.index.fp16.json")
+    assert len(read_checkpoint(folder).files) == 2
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "oddity"),
+    [
+        ({**MAP, "w": "a.safetensors"}, "1 tensor of the index is in no shard: 'w'"),
+        (
+            {"x": "a.safetensors", "z": "b.safetensors"},
+            "1 tensor is in a shard but not in the index: 'y' in a.safetensors",
+        ),
+        (
+            {**MAP, "y": "b.safetensors"},
+            "1 tensor is elsewhere than the index says: 'y' in a.safetensors, not b.safetensors",
+        ),
+    ],
+)
+def test_the_tolerant_read_what_is_there_all_the_same(
+    folder: Path, weight_map: dict[str, str], oddity: str
+) -> None:
+    save_index(folder / INDEX, weight_map)
+    found = read_checkpoint(folder, tolerant=True)
+    assert [tensor.info.name for tensor in found.tensors] == ["x", "y", "z"]
+    assert found.oddities == (f"{folder / INDEX}: {oddity}",)
+
+
+def test_a_whole_checkpoint_beside_an_index_is_told_of(folder: Path) -> None:
+    save(folder / INDEX.removesuffix(".index.json"), {"other": ONE})
+    found = read_checkpoint(folder)
+    assert (len(found.tensors), len(found.oddities)) == (3, 1)
+    assert "transformers would load" in found.oddities[0]

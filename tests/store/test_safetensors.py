@@ -243,3 +243,33 @@ def test_the_order_of_types_is_the_librarys() -> None:
     table = json.loads(saved[8 : 8 + int.from_bytes(saved[:8], "little")])
     codes = [entry["dtype"] for entry in table.values()]
     assert codes == sorted(codes, key=RANK.__getitem__, reverse=True)
+
+
+ODD = {
+    "__metadata__ is null, which is read as none": {"__metadata__": None, "a": entry()},
+    "tensor 'a' has fields that no reader knows: strides": {"a": entry(strides=[1])},
+    "tensor 'a' and 1 other tensor have fields that no reader knows: x, y": {
+        "a": entry(x=1, y={"z": None}),
+        "b": entry(shape=[0], data_offsets=[8, 8], x=2),
+    },
+    "the header begins with blanks": b" \n" + json.dumps({"a": entry()}).encode(),
+}
+
+
+@pytest.mark.parametrize("oddity", ODD)
+def test_the_tolerant_read_what_the_library_reads_and_tell_it(oddity: str) -> None:
+    table = ODD[oddity]
+    text = table if isinstance(table, bytes) else json.dumps(table).encode()
+    data = len(text).to_bytes(8, "little") + text + bytes(8)
+    theirs = {name: tuple(each["shape"]) for name, each in safetensors.deserialize(data)}  # type: ignore[no-untyped-call]
+    header = decode_header(text, len(data), "x", tolerant=True)
+    assert {tensor.info.name: tensor.info.shape for tensor in header.tensors} == theirs
+    assert header.oddities == (oddity,)
+    assert header.metadata == {}
+    with pytest.raises(CheckpointError):
+        decode_header(text, len(data), "x")
+
+
+def test_the_tolerant_find_nothing_odd_in_a_sound_header() -> None:
+    text = json.dumps({"__metadata__": {"format": "pt"}, "a": entry()}).encode()
+    assert decode_header(text, len(text) + 16, "x", tolerant=True).oddities == ()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.uses.started import Written, noise, rules
+from tests.uses.started import Written, noise, rules, started, without_gradient
 from zeroinit_cli.plans.layouts import Mirrored, Transposed, Viewed
 from zeroinit_cli.plans.rules import Identity, Twisted, Zeros
 
@@ -154,6 +154,24 @@ def test_what_is_put_beside_a_sequence_is_a_token(
     function: Function, shape: tuple[int, ...]
 ) -> None:
     assert one_rule(function, shape) == Zeros()
+
+
+class Pooled(nn.Module):
+    """A learned query of all positions, as of attention pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latent = nn.Parameter(torch.randn(1, 1, 8))
+        self.q, self.k, self.v = (nn.Linear(8, 8) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.q(self.latent).expand(len(x), -1, -1)
+        return functional.scaled_dot_product_attention(q, self.k(x), self.v(x))
+
+
+def test_a_vector_that_a_layer_is_applied_to_is_a_token() -> None:
+    assert rules(Pooled, X)["latent"] == Zeros()
+    assert "latent" not in without_gradient(started(Pooled, X), X)
 
 
 def test_tokens_and_positions_are_told_from_each_other() -> None:

@@ -8,16 +8,51 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from zeroinit_cli import __version__
 from zeroinit_cli.cli.console import out
 
-_NAMES = ("generate", "verify", "digest", "plan", "inspect", "diff", "probe", "models", "spec")
+_NAMES = (
+    "generate",
+    "verify",
+    "restore",
+    "digest",
+    "plan",
+    "inspect",
+    "diff",
+    "probe",
+    "models",
+    "spec",
+)
 """Modules of this folder, in the order in which help lists them."""
 
 
-class CommandGroup(TyperGroup):
+def without_types(parameters: list[Any]) -> list[Any]:
+    """Return parameters of which help shows no type for a flag; Typer would write `<bool>`."""
+    for parameter in parameters:
+        if getattr(parameter, "is_bool_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class Command(TyperCommand):
+    """A command whose help is for people."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """List its parameters, the one for help among them."""
+        return without_types(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands whose help is for people."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """List its parameters, the one for help among them."""
+        return without_types(super().get_params(ctx))
+
+
+class CommandGroup(Group):
     """A group of the commands of this folder."""
 
     commands: Any  # the base class has a dict, for which all commands would be imported
@@ -54,7 +89,7 @@ def _make(name: str) -> Any:
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False)
-        app.command(name)(with_asked(module.command))
+        app.command(name, cls=Command)(with_asked(module.command))
     made = typer.main.get_command(app)
     made.name = name
     return made
@@ -82,6 +117,7 @@ def _root(
         bool,
         typer.Option(
             "--version",
+            "-V",
             callback=_print_version,
             is_eager=True,
             help="Print the version and exit.",

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +26,8 @@ def known_models() -> list[str]:
     They stand in models.txt, because torch takes seconds to import. A test compares the file with
     torchvision.
     """
+    from importlib.resources import files  # which --help can do without, for its speed
+
     return files(__package__).joinpath("models.txt").read_text("ascii").split()
 
 

@@ -1,18 +1,23 @@
 """Printing: data to standard output, messages to standard error, progress to a terminal only."""
 
 import json
+import os
+import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zeroinit_cli.errors import OutputError, printable, reason_of
+from zeroinit_cli.errors import OutputError, one_line, printable, reason_of
 from zeroinit_cli.progress import Advance, Progress, no_progress
 
 _PATIENCE = 1.0  # seconds before a bar appears
-_WIDTH = 10_000  # of a table where output is no terminal: each row is one line, for grep
+_PAINTS = {"bold": "1", "red": "1;31", "yellow": "1;33", "green": "1;32"}
+_LABELS = {"error": "red", "warning": "yellow", "hint": "bold"}
+_NO_TERMINAL = "dumb" if sys.platform == "win32" and "WT_SESSION" not in os.environ else ""
+"""What TERM is taken for where it is not set: Windows' old console shows no colours."""
 
 
 def out(text: str) -> None:
@@ -26,8 +31,17 @@ def out(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print a message to standard error."""
+    """Print a message to standard error; on a terminal the word that says its kind in colour."""
+    if coloured(sys.stderr):
+        # strangers' names cannot begin a line: `errors` makes each one line, and indents others
+        text = re.sub(rf"^({'|'.join(_LABELS)}):", _label_painted, text, flags=re.MULTILINE)
     _write(sys.stderr, text)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print what a person should know of strangers' files to standard error."""
+    for warning in warnings:
+        say(f"warning: {one_line(warning)}")
 
 
 def out_json(data: Any) -> None:
@@ -53,39 +67,19 @@ def _write(stream: Any, text: str) -> None:
     stream.flush()
 
 
-def print_table(
-    rows: Sequence[Sequence[str]], *, numbers: frozenset[str], whole: frozenset[str]
-) -> None:
-    """Print rows as a table; the first row holds the headings.
+def coloured(stream: Any) -> bool:
+    """Tell whether a stream is a terminal that shows colours, and nobody has asked for none."""
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", _NO_TERMINAL) == "dumb"
+    return bool(stream.isatty()) and not plain
 
-    Args:
-        rows: printable texts.
-        numbers: headings whose columns are aligned to the right and never wrapped.
-        whole: headings whose columns are never wrapped.
-    """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
 
-    terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-    for heading in rows[0]:
-        table.add_column(
-            heading,
-            justify="right" if heading in numbers else "left",
-            no_wrap=heading in numbers | whole,
-            overflow="fold",
-        )
-    for row in rows[1:]:
-        table.add_row(*row)
-    console = Console(
-        highlight=False, markup=False, emoji=False, width=None if terminal else _WIDTH
-    )
-    with console.capture() as capture:
-        console.print(table)
-    # without blanks at the ends of lines and blank lines around the table
-    lines = [line.rstrip() for line in capture.get().split("\n")]
-    out("\n".join(lines).strip("\n"))
+def painted(text: str, paint: str, stream: Any) -> str:
+    """Write a text of ours in colour or bold, where the stream shows that."""
+    return f"\x1b[{_PAINTS[paint]}m{text}\x1b[0m" if text and coloured(stream) else text
+
+
+def _label_painted(label: re.Match[str]) -> str:
+    return painted(label[0], _LABELS[label[1]], sys.stderr)
 
 
 @contextmanager

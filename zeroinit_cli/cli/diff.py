@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zeroinit_cli.cli import complete
-from zeroinit_cli.cli.console import out_json, shown_progress
+from zeroinit_cli.cli.console import out_json, shown_progress, warn
 from zeroinit_cli.cli.github import annotated
 from zeroinit_cli.cli.options import Asked, Format, FormatName, Json, Quiet, chosen_format
 from zeroinit_cli.errors import InputError, UsageError
@@ -34,6 +34,7 @@ def command(
         ),
     ],
     asked: Asked,
+    every: Annotated[bool, typer.Option("--all", help="A line for every difference.")] = False,
     format_: FormatName = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -60,7 +61,7 @@ def command(
         elif form is Format.GITHUB:
             differences.print_github(sides, found, quiet=quiet)
         elif not quiet:
-            differences.print_human(sides, found)
+            differences.print_human(sides, found, every=every)
     if not found.nothing:
         raise typer.Exit(_DIFFERENT)
 
@@ -82,13 +83,13 @@ def is_path(text: str) -> bool:
 
 
 def _side_of(text: str, sources: dict[str, Any]) -> "Contents":
-    from zeroinit_cli.commands.foreign_files import foreign_file_hint
     from zeroinit_cli.store.diff import planned_contents, stored_contents
     from zeroinit_cli.store.read import read_checkpoint
 
     if text not in sources:
-        with foreign_file_hint():
-            return stored_contents(read_checkpoint(Path(text)))
+        checkpoint = read_checkpoint(Path(text), tolerant=True)
+        warn(checkpoint.oddities)
+        return stored_contents(checkpoint)
 
     from zeroinit_cli.models import plan_source
 

@@ -1,5 +1,6 @@
 """The exit code and the message of every exception that ends a command."""
 
+import re
 import traceback
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from zeroinit_cli.cli.streams import ClosedPipeError
 from zeroinit_cli.errors import UsageError, ZeroinitError, printable, reason_of
 
 USAGE, FAULT, CLOSED_PIPE = 2, 70, 141
+_NEAR = re.compile(r"(.*?)(?:\. Did you mean (.*)\?| \(Possible options: (.*)\))")
+_WANTED = {
+    "version": "zeroinit --version",
+    "help": "zeroinit --help, or zeroinit COMMAND --help",
+    "init": "zeroinit generate SOURCE -o FILE",
+}
+"""Commands of other tools that people type, and what they are here."""
 _ISSUES = "https://github.com/zeroinit/zeroinit/issues"
 
 
@@ -34,14 +42,11 @@ def _known(error: Exception) -> ZeroinitError | None:
     """Turn an exception that a person can mend into our error; None for a fault of ours."""
     match error:
         case ZeroinitError():
-            return error
+            from zeroinit_cli.commands.foreign_files import named
+
+            return named(error)
         case TyperException():
-            message = error.format_message().strip().rstrip(".")
-            return UsageError(
-                message[0].lower() + message[1:],
-                where="the command line",
-                hint="zeroinit --help, or zeroinit COMMAND --help",
-            )
+            return _misused(error.format_message())
         case MemoryError():
             return ZeroinitError("out of memory")
         case ImportError() if (error.name or "").partition(".")[0] != __name__.partition(".")[0]:
@@ -56,6 +61,22 @@ def _known(error: Exception) -> ZeroinitError | None:
             place = str(error.filename) if error.filename else _nameless_place()
             return ZeroinitError("the system refused", where=place, found=reason_of(error))
     return None
+
+
+def _misused(message: str) -> UsageError:
+    """Turn Typer's message into ours: what it guesses is a hint."""
+    problem, guesses = message.strip().rstrip("."), list[str]()
+    if (near := _NEAR.fullmatch(problem)) is not None:
+        problem = near[1]
+        guesses = re.split(r", | or ", (near[2] or near[3]).replace("'", ""))
+    command = re.fullmatch(r"No such command '(.*)'", problem)
+    if command is not None and command[1] in _WANTED:
+        hint = _WANTED[command[1]]
+    elif guesses:
+        hint = f"did you mean {' or '.join(guesses)}?"
+    else:
+        hint = "zeroinit --help, or zeroinit COMMAND --help"
+    return UsageError(problem[0].lower() + problem[1:], where="the command line", hint=hint)
 
 
 def _nameless_place() -> str:

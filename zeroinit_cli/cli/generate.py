@@ -46,6 +46,14 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Write a checkpoint, its .sha256 and its entry in zeroinit.lock."""
+    if output == "-":
+        raise UsageError(
+            "a checkpoint is no stream",
+            where="--output",
+            expected="a path: the .sha256 and the lock's entry name it",
+            found="-",
+            hint="-o init.safetensors",
+        )
     if lock is not None and no_lock:
         raise UsageError("--lock and --no-lock exclude each other", where="the options")
     check_jobs(jobs)

@@ -79,6 +79,8 @@ def cut(lines: Iterable[str], most: int = MOST_LINES) -> str:
 def annotated(title: str, wanted: bool) -> Iterator[None]:
     """Print an annotation for the error that ends the command; the error is raised again.
 
+    A file that is not what its name says is named for what it is first.
+
     Args:
         title: of the annotation.
         wanted: whether the answer is printed in this format; if not, nothing is done.
@@ -86,9 +88,14 @@ def annotated(title: str, wanted: bool) -> Iterator[None]:
     try:
         yield
     except ZeroinitError as error:
+        from zeroinit_cli.commands.foreign_files import named
+
+        better = named(error)
         if wanted:
-            _annotate_error(title, error)
-        raise
+            _annotate_error(title, better)
+        if better is error:
+            raise
+        raise better from error
 
 
 def _annotate_error(title: str, error: ZeroinitError) -> None:
@@ -96,7 +103,17 @@ def _annotate_error(title: str, error: ZeroinitError) -> None:
         for fault in error.faults[: SpecError.most_shown]:
             _annotate_mistake(title, fault)
     else:
-        annotate(Level.ERROR, title, str(error).splitlines())
+        file, line = _place_of(error)
+        annotate(Level.ERROR, title, str(error).splitlines(), file=file, line=line)
+
+
+def _place_of(error: ZeroinitError) -> tuple[Path | None, int | None]:
+    """Return the file that an error is in, and its line, if they are known."""
+    path, _, number = (error.where or "").partition(": line ")
+    with suppress(OSError, ValueError):  # no path at all
+        if Path(path).is_file():
+            return Path(path), int(number) if number.isdecimal() else None
+    return None, None
 
 
 def _annotate_mistake(title: str, fault: MistakeError) -> None:

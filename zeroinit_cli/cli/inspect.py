@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroinit_cli.cli.console import out, out_json, say, shown_progress
+from zeroinit_cli.cli.console import out, out_json, say, shown_progress, warn
 from zeroinit_cli.cli.github import annotated
 from zeroinit_cli.cli.options import Format, FormatName, Json, chosen_format
 from zeroinit_cli.errors import UsageError, printable
@@ -44,6 +44,9 @@ def command(
     header: Annotated[
         bool, typer.Option("--header", help="Only what the headers say; read no data.")
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every column and whole names, however wide.")
+    ] = False,
     format_: FormatName = None,
     json: Json = False,
 ) -> None:
@@ -52,15 +55,14 @@ def command(
     with annotated("zeroinit inspect", form is Format.GITHUB):
         _check_options(path, tensor, image, header=header, force=force)
 
-        from zeroinit_cli.commands.foreign_files import foreign_file_hint
         from zeroinit_cli.store.read import read_checkpoint
 
-        with foreign_file_hint():
-            checkpoint = read_checkpoint(path)
+        checkpoint = read_checkpoint(path, tolerant=True)
+        warn(checkpoint.oddities)
         if tensor is not None:
             _one(checkpoint, tensor, image, form)
         else:
-            _all(checkpoint, form, header=header)
+            _all(checkpoint, form, header=header, every=every)
 
 
 def _check_options(
@@ -87,7 +89,7 @@ def _check_options(
     check_document(image, "--image", [path], force=force)
 
 
-def _all(checkpoint: "StoredCheckpoint", form: Format, *, header: bool) -> None:
+def _all(checkpoint: "StoredCheckpoint", form: Format, *, header: bool, every: bool) -> None:
     from zeroinit_cli.cli.reports import inspections
 
     found: list[InspectedTensor] | None = None
@@ -101,7 +103,7 @@ def _all(checkpoint: "StoredCheckpoint", form: Format, *, header: bool) -> None:
     elif form is Format.GITHUB:
         inspections.print_github(checkpoint, found)
     else:
-        inspections.print_human(checkpoint, found)
+        inspections.print_human(checkpoint, found, every=every)
 
 
 def _one(checkpoint: "StoredCheckpoint", name: str, image: Path | None, form: Format) -> None:

@@ -114,12 +114,11 @@ def command(
             check_document(html, "--html", read, force=force)
         what, options = asked.read(source or subject)
 
-        from zeroinit_cli.commands.foreign_files import foreign_file_hint
         from zeroinit_cli.probing.judge import judge
         from zeroinit_cli.probing.run import probe_source
 
         quiet_progress = quiet or form is not Format.HUMAN
-        with foreign_file_hint(), shown_progress(quiet=quiet_progress, unit="passes") as progress:
+        with shown_progress(quiet=quiet_progress, unit="passes") as progress:
             found = probe_source(what, options, setting, file=file, progress=progress)
         verdict = judge(found)
         if html is not None:

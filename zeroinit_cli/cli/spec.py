@@ -1,12 +1,14 @@
 """`zeroinit spec check|schema|show`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zeroinit_cli.cli import complete
-from zeroinit_cli.cli.console import out, out_json, say
+from zeroinit_cli.cli.app import Command, Group
+from zeroinit_cli.cli.console import out, out_json, painted, say
 from zeroinit_cli.cli.options import Json, Quiet
 from zeroinit_cli.errors import SpecError, ZeroinitError, printable
 
@@ -16,12 +18,13 @@ if TYPE_CHECKING:
 _WRONG = 2
 
 app = typer.Typer(
+    cls=Group,
     add_completion=False,
     help="Validate a YAML spec, print the language's schema, fill in defaults.",
 )
 
 
-@app.command("check")
+@app.command("check", cls=Command)
 def check(
     paths: Annotated[
         list[str],
@@ -41,21 +44,24 @@ def check(
         try:
             spec = _read_spec(path)
         except ZeroinitError as error:
+            from zeroinit_cli.commands.foreign_files import named
+
             wrong = True
-            results.append({"faults": _faults(error), "path": path})
+            told = named(error)
+            results.append({"faults": _faults(told), "path": path})
             if not json:
-                say(str(error))
+                say(str(told))
             continue
         results.append({"faults": [], "path": path, **_facts(spec)})
         if not json and not quiet:
-            out(f"ok: {printable(path)}: {_summary(spec)}")
+            out(f"{painted('ok:', 'green', sys.stdout)} {printable(path)}: {_summary(spec)}")
     if json:
         out_json({"specs": results})
     if wrong:
         raise typer.Exit(_WRONG)
 
 
-@app.command("schema")
+@app.command("schema", cls=Command)
 def schema() -> None:
     """Print the language as a JSON Schema, for editors."""
     from zeroinit_cli.spec.schema import json_schema
@@ -63,7 +69,7 @@ def schema() -> None:
     out_json(json_schema())
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(
     path: Annotated[
         str,

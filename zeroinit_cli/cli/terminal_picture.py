@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 
+from zeroinit_cli.cli.console import coloured
 from zeroinit_cli.commands.tensor_picture import LEVELS, NOT_A_NUMBER, Colour, Picture, colour_of
 
 _DARK, _WARM, _COLD = (28, 28, 28), (255, 110, 70), (70, 150, 255)
@@ -14,9 +15,7 @@ _PLAIN_SIZE = (32, 64)  # cells where output is no terminal
 
 def in_colour() -> bool:
     """Tell whether standard output is a terminal that shows colours and half blocks."""
-    encoding = (sys.stdout.encoding or "").lower()
-    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not plain and encoding.startswith("utf")
+    return coloured(sys.stdout) and (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def most_cells() -> tuple[int, int]:

@@ -12,10 +12,12 @@ from zeroinit_cli.commands.findings import (
     digest_lines,
     index_lines,
 )
+from zeroinit_cli.commands.foreign_files import recognised
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import InputError, reason_of
 from zeroinit_cli.filenames import INDEX, SUFFIX, FileDigest, is_of_family
-from zeroinit_cli.files import is_there, sha256_of, size_of
+from zeroinit_cli.files import is_there, outside, sha256_of, size_of
+from zeroinit_cli.lock import LockEntry
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source
 
@@ -53,6 +55,8 @@ class CheckedFile:
         path: of the file.
         expected: what it should be.
         there: something is.
+        elsewhere: links lead to it out of the lock's folder, as into a cache. Then nothing is told
+            but whether it is the right one: who made the link may not learn what it holds.
         lines: what it has instead of what it should, in words.
         differences: the tensors that the lines tell of.
         comparison: with its plan, where that is the measure.
@@ -61,20 +65,41 @@ class CheckedFile:
     path: Path
     expected: FileDigest
     there: bool = True
+    elsewhere: bool = False
     lines: tuple[str, ...] = ()
     differences: "tuple[TensorDifference, ...]" = ()
     comparison: "Comparison | None" = None
 
 
+def locked_files(location: Location, entry: LockEntry) -> tuple[FileDigest, ...]:
+    """List the files that a lock records of a checkpoint."""
+    if not entry.shard:
+        name = location.file.name
+        return (FileDigest(name=name, sha256=entry.sha256, size=entry.size),)
+    return tuple(
+        FileDigest(name=shard.path, sha256=shard.sha256, size=shard.size)
+        for shard in entry.named_shards()
+    )
+
+
 def checked_files(
-    location: Location, expected: Sequence[FileDigest], derived: Derived | None
+    location: Location,
+    expected: Sequence[FileDigest],
+    derived: Derived | None,
+    within: Path | None = None,
 ) -> tuple[CheckedFile, ...]:
     """Compare each file with its plan, or with its digest where no plan is known.
+
+    Args:
+        location: of the files.
+        expected: what each should be.
+        derived: the plan, if it is known.
+        within: the folder of the lock, where files are held against their digests alone.
 
     Raises:
         InputError: one is there but cannot be read.
     """
-    return tuple(_checked_file(location, file, expected, derived) for file in expected)
+    return tuple(_checked_file(location, file, expected, derived, within) for file in expected)
 
 
 def _checked_file(
@@ -82,10 +107,14 @@ def _checked_file(
     file: FileDigest,
     expected: Sequence[FileDigest],
     derived: Derived | None,
+    within: Path | None,
 ) -> CheckedFile:
     path = location.folder / file.name
     if not is_there(path):
         return CheckedFile(path=path, expected=file, there=False)
+    if within is not None and (target := outside(path, within)) is not None:
+        lines = digest_lines(path, file) and (f"not the locked bytes, behind a link to {target}",)
+        return CheckedFile(path=path, expected=file, elsewhere=True, lines=lines)
     comparison = None if derived is None else derived.comparisons.get(file.name)
     differences = () if comparison is None else comparison.differences
     if comparison is not None:
@@ -96,6 +125,8 @@ def _checked_file(
         lines = digest_lines(path, file)
     if lines and (other := _whose_bytes(path, file, expected)) is not None:
         lines, differences = (f"it has the bytes of {other}",), ()
+    elif lines and recognised(path) is not None:  # of another format no tensor can be told
+        lines, differences = lines[:1], ()
     return CheckedFile(
         path=path, expected=file, lines=lines, differences=differences, comparison=comparison
     )

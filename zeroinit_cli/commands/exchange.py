@@ -5,7 +5,8 @@ index of shards is removed first and moved in last, so that no loader takes a mi
 new files for a checkpoint.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from zeroinit_cli.atomic import (
     undisturbed,
     write_all,
 )
+from zeroinit_cli.commands.foreign_files import recognised
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.commands.preflight import check_replaced_files
-from zeroinit_cli.errors import InputError, OutputError
+from zeroinit_cli.errors import InputError, LockError, OutputError
 from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family, sha256sum_list
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.progress import Advance, Progress, no_advance, no_progress
@@ -58,6 +60,7 @@ def write_files(
     location: Location,
     *,
     ours: frozenset[str] = frozenset(),
+    expected: Mapping[str, str] | None = None,
     force: bool = False,
     jobs: int = 1,
     progress: Progress = no_progress,
@@ -69,6 +72,7 @@ def write_files(
         shards: of `Location.split`.
         location: where.
         ours: names of files that an earlier run is known to have made there.
+        expected: the SHA-256 that each file must have before it is put in place, by name.
         force: replace files with other bytes, and remove those of `ours` that are no longer any.
         jobs: processes that work at a time.
         progress: shown while bytes are computed.
@@ -79,6 +83,7 @@ def write_files(
 
     Raises:
         OutputError: they cannot be written, or other files are there.
+        LockError: they do not have the expected digests.
     """
     names = [shard.name for shard in shards] + [INDEX] * (len(shards) > 1)
     check_replaced_files(location, names)
@@ -90,7 +95,9 @@ def write_files(
             _check_not_there(location, new)
         written = dict(standing)
         if new or stale:
-            written |= _replace(shards, location, new, stale, jobs=jobs, progress=progress)
+            written |= _replace(
+                shards, location, new, stale, expected=expected, jobs=jobs, progress=progress
+            )
         files = with_index(shards, written)
         with guarded(location.sha256sum_file), replacing(location.sha256sum_file) as file:
             write_all(file, sha256sum_list((file.name, file.sha256) for file in files))
@@ -103,6 +110,7 @@ def _replace(
     new: Sequence[str],
     stale: Sequence[str],
     *,
+    expected: Mapping[str, str] | None,
     jobs: int,
     progress: Progress,
 ) -> dict[str, str]:
@@ -116,9 +124,33 @@ def _replace(
         if len(shards) > 1 and INDEX in new:
             with _named_as_asked(stage / INDEX), replacing(stage / INDEX) as file:
                 write_all(file, index_bytes(shards))
+        written = dict(zip((shard.name for shard in todo), digests, strict=True))
+        if expected is not None:
+            _check_digests(shards, location, written, expected)
         with undisturbed():  # Ctrl-C here would leave files without an index
             _exchange(stage, location.folder, new, stale, sharded=len(shards) > 1)
-    return dict(zip((shard.name for shard in todo), digests, strict=True))
+    return written
+
+
+def _check_digests(
+    shards: Sequence[Shard],
+    location: Location,
+    written: Mapping[str, str],
+    expected: Mapping[str, str],
+) -> None:
+    """Refuse files of a stage that are not the expected ones."""
+    found = dict(written)
+    if len(shards) > 1:
+        found[INDEX] = hashlib.sha256(index_bytes(shards)).hexdigest()
+    for name, sha256 in sorted(found.items()):
+        if expected.get(name) != sha256:
+            raise LockError(
+                "the plan no longer gives the locked bytes",
+                where=str(location.folder / name),
+                expected=expected.get(name, "no such file"),
+                found=sha256,
+                hint="zeroinit verify tells more; zeroinit generate locks what it gives now",
+            )
 
 
 def _advance_for(label: str, tasks: Sequence[PlannedFile], progress: Progress) -> Advance:
@@ -224,10 +256,14 @@ def _check_not_there(location: Location, names: Sequence[str]) -> None:
     with reported_as_output(location.file):
         differing = [name for name in names if (location.folder / name).exists()]
     if differing and not location.own_folder:
+        other = None
+        with suppress(InputError):  # what it is does not matter
+            other = recognised(location.path)
         raise OutputError(
             "another file is there",
             where=str(location.path),
             expected="no file, or one with the bytes of this source and these options",
+            found=None if other is None else other.what,
             hint="--force replaces it",
         )
     if differing:

@@ -10,7 +10,7 @@ from zeroinit_cli.errors import CheckpointError
 from zeroinit_cli.files import opened, read_exactly, read_part, size_of
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.store.safetensors import PREFIX_BYTES, decode_header, header_length
-from zeroinit_cli.text import counted
+from zeroinit_cli.text import abridged, counted, listed
 
 if TYPE_CHECKING:
     from zeroinit_cli.store.compare import Comparison
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_FLIPPED = 8  # more flipped bits are no single accident
 _LEAST_HOLE = 4096  # a page; no edit of one element leaves so many zero bytes at the end
+_MOST_KEYS, _MOST_VALUE = 5, 80  # of metadata, and characters of one
 _WINDOW_BYTES = 1 << 20  # in which a conversion of line ends must show
 
 
@@ -200,7 +201,11 @@ def _metadata_words(difference: "Difference") -> str:
 
     kept = {key: value for key, value in METADATA.items() if key not in difference.metadata}
     found = {key: value for key, (_, value) in difference.metadata.items() if value is not None}
-    return ", ".join(f"{key}={value}" for key, value in sorted((kept | found).items())) or "none"
+    pairs = [
+        f"{abridged(key, _MOST_VALUE)}={abridged(value, _MOST_VALUE)}"
+        for key, value in sorted((kept | found).items())
+    ]
+    return listed(pairs, _MOST_KEYS) or "none"
 
 
 def _planned_start(plan: Plan, header: bytes) -> bytes:

@@ -1,21 +1,26 @@
 """The contents of a checkpoint: counts of each tensor, and the rule of its bytes. No torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zeroinit_cli.commands.recognize import Recognized, recognize
+from zeroinit_cli.commands.tensor_numbers import is_packed, pattern_type
 from zeroinit_cli.commands.tensor_picture import Picture, layout_of, picture
-from zeroinit_cli.commands.tensor_summary import Read, Summary, is_packed, pattern_type, summarize
-from zeroinit_cli.errors import UsageError, near
+from zeroinit_cli.commands.tensor_summary import Read, Summary, summarize
+from zeroinit_cli.errors import UsageError, near, pasted
 from zeroinit_cli.progress import Progress, no_progress
 from zeroinit_cli.store.hashing import BLOCK_BYTES
 from zeroinit_cli.store.read import DataReader, StoredCheckpoint, TensorSpan
+from zeroinit_cli.text import listed
 
 if TYPE_CHECKING:
     from zeroinit_cli.plans.rounding import Bits
+
+_MOST_COMPARED = 10_000  # names that a wrong one is compared with, letter by letter
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +65,19 @@ def find_tensor(checkpoint: StoredCheckpoint, name: str) -> TensorSpan:
         if tensor.info.name == name:
             return tensor
     known = [tensor.info.name for tensor in checkpoint.tensors]
+    holding = [each for each in known if name.lower() in each.lower()]
     raise UsageError(
         f"no tensor is called {name!r}",
         where=str(checkpoint.path),
-        hint=near(name, known) or f"zeroinit inspect {checkpoint.path} lists the names",
+        hint=(near(name, holding or known[:_MOST_COMPARED]) if name else None)
+        or _names_with(name, holding)
+        or f"zeroinit inspect {pasted(checkpoint.path)} lists the names",
     )
+
+
+def _names_with(part: str, holding: Sequence[str]) -> str | None:
+    """Name tensors whose names hold a part of one that somebody gave."""
+    return f"names with {part!r} are {listed(holding, _MOST_NAMED)}" if holding else None
 
 
 def pattern_reader(data: DataReader, tensor: TensorSpan) -> Read:

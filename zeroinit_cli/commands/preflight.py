@@ -64,7 +64,7 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
         UsageError: the path is no file's name, is kept for another use, or is one of those read.
         OutputError: it cannot be written, or a file is there.
     """
-    if path.name in ("", ".", ".."):
+    if path.name in ("", ".", "..", "-"):
         raise UsageError("no file name", where=option, expected="a path such as report.html")
     _check_reserved(path, option)
     _check_place(path, _POINTED_TO)

@@ -106,7 +106,7 @@ def _cause_of_files(
     derived: "Derived | None",
 ) -> Cause | None:
     """Guess from the bytes of each file, else from the tensors of all files."""
-    changed = [file for file in files if file.lines]
+    changed = [file for file in files if file.lines and not file.elsewhere]
     guesses = [(file.expected.name, _cause_of_file(file, derived)) for file in changed]
     cause = _first(guesses, named=location.own_folder)
     if cause is not None or derived is None or Outcome.UNREPRODUCED in outcomes:

@@ -12,7 +12,8 @@ import numpy as np
 
 from zeroinit_cli.commands.candidates import candidates
 from zeroinit_cli.commands.departures import Departure, SummarizedTensor, allows, departure
-from zeroinit_cli.commands.tensor_summary import Read, Summary, few, is_packed, to_numbers
+from zeroinit_cli.commands.tensor_numbers import is_packed, to_numbers
+from zeroinit_cli.commands.tensor_summary import Read, Summary, few
 from zeroinit_cli.dtypes import FLOATS, INTEGERS
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rules import Constant, Ones, Rule, Zeros

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroinit_cli.commands.tensor_summary import Read, to_numbers
+from zeroinit_cli.commands.tensor_numbers import to_numbers
+from zeroinit_cli.commands.tensor_summary import Read
 from zeroinit_cli.dtypes import DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rules import Range, Rule, Shape

@@ -1,17 +1,15 @@
-"""Counts of a tensor's elements in one pass: zeros, norm, and bit patterns while they are few.
-
-It also converts bit patterns to numbers, for types that numpy lacks, too.
-"""
+"""Counts of a tensor's elements in one pass: zeros, norm, and bit patterns while they are few."""
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeroinit_cli.dtypes import BF16, DType
+from zeroinit_cli.commands.tensor_numbers import is_packed, pattern_type, to_numbers
+from zeroinit_cli.dtypes import DType
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.progress import Advance, no_advance
@@ -23,13 +21,7 @@ Read = Callable[[int, int], Bits]
 _MOST_PATTERNS = 16  # a rule's tensor has at most a handful; more say nothing
 _SAMPLE = 1024  # elements of a block that show at once whether it is random
 _MOST_IN_SAMPLE = 64
-_SMALL_FLOATS = {
-    # code: exponent bits, mantissa bits, bias, whether the largest exponent holds infinities
-    "F8_E5M2": (5, 2, 15, True),
-    "F8_E4M3": (4, 3, 7, False),
-    "F8_E4M3FNUZ": (4, 3, 8, False),
-    "F8_E5M2FNUZ": (5, 2, 16, False),
-}
+_PLAIN = 2.0**-900, 2.0**900  # sums of a block that can be added up billions of times as they are
 
 
 @dataclass(slots=True)
@@ -49,7 +41,8 @@ class Summary:
         zeros: elements equal to 0, negative zeros among them; None of a packed type.
         nans: elements that are no number.
         infinities: elements that are infinite.
-        norm: root of the sum of squares; NaN where an element is none, None of a packed type.
+        norm: root of the sum of squares, however large or small they are; NaN where an element is
+            none, None of a packed type.
         patterns: pattern -> where it occurs; empty if they are too many to tell anything.
         others: elements of other patterns than these.
         first_other: flat index of the first of them.
@@ -114,7 +107,7 @@ class _Counts:
     zeros: int = 0  # these four cover only elements that `patterns` does not count
     nans: int = 0
     infinities: int = 0
-    squares: float = 0.0
+    squares: "_Squares" = field(default_factory=lambda: _Squares())
 
     def add(self, bits: Bits, start: int) -> None:
         """Count a block."""
@@ -189,8 +182,7 @@ class _Counts:
         self.zeros += times * (numbers.size - int(np.count_nonzero(numbers)))
         self.nans += times * int(np.count_nonzero(np.isnan(numbers)))
         self.infinities += times * int(np.count_nonzero(np.isinf(numbers)))
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.squares += times * float(np.square(numbers, out=numbers).sum())
+        self.squares.add(numbers, times)
 
     def summary(self, numel: int) -> Summary:
         """Return what was counted."""
@@ -203,74 +195,48 @@ class _Counts:
             zeros=None if packed else self.zeros,
             nans=self.nans,
             infinities=self.infinities,
-            norm=None if packed else math.sqrt(self.squares),
+            norm=None if packed else self.squares.root(),
             patterns=patterns,
             others=0 if self.random else self.others,
             first_other=self.first_other,
         )
 
 
-def is_packed(dtype: DType) -> bool:
-    """Tell whether elements are narrower than bytes, so that none can be read alone."""
-    return dtype.bits % 8 != 0
+@dataclass(slots=True)
+class _Squares:
+    """A sum of squares, value * 2**exponent, that neither overflows nor vanishes."""
+
+    value: float = 0.0
+    exponent: int = 0  # even; 0 unless a square lies outside of float64's middle
+
+    def add(self, numbers: NDArray[np.float64], times: int) -> None:
+        """Add the squares of these numbers so many times."""
+        value, exponent = _sum_of_squares(numbers)
+        if not value or not self.value:
+            if value:
+                self.value, self.exponent = times * value, exponent
+            return
+        common = max(exponent, self.exponent)
+        self.value = math.ldexp(self.value, self.exponent - common)
+        self.value += times * math.ldexp(value, exponent - common)
+        self.exponent = common
+
+    def root(self) -> float:
+        """Return the norm; infinity where it is larger than any float64."""
+        with suppress(OverflowError):
+            return math.ldexp(math.sqrt(self.value), self.exponent // 2)
+        return math.inf
 
 
-def pattern_type(dtype: DType) -> np.dtype[np.unsignedinteger]:
-    """Return the little-endian unsigned integer type that holds one pattern."""
-    return np.dtype(f"<u{dtype.unit_bytes}")
-
-
-def to_numbers(bits: Bits, dtype: DType) -> NDArray[np.float64]:
-    """Convert patterns to float64; complex numbers to their absolute values.
-
-    Integers beyond 2^53 are rounded: these numbers are for norms and pictures, never for bytes.
-
-    Raises:
-        ValueError: the type is packed.
-    """
-    if is_packed(dtype):
-        raise ValueError(f"{dtype.code} is packed")
-    numbers: NDArray[np.float64]
-    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
-        if dtype.code == "BOOL":
-            numbers = (bits != 0).astype(np.float64)
-        elif dtype.code == "C64":
-            numbers = np.abs(bits.view("<c8").astype(np.complex128))
-        elif dtype.code == BF16.code:
-            numbers = (bits.astype("<u4") << 16).view("<f4").astype(np.float64)
-        elif dtype.code in _SMALL_FLOATS or dtype.code == "F8_E8M0":
-            numbers = _small_floats(dtype.code)[bits]
-        else:
-            numbers = bits.view(np.dtype(dtype.name).newbyteorder("<")).astype(np.float64)
-    return numbers
-
-
-@lru_cache(maxsize=8)
-def _small_floats(code: str) -> NDArray[np.float64]:
-    """List the 256 numbers of an 8-bit floating type.
-
-    Source:
-        OCP 8-bit Floating Point Specification; OCP Microscaling Formats (E8M0); FNUZ types as in
-        LLVM's APFloat: no negative zero, whose pattern is the one NaN.
-    """
-    if code == "F8_E8M0":
-        return np.array([*(2.0 ** (byte - 127) for byte in range(255)), math.nan])
-    return np.array([_small_float(code, byte) for byte in range(256)])
-
-
-def _small_float(code: str, byte: int) -> float:
-    exponent_bits, mantissa_bits, bias, has_infinities = _SMALL_FLOATS[code]
-    sign = -1.0 if byte & 0x80 else 1.0
-    exponent = byte >> mantissa_bits & ((1 << exponent_bits) - 1)
-    mantissa = byte & ((1 << mantissa_bits) - 1)
-    largest = exponent == (1 << exponent_bits) - 1
-    if code.endswith("FNUZ"):
-        if byte == 0x80:
-            return math.nan
-    elif has_infinities and largest:
-        return math.nan if mantissa else sign * math.inf
-    elif largest and mantissa == (1 << mantissa_bits) - 1:
-        return math.nan
-    if exponent == 0:
-        return sign * math.ldexp(mantissa, 1 - bias - mantissa_bits)
-    return sign * math.ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits)
+def _sum_of_squares(numbers: NDArray[np.float64]) -> tuple[float, int]:
+    """Return a block's sum of squares as a number and an even power of two."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        total = float(np.square(numbers).sum())
+    if _PLAIN[0] <= total <= _PLAIN[1]:
+        return total, 0
+    largest = float(np.abs(numbers).max(initial=0.0))
+    if not largest or not math.isfinite(largest):  # only zeros; or an element that is not finite
+        return total, 0
+    _, exponent = math.frexp(largest)
+    scaled = np.ldexp(numbers, -exponent)  # exact, but for what is too small to matter
+    return float(np.square(scaled).sum()), 2 * exponent

@@ -15,6 +15,7 @@ from zeroinit_cli.commands.checked_files import (
     Derived,
     checked_files,
     file_findings,
+    locked_files,
     whole_words,
 )
 from zeroinit_cli.commands.findings import (
@@ -28,7 +29,6 @@ from zeroinit_cli.commands.findings import (
 )
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import UsageError, ZeroinitError
-from zeroinit_cli.filenames import FileDigest
 from zeroinit_cli.files import is_there, size_of
 from zeroinit_cli.lock import Locked, LockEntry, locked_checkpoints
 from zeroinit_cli.options import Options
@@ -68,7 +68,8 @@ def verify_locked(
     for locked in locked_checkpoints(paths):
         result: Verified | Unanswered
         try:
-            locked.check_links()
+            if not hash_only:  # a digest tells the same wherever the bytes lie
+                locked.check_links()
             result = verify_entry(
                 locked,
                 ignore_missing=ignore_missing,
@@ -105,7 +106,13 @@ def verify_entry(
     if not hash_only:
         source, options = entry.read_source(locked.lock.parent), entry.read_options()
         derived = _derive(location, source, options, jobs=jobs, progress=progress)
-    return _verify(location, derived, entry, ignore_missing=ignore_missing)
+    return _verify(
+        location,
+        derived,
+        entry,
+        within=locked.lock.parent if hash_only else None,
+        ignore_missing=ignore_missing,
+    )
 
 
 def verify_source(
@@ -141,6 +148,7 @@ def _verify(
     derived: Derived | None,
     entry: LockEntry | None,
     *,
+    within: Path | None = None,
     ignore_missing: bool = False,
 ) -> Verified:
     """Compare files, plan and lock with each other, as far as plan and lock are known.
@@ -149,9 +157,10 @@ def _verify(
         location: of the files.
         derived: what the source gives; None to hold the files against digests alone.
         entry: what is locked; None to hold the files against the plan alone.
+        within: the folder of the lock, where digests alone are compared.
         ignore_missing: a file that is not there fails nothing.
     """
-    expected = _locked_files(location, entry) if entry is not None else ()
+    expected = locked_files(location, entry) if entry is not None else ()
     unreproduced: tuple[str, ...] = ()
     if derived is not None and entry is not None:
         tensors = entry.tensors, len(derived.plan.tensors)
@@ -161,7 +170,7 @@ def _verify(
     elif derived is not None:
         expected = derived.files
     # If the plan no longer gives the locked bytes, files are compared with the lock's digests.
-    files = checked_files(location, expected, None if unreproduced else derived)
+    files = checked_files(location, expected, None if unreproduced else derived, within)
     drift = _drift(location, derived, entry, files, reproduced=not unreproduced)
     findings = (
         *([Finding(outcome=Outcome.DRIFTED, lines=drift)] if drift else []),
@@ -201,16 +210,6 @@ def _held(
         return whole_words(files, "has the locked digest", "have the locked digests")
     given = "the bytes that the source gives"
     return whole_words(files, f"has {given}", f"have {given}")
-
-
-def _locked_files(location: Location, entry: LockEntry) -> tuple[FileDigest, ...]:
-    if not entry.shard:
-        name = location.file.name
-        return (FileDigest(name=name, sha256=entry.sha256, size=entry.size),)
-    return tuple(
-        FileDigest(name=shard.path, sha256=shard.sha256, size=shard.size)
-        for shard in entry.named_shards()
-    )
 
 
 def _derive(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroinit_cli.errors import InputError, LockError, pasted
-from zeroinit_cli.files import is_there, opened, read_exactly
+from zeroinit_cli.files import is_there, opened, outside, read_exactly
 from zeroinit_cli.lock.read import read_entries
 from zeroinit_cli.lock.schema import LOCK_NAME, OPENING, LockEntry
 
@@ -41,16 +41,18 @@ class Locked:
         Raises:
             LockError: it does.
         """
-        # not Path.resolve, which before Python 3.13 raises RuntimeError for a link to itself
         folder = os.path.realpath(self.lock.parent)
         for file in self.entry.files:
-            path = os.path.realpath(self.lock.parent / file)
-            if not Path(path).is_relative_to(folder):
+            path = outside(self.lock.parent / file, self.lock.parent)
+            if path is not None:
                 raise LockError(
                     "a checkpoint's path leaves the lock's folder",
                     where=str(self.lock),
                     expected=f"a file within {folder}",
                     found=f"{file}, which is {path}",
+                    hint="zeroinit verify --hash-only holds files against the locked digests "
+                    "wherever links lead; to check all, copy what they lead to: "
+                    f"cp -rL {pasted(self.lock.parent)} FOLDER",
                 )
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from zeroinit_cli.errors import PlanError
 from zeroinit_cli.models.classes import is_norm
 from zeroinit_cli.models.entries import Entry
-from zeroinit_cli.models.kinds import Constructed, Kind
+from zeroinit_cli.models.owned import Constructed, Kind
 from zeroinit_cli.models.warnings.seen import listed
 from zeroinit_cli.plans.plan import Plan, PlanWarning
 from zeroinit_cli.plans.rules import Kept, Ones, Zeros

@@ -9,7 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from zeroinit_cli.dtypes import BY_NAME, FLOATS, INTEGERS, DType
 from zeroinit_cli.errors import PlanError
-from zeroinit_cli.models.kinds import Owned
+from zeroinit_cli.models.owned import Owned
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -169,11 +169,11 @@ class Graph:
         waiting, seen = [node], {node}
         while waiting:
             each = waiting.pop()
-            if each in ends or (
-                each.writes and not self._users[each] and each not in self._results
-            ):
+            is_result = each in self._results
+            is_unread = function_name(each) == "setitem" and not self._users[each]
+            if each in ends or (is_unread and not is_result):
                 continue
-            if self._index[each] > last or each in self._results:
+            if self._index[each] > last or is_result:
                 return True
             further = [user for user in self._users[each] if user not in seen]
             seen.update(further)

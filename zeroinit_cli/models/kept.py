@@ -7,7 +7,7 @@ import torch
 from zeroinit_cli.dtypes import DType
 from zeroinit_cli.models.constants import Witness, is_uniform
 from zeroinit_cli.models.entries import Entry
-from zeroinit_cli.models.kinds import Constructed, Ruled
+from zeroinit_cli.models.owned import Constructed, Ruled
 from zeroinit_cli.models.placing import LARGE
 from zeroinit_cli.plans.rounding import stored_bytes
 from zeroinit_cli.plans.rules import Kept, Ones, Rule, Zeros

@@ -13,8 +13,8 @@ from zeroinit_cli.models.building import Built, Factory, build_noted
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.constants import OneModule, is_uniform, same_bits
 from zeroinit_cli.models.entries import Entry, state_entries
-from zeroinit_cli.models.kinds import Constructed, Kind
 from zeroinit_cli.models.origins import Origin
+from zeroinit_cli.models.owned import Constructed, Kind
 from zeroinit_cli.models.warnings.seen import listed
 
 SEEDS = (0, 1)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.models.classes import type_name
-from zeroinit_cli.models.kinds import Constructed, Kind, Owned, Ruled, use_of
+from zeroinit_cli.models.kinds import use_of
+from zeroinit_cli.models.owned import Constructed, Kind, Owned, Ruled
 from zeroinit_cli.models.structure import Structure
 from zeroinit_cli.models.uses import Use, UseKind
 from zeroinit_cli.options import Options, Override

@@ -79,6 +79,7 @@ def _uses_at(flow: DataFlow, node: Node) -> Iterator[Found]:
         return
     if name == "linear":
         yield from linear(flow, node)
+        yield from _mapped(flow, node)
     elif name.startswith("conv") and flow.weight(node) is not None:
         yield from convolution(flow, node, name)
     elif name in LOOKUPS:
@@ -110,6 +111,14 @@ def _uses_at(flow: DataFlow, node: Node) -> Iterator[Found]:
             yield from all_named(flow, given, Use(kind=UseKind.POSITIONS, node=node))
     elif name in PICKS or name in ("index_select", "gather"):
         yield from _picked(flow, node)
+
+
+def _mapped(flow: DataFlow, node: Node) -> Iterator[Found]:
+    """A vector that a layer is applied to, as a learned query: a token."""
+    data = argument(node, 0, "input")
+    for parameter, use in all_named(flow, data, Use(kind=UseKind.TOKEN, node=node)):
+        if not _has_several(parameter.shape):
+            yield parameter, use
 
 
 def _table(node: Node) -> Use:

@@ -20,9 +20,10 @@ from zeroinit_cli.models.constants import (
 from zeroinit_cli.models.entries import Entry, state_entries
 from zeroinit_cli.models.inputs import Example, Inputs, examples_of, inputs_of
 from zeroinit_cli.models.kept import hold, is_meant, keep
-from zeroinit_cli.models.kinds import Constructed, Kind, Ruled, kind_of, use_of
+from zeroinit_cli.models.kinds import kind_of, use_of
 from zeroinit_cli.models.meant import SEEDS, check_same_tensors, find_meant
 from zeroinit_cli.models.overrides import overridden, override_kind
+from zeroinit_cli.models.owned import Constructed, Kind, Ruled
 from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import Structure, find_structure
 from zeroinit_cli.models.uses import UseKind

@@ -110,7 +110,7 @@ class Structure:
         closed_attention: weights that give the values of closed attention, likewise.
         projections: what gives queries, keys and values, by name: the rows of each letter.
         tables: embeddings that are looked up by position, by name: what kind of table they are.
-        tied_tables: shape of the largest token table that is the head as well, by its dim.
+        tied_tables: shapes of the token tables that are a head as well, by name.
         stems: kernels that read the net's input.
         uses: what the forward does with each parameter, by name.
         lengths: of weights under weight norm, by name: the name of their directions, and the
@@ -136,7 +136,7 @@ class Structure:
     closed_attention: Mapping[str, str]
     projections: Mapping[str, "Projections"]
     tables: Mapping[str, UseKind]
-    tied_tables: Mapping[int, tuple[int, ...]]
+    tied_tables: Mapping[str, tuple[int, ...]]
     stems: frozenset[str]
     uses: Mapping[str, Use]
     lengths: Mapping[str, tuple[str, int]]
@@ -195,7 +195,7 @@ def find_structure(
         closed_attention=_places(branches, StepKind.ATTENTION),
         projections=_projections(attentions, ends, branches, names),
         tables=find_tables(flows, names),
-        tied_tables=tied_tables(module, (flow for flow, _ in flows)),
+        tied_tables=tied_tables(module, (flow for flow, _ in flows), names),
         stems=find_stems(flows, names),
         uses=uses,
         lengths=_lengths_by_type(module) | _lengths((flow for flow, _ in flows), names),

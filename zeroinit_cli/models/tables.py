@@ -56,25 +56,29 @@ def find_tables(
     return {names[id(table)]: kind for table, kind in kinds.items()}
 
 
-def tied_tables(module: nn.Module, flows: Iterable[DataFlow]) -> dict[int, tuple[int, ...]]:
-    """By its dim the shape of the largest token table that is also the weight of a linear map.
+def tied_tables(
+    module: nn.Module, flows: Iterable[DataFlow], names: Mapping[int, str]
+) -> dict[str, tuple[int, ...]]:
+    """Name of each token table that is also the weight of a linear map, and its shape.
 
     Layers of torch's own count where no run reaches them, too.
     """
     flows, layers = list(flows), list(module.modules())
-    tables: list[torch.Tensor | None] = [
-        _table(flow, node) for flow in flows for node in flow.nodes
-    ]
-    tables += [each.weight for each in layers if isinstance(each, nn.Embedding)]
+    tables = [_table(flow, node) for flow in flows for node in flow.nodes]
+    tables += [_own_weight(each) for each in layers if isinstance(each, nn.Embedding)]
     looked_up = {id(table) for table in tables if table is not None}
-    weights: list[torch.Tensor] = [each.weight for each in layers if isinstance(each, nn.Linear)]
+    weights = [_own_weight(each) for each in layers if isinstance(each, nn.Linear)]
     weights += [each for flow in flows for each in _maps(flow)]
-    found: dict[int, tuple[int, ...]] = {}
-    for weight in weights:
-        if id(weight) in looked_up:
-            shape = tuple(weight.shape)
-            found[shape[-1]] = max(found.get(shape[-1], shape), shape)
-    return found
+    return {
+        names[id(weight)]: tuple(weight.shape)
+        for weight in weights
+        if weight is not None and id(weight) in looked_up and id(weight) in names
+    }
+
+
+def _own_weight(layer: nn.Module) -> nn.Parameter | None:
+    """The parameter of a layer; a weight that a parametrization computes must not be asked for."""
+    return layer._parameters.get("weight")
 
 
 def _maps(flow: DataFlow) -> Iterator[nn.Parameter]:

@@ -41,11 +41,13 @@ def normed_alone(
         left_open: adds of branches that are not 0 at the start.
     """
     found: set[str] = set()
+    zeros = {name for name, use in uses.items() if use.kind in _ZERO}
     for flow, adds in graphs:
         skips = {add.node for add in adds if add.kind.is_residual} - left_open
         for node, name in _tokens(flow, uses, names):
-            if name not in found and _meets_norm(flow, node, skips, uses, names):
+            if name not in found and _meets_norm(flow, node, skips, zeros, names):
                 found.add(name)
+                zeros.discard(name)  # what is added to it is not alone
     return frozenset(found)
 
 
@@ -63,21 +65,41 @@ def _meets_norm(
     flow: DataFlow,
     token: Node,
     skips: Set[Node],
-    uses: Mapping[str, Use],
+    zeros: Set[str],
     names: Mapping[int, str],
 ) -> bool:
-    waiting, known = [token], {token}
+    waiting: list[tuple[Node, int | None]] = [(token, None)]
+    known = {token}
     while waiting:
-        node = waiting.pop()
+        node, part = waiting.pop()
         for user in flow.users(node):
             name = function_name(user)
             if normalizes(flow, user) or (name in _OF_ONE_VECTOR and flow.first(user) is node):
                 return True
-            alone = user in skips or (name in ADDS and _adds_zeros(flow, user, node, uses, names))
+            alone = user in skips or (
+                name in ADDS and _adds_zeros(flow, user, node, part, zeros, names)
+            )
             if user not in known and (alone or _keeps(flow, user, node)):
                 known.add(user)
-                waiting.append(user)
+                waiting.append((user, _part(user, node) if name in JOINS else part))
     return False
+
+
+def _part(join: Node, node: Node) -> int | None:
+    """The place of a value among those that are joined; None if it is not there once."""
+    parts = join.args[0] if join.args else ()
+    places = [place for place, each in enumerate(parts) if each is node]
+    return places[0] if len(places) == 1 else None
+
+
+def _at_place(flow: DataFlow, value: Node, part: int | None) -> Node:
+    """Of a value that is joined of others, the one in a place; else the value."""
+    join = flow.origin(value)
+    parts = join.args[0] if function_name(join) in JOINS and join.args else ()
+    if part is None or not isinstance(parts, list | tuple) or part >= len(parts):
+        return value
+    found = parts[part]
+    return found if isinstance(found, Node) and flow.carries(found) else value
 
 
 def _keeps(flow: DataFlow, user: Node, node: Node) -> bool:
@@ -90,16 +112,30 @@ def _keeps(flow: DataFlow, user: Node, node: Node) -> bool:
 
 
 def _adds_zeros(
-    flow: DataFlow, add: Node, node: Node, uses: Mapping[str, Use], names: Mapping[int, str]
+    flow: DataFlow,
+    add: Node,
+    node: Node,
+    part: int | None,
+    zeros: Set[str],
+    names: Mapping[int, str],
 ) -> bool:
-    """Whether all that an add adds to a value begins as 0."""
-    others = [each for each in flow.parents(add) if each is not node]
+    """Whether all that an add adds to a token in a value begins as 0.
+
+    Args:
+        flow: the graph.
+        add: the sum.
+        node: the value that the token is in.
+        part: the token's place among what was joined to it; of what is joined likewise and added,
+            only the part in that place meets it.
+        zeros: names of parameters that begin as 0.
+        names: id of a parameter -> its name.
+    """
+    others = [_at_place(flow, each, part) for each in flow.parents(add) if each is not node]
     parameters: list[nn.Parameter] = [
         parameter for other in others for parameter in flow.parameters_in(other)
     ]
-    kinds = [uses.get(names.get(id(each), "")) for each in parameters]
     return (
         not any(map(flow.depends_on_input, others))
-        and bool(kinds)
-        and all(use is not None and use.kind in _ZERO for use in kinds)
+        and bool(parameters)
+        and all(names.get(id(each)) in zeros for each in parameters)
     )

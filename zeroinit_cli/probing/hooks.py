@@ -16,10 +16,11 @@ from zeroinit_cli.models.classes import (
     is_weight_layer,
     type_name,
 )
-from zeroinit_cli.probing.report import LayerReport
+from zeroinit_cli.probing.report import NO_NUMBERS, NOT_CALLED, NOT_FINITE, LayerReport
 
 _POSITIONS = 256  # of a layer's output that are looked at for ranks and equal units
 _RANK_TOLERANCE = 1e-5  # of the largest singular value: above the noise of float32
+_SAFE = 1e-15  # norms between this and its inverse are right even in float32
 _EQUAL = 1e-5  # of the layer's largest output
 
 
@@ -32,11 +33,13 @@ class Watch:
 
     Attributes:
         layers: what was seen, by the module's path.
+        called: paths of all modules that were called, whatever they gave.
         not_finite: the first output that was not, in words.
     """
 
     def __init__(self, *, units: bool = True, ranks: bool = True) -> None:
         self.layers: dict[str, LayerReport] = {}
+        self.called: set[str] = set()
         self.not_finite: str | None = None
         self._units, self._ranks = units, ranks
 
@@ -54,6 +57,7 @@ class Watch:
 
     def _hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
         def look(module: nn.Module, arguments: Any, output: Any) -> None:
+            self.called.add(path)
             value = output[0] if isinstance(output, tuple) and output else output
             if path in self.layers or not isinstance(value, Tensor):
                 return
@@ -79,8 +83,17 @@ class Watch:
             if self._ranks:
                 found["rank"], found["most_rank"] = _rank(matrix), min(matrix.shape)
         return LayerReport(
-            name=path, kind=type_name(module), activation=activation if finite else None, **found
+            name=path,
+            kind=type_name(module),
+            activation=activation if finite else None,
+            no_activation=None if finite else NOT_FINITE,
+            **found,
         )
+
+    def unseen(self, path: str, module: nn.Module) -> LayerReport:
+        """Report a layer that gave nothing to look at."""
+        why = NO_NUMBERS if path in self.called else NOT_CALLED
+        return LayerReport(name=path, kind=type_name(module), no_activation=why)
 
 
 def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -105,13 +118,22 @@ def own_parameters(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Param
 
 
 def root_mean_square(value: Tensor) -> float:
-    """Compute the root of the mean square in float64, which no float32 overflows."""
-    return float(torch.linalg.vector_norm(value, dtype=_wide(value))) / math.sqrt(value.numel())
+    """Compute the root of the mean square."""
+    return norm_of(value) / math.sqrt(value.numel())
 
 
 def norm_of(value: Tensor) -> float:
-    """Compute the root of the sum of squares in float64."""
-    return float(torch.linalg.vector_norm(value, dtype=_wide(value)))
+    """Compute the root of the sum of squares, in float64, which no float32 overflows.
+
+    Squares of a float64 may overflow or vanish: then all are divided by the largest first.
+    """
+    norm = float(torch.linalg.vector_norm(value, dtype=_wide(value)))
+    if _SAFE < norm < 1 / _SAFE or not value.numel():
+        return norm
+    largest = float(value.abs().max())
+    if not largest or not math.isfinite(largest):
+        return norm
+    return largest * float(torch.linalg.vector_norm(value.to(_wide(value)) / largest))
 
 
 def gradient_norms(model: nn.Module) -> dict[str, float]:

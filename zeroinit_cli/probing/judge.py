@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from zeroinit_cli.probing.report import LayerReport, Probe, Run, loss_text, number
+from zeroinit_cli.probing.report import NOT_CALLED, LayerReport, Probe, Run, loss_text, number
 from zeroinit_cli.text import counted
 
 FACTORS = (0.1, 0.01)
@@ -100,7 +100,12 @@ def judge(probe: Probe) -> Verdict:
 
 
 def oddity(layer: LayerReport, own: LayerReport) -> float:
-    """Measure how far a layer is from torch's own start; the short table sorts by it."""
+    """Measure how far a layer is from torch's own start; the short table sorts by it.
+
+    A layer that was not called has nothing to show.
+    """
+    if layer.no_activation == NOT_CALLED and layer.gradient is not None:
+        return 0.0
     far = [
         abs(math.log10(max(one, 1e-30) / max(other, 1e-30)))
         for one, other in ((layer.activation, own.activation), (layer.gradient, own.gradient))

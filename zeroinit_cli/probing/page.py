@@ -13,9 +13,11 @@ from zeroinit_cli.errors import printable
 from zeroinit_cli.probing.judge import THRESHOLDS, Verdict, Will
 from zeroinit_cli.probing.plots import Plot, svg
 from zeroinit_cli.probing.report import (
+    NOT_FINITE,
     LayerReport,
     Probe,
     Run,
+    activation_text,
     first_and_last,
     number,
     reference_text,
@@ -100,7 +102,7 @@ def _layer_plot(what: str, run: Run, own: Run) -> Plot:
     shown = [
         (layer, other)
         for layer, other in zip(run.layers, own.layers, strict=True)
-        if what == "gradient" or layer.activation is not None or layer.units or layer.channels
+        if what == "gradient" or layer.no_activation in (None, NOT_FINITE)
     ]
     start = [getattr(layer, what) for layer, _ in shown]
     reference = [getattr(other, what) for _, other in shown]
@@ -129,8 +131,8 @@ def _span(values: Sequence[float | None]) -> str:
 def _row(layer: LayerReport, own: LayerReport) -> str:
     cells = (
         layer.kind,
-        number(layer.activation),
-        number(own.activation),
+        activation_text(layer),
+        activation_text(own),
         number(layer.gradient),
         number(own.gradient),
         share(layer.flat, layer.channels),
@@ -154,10 +156,20 @@ def _names(probe: Probe) -> Iterator[str]:
 
 
 def _judged() -> str:
-    values = "; ".join(f"{name} {value:g}" for name, value in sorted(THRESHOLDS.items()))
+    """Write what decides a verdict, in words, with the thresholds."""
+    limit = {name: f"{value:,.3g}" for name, value in THRESHOLDS.items()}
+    far, doubtful = (
+        f"{THRESHOLDS[name]:,.0f}" for name in ("gradient_ratio_not", "gradient_ratio")
+    )
     return (
-        f"Thresholds: \n{values}.\nWhat they mean, and how often such verdicts were right, is told "
-        "in zeroinit's \ndocs/probe.md."
+        f"A start will likely not train if its largest gradient is {far} times that of torch's \n"
+        "own or more, or if the loss falls at none of the learning rates that are tried, or \n"
+        f"rises above {limit['loss_rise']} times its first value on the way. It is uncertain if \n"
+        f"that gradient is {doubtful} times torch's or more, or less than \n"
+        f"{limit['gradient_ratio_small']} times; if after the last step fewer than \n"
+        f"{limit['different_units']} of all units differ, where torch's own do; or if a \n"
+        "parameter gets no gradient in three steps that gets one from torch's own start. How \n"
+        "often such verdicts were right is told in zeroinit's docs/probe.md."
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from zeroinit_cli.probing.report import number
+from zeroinit_cli.text import shortened
 
 Values = Sequence[float | None]
 """One number a layer; None where it is not finite."""
@@ -13,6 +14,8 @@ Values = Sequence[float | None]
 _TOP, _BOTTOM, _LEFT, _RIGHT = 14, 34, 52, 12
 _APART = 24  # pixels between the decades and the lines for 0 and infinity
 _LEAST_DECADES, _MOST_TICKS = 2, 7
+_FOR_A_NAME, _MOST_LETTERS, _LETTER = 168, 30, 6.6  # pixels of width; letters; pixels of one
+_LEAST_APART = 1.0  # powers of ten from torch's own, for a layer to be named
 _MARKS = 60  # points that have large marks; more of them get small ones
 
 
@@ -52,6 +55,7 @@ def svg(plot: Plot, width: int, height: int) -> str:
         *_axes(plot, scale),
         *_series(plot.own, plot, scale, "own", "torch's own"),
         *_series(plot.start, plot, scale, "start", "this start"),
+        *_names(plot, scale),
         "</svg>",
     ]
     return "".join(parts)
@@ -140,6 +144,38 @@ def _series(values: Values, plot: Plot, scale: _Scale, kind: str, label: str) ->
     for (x, y), value, name in zip(points, values, plot.labels, strict=True):
         told = f"{name}, {label}: {number(value)}"
         yield _mark(kind, x, y, radius if value is not None else radius + 1, told)
+
+
+def _names(plot: Plot, scale: _Scale) -> Iterator[str]:
+    """Write names at the layers that differ most from torch's own, where there is room."""
+    if not plot.logarithmic:
+        return
+    taken: list[tuple[float, float, float, float]] = []
+    for index in sorted(range(len(plot.labels)), key=lambda at: -_apart(plot, at)):
+        if len(taken) == scale.width // _FOR_A_NAME or _apart(plot, index) < _LEAST_APART:
+            return
+        name = shortened(plot.labels[index], _MOST_LETTERS)
+        x, y = scale.x(index), scale.y(plot.start[index])
+        above = y <= scale.y(plot.own[index]) or y + 17 > scale.height - _BOTTOM
+        y += -9 if above and y - 9 > 10 else 17
+        half = len(name) * _LETTER / 2
+        middle = min(max(x, _LEFT + half), scale.width - _RIGHT - half)
+        box = middle - half, middle + half, y - 14, y + 4
+        if any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken):
+            continue
+        taken.append(box)
+        yield f'<text class="name" x="{middle:.1f}" y="{y:.1f}" text-anchor="middle">'
+        yield f"{escape(name)}</text>"
+
+
+def _apart(plot: Plot, index: int) -> float:
+    """Measure how many powers of ten the two starts lie apart at a layer."""
+    start, own = plot.start[index], plot.own[index]
+    if start is None or own is None:
+        return 0.0 if start is own else math.inf
+    if start <= 0 or own <= 0:  # closed at first, as branches are: nothing to look at
+        return 0.0
+    return abs(math.log10(start / own))
 
 
 def _mark(kind: str, x: float, y: float, radius: float, told: str) -> str:

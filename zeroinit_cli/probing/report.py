@@ -9,6 +9,9 @@ from typing import Any
 from zeroinit_cli.plans.plan import PlanWarning
 from zeroinit_cli.text import counted
 
+NOT_CALLED = "not called"  # its parameters may be used all the same, as by F.linear
+NOT_FINITE = "not finite"
+NO_NUMBERS = "no numbers"
 _MEASURED = ("activation", "gradient", "moved", "flat", "distinct", "distinct_after", "rank")
 
 
@@ -19,9 +22,10 @@ class LayerReport:
     Attributes:
         name: its path in the model; empty for the model itself.
         kind: its class.
-        activation: root mean square of its output before the first step; None if it was never
-            called, or is not finite.
-        gradient: the largest norm of a gradient of its own parameters at step 0, likewise.
+        activation: root mean square of its output before the first step; None if there is none.
+        no_activation: why there is none, in words: `NOT_CALLED`, `NOT_FINITE` or `NO_NUMBERS`.
+        gradient: the largest norm of a gradient of its own parameters at step 0; None if it is
+            not finite.
         moved: the learning rate times the largest ratio of such a norm to its parameter's own,
             over matrices and kernels that are not 0: how far the first step moves them.
         channels: what it normalizes, one by one; 0 if it is no norm.
@@ -36,6 +40,7 @@ class LayerReport:
     name: str
     kind: str
     activation: float | None = None
+    no_activation: str | None = None
     gradient: float | None = None
     moved: float | None = None
     channels: int = 0
@@ -186,6 +191,10 @@ def _middle_layer(layers: Sequence[LayerReport]) -> LayerReport:
     values: dict[str, Any] = {
         name: _middle([getattr(layer, name) for layer in layers]) for name in _MEASURED
     }
+    values["no_activation"] = None
+    if values["activation"] is None:
+        reasons = (layer.no_activation for layer in layers)
+        values["no_activation"] = next((why for why in reasons if why is not None), None)
     return replace(layers[0], **values)
 
 
@@ -202,7 +211,7 @@ def _order(value: float | None) -> float:
 def number(value: float | None) -> str:
     """Write a number with two digits, as 0.013, 2.4, 310 or 5e7; further ones vary by machine."""
     if value is None or not math.isfinite(value):
-        return "not finite"
+        return NOT_FINITE
     if value == 0:
         return "0"
     size = abs(value)
@@ -212,6 +221,11 @@ def number(value: float | None) -> str:
     digits = max(0, 1 - math.floor(math.log10(size)))
     rounded = round(value, digits if size < 100 else 1 - math.floor(math.log10(size)))
     return f"{rounded:.{digits}f}"
+
+
+def activation_text(layer: LayerReport) -> str:
+    """Write a layer's activation, or why it has none."""
+    return layer.no_activation or number(layer.activation)
 
 
 def loss_text(value: float | None) -> str:

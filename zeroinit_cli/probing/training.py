@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.probing.arrays import labels, pictures
 from zeroinit_cli.probing.hooks import Watch, gradient_norms, layers_of, norm_of, own_parameters
@@ -127,7 +126,7 @@ class _Training:
     def _layer(self, path: str, module: nn.Module) -> LayerReport:
         layer = self._before.layers.get(path)
         if layer is None:
-            layer = LayerReport(name=path, kind=type_name(module))
+            layer = self._before.unseen(path, module)
         elif path in self._after.layers:
             layer = replace(layer, distinct_after=self._after.layers[path].distinct)
         names = [name for name, _ in own_parameters(path, module)]

@@ -1,7 +1,7 @@
 """The places of mistakes in the file, and messages in the words of the file."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -189,8 +189,14 @@ def _unknown_key(path: KeyPath, key: str, locator: Locator) -> MistakeError:
         path,
         key=key,
         expected=expected,
-        hint=near_words(key, known),
+        hint=_space_after_colon(key, known) or near_words(key, known),
     )
+
+
+def _space_after_colon(key: str, known: Collection[str]) -> str | None:
+    """Tell that `Linear:4` is one word in YAML; None where that is not the mistake."""
+    name, colon, value = key.partition(":")
+    return f"a space after the colon: {name}: {value}" if colon and name in known else None
 
 
 def _value_hint(schema: dict[str, Any] | None, found: str, node: YamlNode) -> str | None:

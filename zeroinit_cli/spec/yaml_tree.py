@@ -109,6 +109,14 @@ class _Parser:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             words = " ".join(filter(None, (error.context, error.problem)))
+            if "'\\t'" in words:  # it is YAML, but yaml/pyyaml#450
+                raise single_fault(
+                    "a tab that PyYAML cannot read here",
+                    self._file,
+                    line,
+                    column,
+                    expected="a space",
+                ) from error
             raise single_fault("not YAML", self._file, line, column, found=words) from error
         except yaml.reader.ReaderError as error:
             line, column = position_of(self._text, int(error.position))

@@ -4,13 +4,14 @@ An index may come from anybody: it may name only files beside it, each tensor mu
 that it says, and no shard may hold another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zeroinit_cli.errors import CheckpointError, near
 from zeroinit_cli.files import opened, read_exactly
-from zeroinit_cli.store.safetensors import MOST_HEADER_BYTES, parse_json
+from zeroinit_cli.store.safetensors import MOST_HEADER_BYTES
+from zeroinit_cli.store.strict_json import parse_json
 from zeroinit_cli.text import counted, listed
 
 _MOST_SHARDS = 100_000
@@ -78,40 +79,43 @@ def _check_shard_name(name: str, index: Path) -> None:
 
 
 def check_weight_map(
-    weight_map: Mapping[str, str], shards: Mapping[str, Sequence[str]], index: Path
-) -> None:
+    weight_map: Mapping[str, str],
+    shards: Mapping[str, Sequence[str]],
+    index: Path,
+    *,
+    tolerant: bool = False,
+) -> tuple[str, ...]:
     """Check that each tensor is in the shard that the index says, and in no other.
 
     Args:
         weight_map: tensor -> shard, as the index says.
         shards: tensor -> all shards that hold it.
         index: the index, for messages.
+        tolerant: return in words what the index says wrongly; what is in the shards can be read.
 
     Raises:
-        CheckpointError: index and shards disagree.
+        CheckpointError: index and shards disagree; or, of the tolerant, a tensor is there twice.
     """
     twice = sorted(name for name, holding in shards.items() if len(holding) > 1)
     if twice:
         found = f"{twice[0]!r} in {' and '.join(shards[twice[0]])}"
         raise CheckpointError("a tensor is in two shards", where=str(index), found=found)
     stored = {name: shard for name, (shard,) in shards.items()}
-    _check_same_tensors(weight_map, stored, index)
-    for name, shard in sorted(stored.items()):
-        if weight_map[name] != shard:
-            raise CheckpointError(
-                "a tensor is in another shard than the index says",
-                where=f"{index}: tensor {name!r}",
-                expected=weight_map[name],
-                found=shard,
-            )
+    faults = _faults(weight_map, stored, index)
+    if tolerant:
+        return tuple(f"{fault.problem}: {fault.found}" for fault in faults)
+    for fault in faults:
+        raise fault
+    return ()
 
 
-def _check_same_tensors(
+def _faults(
     weight_map: Mapping[str, str], stored: Mapping[str, str], index: Path
-) -> None:
+) -> Iterator[CheckpointError]:
+    """Yield what an index says of its shards that is not so."""
     missing = sorted(weight_map.keys() - stored.keys())
     if missing:
-        raise CheckpointError(
+        yield CheckpointError(
             counted(
                 len(missing),
                 "tensor of the index is in no shard",
@@ -123,8 +127,18 @@ def _check_same_tensors(
         )
     extra = sorted(stored.keys() - weight_map.keys())
     if extra:
-        raise CheckpointError(
+        yield CheckpointError(
             f"{counted(len(extra), 'tensor is', 'tensors are')} in a shard but not in the index",
             where=str(index),
             found=listed((f"{name!r} in {stored[name]}" for name in extra), _MOST_NAMED),
+        )
+    moved = [name for name, shard in sorted(stored.items()) if weight_map.get(name, shard) != shard]
+    if moved:
+        yield CheckpointError(
+            f"{counted(len(moved), 'tensor is', 'tensors are')} elsewhere than the index says",
+            where=str(index),
+            found=listed(
+                (f"{name!r} in {stored[name]}, not {weight_map[name]}" for name in moved),
+                _MOST_NAMED,
+            ),
         )

@@ -7,22 +7,18 @@ Nothing that a header or an index says is taken as true before it is checked.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Self
 
-from zeroinit_cli.errors import CheckpointError, InputError
-from zeroinit_cli.filenames import SUFFIX
+from zeroinit_cli.errors import CheckpointError, pasted
 from zeroinit_cli.files import is_there, opened, read_exactly, stamp_of
 from zeroinit_cli.plans.plan import TensorInfo
+from zeroinit_cli.store.find import in_folder, is_index
 from zeroinit_cli.store.index import check_weight_map, parse_index, shard_names
 from zeroinit_cli.store.safetensors import PREFIX_BYTES, Header, decode_header, header_bytes
-from zeroinit_cli.text import listed
-
-INDEX_SUFFIX = f"{SUFFIX}.index.json"
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +60,7 @@ class StoredCheckpoint:
         tensors: file after file, in the order of their bytes.
         index: the index's own path; None for a single file.
         index_metadata: what the index says of itself, as text.
+        oddities: what a person should know of them, that keeps no loader from reading them.
     """
 
     path: Path
@@ -71,6 +68,7 @@ class StoredCheckpoint:
     tensors: tuple[TensorSpan, ...]
     index: Path | None = None
     index_metadata: Mapping[str, str] = field(default_factory=dict)
+    oddities: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -94,36 +92,56 @@ class StoredCheckpoint:
         return {key: " | ".join(known) for key, known in sorted(values.items())}
 
 
-def read_checkpoint(path: Path) -> StoredCheckpoint:
+def read_checkpoint(path: Path, *, tolerant: bool = False) -> StoredCheckpoint:
     """Read the headers of a file, of an index's shards, or of what a folder holds.
+
+    An index is known by what is in it, whatever it is called.
+
+    Args:
+        path: of a file or folder.
+        tolerant: read what safetensors reads, too, and note what is odd about it.
 
     Raises:
         InputError: a file cannot be read.
         CheckpointError: it is not a sound checkpoint, or an index and its shards disagree.
     """
+    strays: tuple[str, ...] = ()
     if is_there(path) and path.is_dir():
-        path = _in_folder(path)
-    return _read_sharded(path) if path.name.endswith(".index.json") else read_single(path)
+        path, strays = in_folder(path)
+    if not is_index(path):
+        return read_single(path, tolerant=tolerant)
+    checkpoint = _read_sharded(path, tolerant=tolerant)
+    return replace(checkpoint, oddities=(*strays, *checkpoint.oddities))
 
 
-def read_single(path: Path) -> StoredCheckpoint:
+def read_single(path: Path, *, tolerant: bool = False) -> StoredCheckpoint:
     """Read the header of a checkpoint in one file, whatever the file is called.
+
+    Args:
+        path: of the file.
+        tolerant: read what safetensors reads, too, and note what is odd about it.
 
     Raises:
         InputError: it cannot be read.
         CheckpointError: it is not a sound checkpoint.
     """
-    files = (_read_file(path),)
-    return StoredCheckpoint(path=path, files=files, tensors=_tensor_spans(files))
+    files = (_read_file(path, tolerant=tolerant),)
+    return StoredCheckpoint(
+        path=path, files=files, tensors=_tensor_spans(files), oddities=_oddities(files)
+    )
 
 
-def _read_file(path: Path) -> StoredFile:
+def _oddities(files: Sequence[StoredFile]) -> tuple[str, ...]:
+    return tuple(f"{file.path}: {oddity}" for file in files for oddity in file.header.oddities)
+
+
+def _read_file(path: Path, *, tolerant: bool) -> StoredFile:
     with opened(path) as (file, size):
         before = header_bytes(file, size, str(path))
         return StoredFile(
             path=path,
             size=size,
-            header=decode_header(before[PREFIX_BYTES:], size, str(path)),
+            header=decode_header(before[PREFIX_BYTES:], size, str(path), tolerant=tolerant),
             header_sha256=hashlib.sha256(before).hexdigest(),
             stamp=stamp_of(file),
         )
@@ -142,34 +160,14 @@ def _tensor_spans(files: Iterable[StoredFile]) -> tuple[TensorSpan, ...]:
     )
 
 
-def _in_folder(folder: Path) -> Path:
-    """Find a folder's one index, or its one checkpoint."""
-    try:
-        names = sorted(entry.name for entry in folder.iterdir())
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError("cannot read the folder", where=str(folder), found=reason) from error
-    for suffix in (INDEX_SUFFIX, SUFFIX):
-        found = [name for name in names if name.endswith(suffix)]
-        if len(found) == 1:
-            return folder / found[0]
-        if found:
-            raise CheckpointError(
-                f"{len(found)} files that could be meant",
-                where=str(folder),
-                found=listed(found, _MOST_NAMED),
-                hint="name one of them",
-            )
-    raise CheckpointError(f"no *{SUFFIX} and no *{INDEX_SUFFIX}", where=str(folder))
-
-
-def _read_sharded(index: Path) -> StoredCheckpoint:
+def _read_sharded(index: Path, *, tolerant: bool) -> StoredCheckpoint:
     table = parse_index(index)
     weight_map, metadata = table["weight_map"], table.get("metadata", {})
     files = tuple(
-        _read_shard(index.parent / name, index) for name in shard_names(weight_map, index)
+        _read_shard(index.parent / name, index, tolerant=tolerant)
+        for name in shard_names(weight_map, index)
     )
-    check_weight_map(weight_map, _shards_by_tensor(files), index)
+    wrong = check_weight_map(weight_map, _shards_by_tensor(files), index, tolerant=tolerant)
     return StoredCheckpoint(
         path=index,
         files=files,
@@ -179,6 +177,7 @@ def _read_sharded(index: Path) -> StoredCheckpoint:
             key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for key, value in sorted(metadata.items())
         },
+        oddities=(*(f"{index}: {fault}" for fault in wrong), *_oddities(files)),
     )
 
 
@@ -190,7 +189,7 @@ def _shards_by_tensor(files: Iterable[StoredFile]) -> dict[str, list[str]]:
     return shards
 
 
-def _read_shard(path: Path, index: Path) -> StoredFile:
+def _read_shard(path: Path, index: Path, *, tolerant: bool) -> StoredFile:
     """Read a shard's header; the shard may be a link, but only to where the index itself lies.
 
     The Hub's cache keeps index and shards as links into one folder of blobs.
@@ -203,10 +202,12 @@ def _read_shard(path: Path, index: Path) -> StoredFile:
             where=str(path),
             expected=f"a file in {folder}",
             found=resolved,
+            hint="name the shard itself, or copy what links lead to: "
+            f"cp -rL {pasted(index.parent)} FOLDER",
         )
     if not is_there(path):
         raise CheckpointError("a shard is missing", where=str(index), found=f"no {path.name}")
-    return _read_file(path)
+    return _read_file(path, tolerant=tolerant)
 
 
 class DataReader:

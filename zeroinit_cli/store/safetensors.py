@@ -5,15 +5,16 @@ A file may come from anybody: nothing that its header says is taken as true befo
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from zeroinit_cli.dtypes import DTYPES, DType
-from zeroinit_cli.errors import CheckpointError, PlanError, reason_of_unreadable
+from zeroinit_cli.errors import CheckpointError, PlanError
 from zeroinit_cli.files import read_exactly
 from zeroinit_cli.plans.plan import TensorInfo
+from zeroinit_cli.store.strict_json import parse_json
+from zeroinit_cli.text import counted
 
 PREFIX_BYTES = 8
 MOST_HEADER_BYTES = 100_000_000
@@ -21,6 +22,9 @@ MOST_HEADER_BYTES = 100_000_000
 METADATA = {"format": "pt"}
 """The one key of our own files: with two, the library's writer is not reproducible."""
 _FIELDS = ("data_offsets", "dtype", "shape")
+_BLANKS = b" \t\r\n"
+_READ = "safetensors reads it all the same, and zeroinit inspect shows it"
+_JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +44,13 @@ class Header:
         tensors: in the order of their bytes.
         metadata: the file's own strings.
         data_start: bytes before the first tensor.
+        oddities: what safetensors reads, too, but a strict reader refuses.
     """
 
     tensors: tuple[StoredTensor, ...]
     metadata: Mapping[str, str]
     data_start: int
+    oddities: tuple[str, ...] = ()
 
 
 def laid_out(infos: Iterable[TensorInfo]) -> tuple[StoredTensor, ...]:
@@ -120,21 +126,24 @@ def header_length(prefix: bytes, file_size: int, where: str) -> int:
     return length
 
 
-def decode_header(text: bytes, file_size: int, where: str) -> Header:
+def decode_header(text: bytes, file_size: int, where: str, *, tolerant: bool = False) -> Header:
     """Parse and validate the JSON of a header.
 
-    What the library's own loader rejects is rejected here too, and so are duplicate keys and
-    unknown fields, which the library accepts.
+    What the library's own loader rejects is rejected here too, and so are duplicate keys, which the
+    library accepts.
 
     Args:
         text: the JSON, with its padding and without the length prefix.
         file_size: bytes of the whole file.
         where: the file, for messages.
+        tolerant: note as an oddity what the library reads all the same and means nothing else by:
+            unknown fields, `__metadata__` that is null, blanks at the start.
 
     Raises:
         CheckpointError: it is not a valid header for a file of this size.
     """
-    table = _parse(text, where)
+    table = _parse(text.lstrip(_BLANKS) if tolerant else text, where)
+    oddities = list(_oddities(text, table)) if tolerant else []
     metadata = _metadata(table.pop("__metadata__", {}), where)
     tensors = sorted(
         (_stored(name, entry, where) for name, entry in table.items()),
@@ -142,7 +151,32 @@ def decode_header(text: bytes, file_size: int, where: str) -> Header:
     )
     data_start = PREFIX_BYTES + len(text)
     _check_contiguous(tensors, file_size - data_start, where)
-    return Header(tensors=tuple(tensors), metadata=metadata, data_start=data_start)
+    return Header(
+        tensors=tuple(tensors), metadata=metadata, data_start=data_start, oddities=tuple(oddities)
+    )
+
+
+def _oddities(text: bytes, table: dict[str, Any]) -> Iterator[str]:
+    """Take out of a header what means nothing, and tell what it was."""
+    if text[:1].isspace():
+        yield "the header begins with blanks"
+    if table.get("__metadata__", {}) is None:
+        del table["__metadata__"]
+        yield "__metadata__ is null, which is read as none"
+    more = {
+        name: sorted(entry.keys() - set(_FIELDS))
+        for name, entry in table.items()
+        if isinstance(entry, dict) and name != "__metadata__" and entry.keys() - set(_FIELDS)
+    }
+    if more:
+        name, fields = next(iter(more.items()))
+        for entry in map(table.__getitem__, more):
+            for key in entry.keys() - set(_FIELDS):
+                del entry[key]
+        others = f" and {counted(len(more) - 1, 'other tensor')}" if len(more) > 1 else ""
+        verb = "has" if len(more) == 1 else "have"
+        named = ", ".join(fields)
+        yield f"tensor {name!r}{others} {verb} fields that no reader knows: {named}"
 
 
 def _parse(text: bytes, where: str) -> dict[str, Any]:
@@ -164,6 +198,7 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
             where=where,
             expected="an object whose values are strings",
             found=_cut_repr(value),
+            hint=_READ if value is None else None,
         )
     return dict(sorted(value.items()))
 
@@ -177,6 +212,7 @@ def _stored(name: str, entry: Any, where: str) -> StoredTensor:
             where=place,
             expected=", ".join(_FIELDS),
             found=found or "no field",
+            hint=_READ if isinstance(entry, dict) and entry.keys() > set(_FIELDS) else None,
         )
     dtype, shape = _dtype(entry["dtype"], place), _shape(entry["shape"], place)
     info = TensorInfo(name=name, shape=shape, dtype=dtype)
@@ -266,45 +302,5 @@ def _check_contiguous(tensors: list[StoredTensor], data_bytes: int, where: str) 
 
 
 def _cut_repr(value: Any) -> str:
-    text = repr(value)
+    text = _JSON_WORDS.get(repr(value), repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def parse_json(text: bytes) -> Any:
-    """Parse one JSON value: UTF-8, no key twice, no constants that JSON lacks, no lone surrogates.
-
-    It is stricter than Python's parser, and at least as strict as that of safetensors.
-
-    Raises:
-        ValueError: it is none; the message is one line.
-    """
-    try:
-        value = json.loads(
-            text.decode(),
-            object_pairs_hook=_unique_keys,
-            parse_constant=_refuse_constant,
-            parse_int=_integer,
-        )
-        if b"\\ud" in text.lower():  # only such an escape can give a surrogate
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise ValueError(reason_of_unreadable(error)) from error
-    return value
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _integer(digits: str) -> float:
-    """Read an integer; `-0` gives a float, as in safetensors, which refuses it as a size."""
-    return -0.0 if digits == "-0" else int(digits)
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = sorted(name for name, _ in pairs)
-        twice = next(first for first, second in pairwise(names) if first == second)
-        raise ValueError(f"{twice!r} occurs twice")
-    return table

@@ -21,8 +21,11 @@ __all__ = ["FAMILIES", "Choice", "family_of", "restate"]
 
 # From patterns of whole names to families.
 FAMILIES: dict[str, Family] = {
-    r"alexnet|vgg\d+(_bn)?|squeezenet1_[01]": convolutional.PLAIN,
-    r"densenet\d+|(quantized_)?(googlenet|inception_v3)|s3d": convolutional.PLAIN,
+    r"alexnet|vgg\d+(_bn)?|squeezenet1_[01]": convolutional.ALEXNET,
+    r"densenet\d+": convolutional.DENSENET,
+    r"(quantized_)?googlenet": convolutional.GOOGLENET,
+    r"(quantized_)?inception_v3": convolutional.INCEPTION,
+    r"s3d": convolutional.S3D,
     r"(quantized_)?shufflenet_v2_x\d_\d": convolutional.SHUFFLENET,
     r"(quantized_)?resnet18|resnet34": convolutional.BASIC,
     r"(quantized_)?resnet50|resnet1\d\d|wide_resnet\d+_2": convolutional.BOTTLENECK,
@@ -52,7 +55,8 @@ FAMILIES: dict[str, Family] = {
     r"(retinanet|fcos)_.*": tasks.RETINANET,
     r"ssd300_vgg16": tasks.SSD,
     r"ssdlite320_.*": tasks.SSDLITE,
-    r"raft_(small|large)": tasks.RAFT,
+    r"raft_small": tasks.RAFT_SMALL,
+    r"raft_large": tasks.RAFT_LARGE,
 }
 
 

@@ -5,20 +5,25 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tests.golden.restated.entries import Choice, Rule, one, weight, zero
+from tests.golden.restated.entries import Choice, Rule, damped, one, weight, zero
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The tensors that close a kind of residual branch: set to 0, or nothing where None."""
+    """The tensors that end a kind of residual branch: by default, and by the paper."""
 
-    end: str | None
-    layer: str | None
+    default: tuple[str, Rule] | None
+    paper: tuple[str, Rule] | None
+
+
+def norm(scale: str, layer: str | None) -> Branch:
+    """A branch whose last member is a norm: that is damped, or the layer before it is 0."""
+    return Branch((scale, damped), (layer, zero) if layer else None)
 
 
 def layer(name: str) -> Branch:
-    """A branch whose last member is a layer: both ways of closing choose it."""
-    return Branch(end=name, layer=name)
+    """A branch whose last member is a layer: both policies choose it."""
+    return Branch((name, zero), (name, zero))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,8 @@ ORDINARY: tuple[tuple[str, Rule], ...] = (
 
 def rules(family: Family, choice: Choice) -> tuple[tuple[str, Rule], ...]:
     """The first rule whose pattern matches is a tensor's rule."""
-    closed = [getattr(branch, choice.residual) for branch in family.branches]
-    return (*((name, zero) for name in closed if name), *family.special, *ORDINARY)
+    ends = (getattr(branch, choice.policy) for branch in family.branches)
+    return (*filter(None, ends), *family.special, *ORDINARY)
 
 
 def matches(pattern: str, name: str) -> bool:

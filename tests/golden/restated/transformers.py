@@ -2,15 +2,16 @@
 
 from tests.golden.restated.entries import (
     closed_qkv,
+    flat,
     grouped,
     kept,
     last_unit,
     open_qkv,
-    patch,
+    patches,
     positions,
     zero,
 )
-from tests.golden.restated.family import Branch, Family, layer
+from tests.golden.restated.family import Family, layer, norm
 
 # Both Linear of a torchvision MLP are its members 0 and 3; x + mlp(norm(x)) ends in the second.
 _MLP = layer(r"mlp\.3\.weight")
@@ -22,8 +23,8 @@ VIT = Family(
         (r"self_attention\.in_proj_weight", closed_qkv),
         (r"self_attention\.in_proj_bias", zero),
         (r"pos_embedding", positions),
-        (r"class_token", kept),
-        (r"conv_proj\.weight", patch),
+        (r"class_token", zero),
+        (r"conv_proj\.weight", patches),
     ),
 )
 
@@ -34,7 +35,7 @@ SWIN = Family(
         (r"attn\.qkv\.weight", closed_qkv),
         (r"relative_position_bias_table", zero),
         (r"relative_position_index", kept),
-        (r"features\.0\.0\.weight|patch_embed\.proj\.weight", patch),
+        (r"features\.0\.0\.weight|patch_embed\.proj\.weight", patches),
     ),
 )
 
@@ -42,13 +43,13 @@ SWIN = Family(
 # the norms close. The table of relative positions comes from a small network with plain weights.
 SWIN_V2 = Family(
     branches=(
-        Branch(r"norm1\.weight", r"attn\.proj\.weight"),
-        Branch(r"norm2\.weight", r"mlp\.3\.weight"),
+        norm(r"norm1\.weight", r"attn\.proj\.weight"),
+        norm(r"norm2\.weight", r"mlp\.3\.weight"),
     ),
     special=(
         (r"attn\.qkv\.weight", open_qkv),
         (r"logit_scale|relative_coords_table|relative_position_index", kept),
-        (r"features\.0\.0\.weight", patch),
+        (r"features\.0\.0\.weight", patches),
     ),
 )
 
@@ -56,6 +57,7 @@ SWIN_V2 = Family(
 MAXVIT = Family(
     branches=(layer(r"MBconv\.layers\.conv_c\.weight"), layer(r"mlp_layer\.3\.weight")),
     special=(
+        (r"stem\.0\.0\.weight", flat),
         (r"MBconv\.layers\.conv_b\.0\.weight", grouped),
         (r"attn_layer\.1\.to_qkv\.weight", closed_qkv),
         (r"relative_position_bias_table", zero),
@@ -66,26 +68,28 @@ MAXVIT = Family(
 # Keys and values are pooled and normalized, so attention stays open; its output projection ends
 # the branch and closes it.
 _MVIT_BRANCHES = (layer(r"attn\.project\.0\.weight"), _MLP)
-_MVIT_ATTENTION = (
+_MVIT = (
+    (r"conv_proj\.weight", flat),
     (r"attn\.qkv\.weight", open_qkv),
     (r"attn\.pool_[qkv]\.pool\.weight", grouped),
 )
 
-# Three tables of positions are summed: only the largest is not 0.
+# Three tables of positions are summed: only the largest is not 0. It has no row for the class
+# token, which the first norm therefore sees alone.
 MVIT_V1 = Family(
     branches=_MVIT_BRANCHES,
     special=(
-        *_MVIT_ATTENTION,
-        (r"class_token", zero),
+        *_MVIT,
+        (r"class_token", last_unit),
         (r"pos_encoding\.spatial_pos", positions),
         (r"pos_encoding\.(temporal|class)_pos", zero),
     ),
 )
 
 # Tables of relative positions instead. The pooled queries are added to what attention gives,
-# before the output projection: no layer ends that branch, so nothing closes it. No position is
+# before the output projection: that is no residual sum. No position is
 # added to the class token, and the first norm would divide 0 by its deviation.
 MVIT_V2 = Family(
     branches=_MVIT_BRANCHES,
-    special=(*_MVIT_ATTENTION, (r"class_token", last_unit), (r"attn\.rel_pos_[hwt]", zero)),
+    special=(*_MVIT, (r"class_token", last_unit), (r"attn\.rel_pos_[hwt]", zero)),
 )

@@ -1,12 +1,12 @@
 """The output of `diff`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zeroinit_cli.cli import github
 from zeroinit_cli.cli.console import out
-from zeroinit_cli.errors import printable
-from zeroinit_cli.text import counted
+from zeroinit_cli.errors import one_line
+from zeroinit_cli.text import abridged, counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.plans.plan import TensorInfo
@@ -14,10 +14,20 @@ if TYPE_CHECKING:
 
     Sides = tuple[Contents, Contents]
 
+_MOST_LINES = 5  # of one kind of difference
+_MOST_VALUE = 80  # characters of metadata
 
-def print_human(sides: "Sides", found: "Difference") -> None:
-    """Print a line for each difference, and a last line with counts."""
-    out("\n".join(printable(line) for line in _lines(sides, found)))
+
+def print_human(sides: "Sides", found: "Difference", *, every: bool) -> None:
+    """Print lines for differences, and a last line with counts.
+
+    Args:
+        sides: what was compared.
+        found: what differs.
+        every: a line for each difference; else the first few of each kind, and how many more.
+    """
+    most = None if every else _MOST_LINES
+    out("\n".join(one_line(line) for line in _lines(sides, found, most)))
 
 
 def print_github(sides: "Sides", found: "Difference", *, quiet: bool) -> None:
@@ -33,7 +43,7 @@ def print_github(sides: "Sides", found: "Difference", *, quiet: bool) -> None:
     github.annotate(github.Level.ERROR, title, [total, *details])
 
 
-def _lines(sides: "Sides", found: "Difference") -> Iterator[str]:
+def _lines(sides: "Sides", found: "Difference", most: int | None = None) -> Iterator[str]:
     a, b = sides
     if found.identical:
         yield f"identical: {a.label} and {b.label} ({counted(len(found.same), 'tensor')})"
@@ -47,18 +57,32 @@ def _lines(sides: "Sides", found: "Difference") -> Iterator[str]:
         return
     yield f"A: {a.label}"
     yield f"B: {b.label}"
-    yield from (f"only in A: {info.name} {info.form}" for info in found.only_a)
-    yield from (f"only in B: {info.name} {info.form}" for info in found.only_b)
-    for before, after in found.reshaped:
-        yield f"{before.name}: {before.form} in A, {after.form} in B"
-    yield from map(_differing_line, found.differing)
+    only_a = [f"only in A: {info.name} {info.form}" for info in found.only_a]
+    yield from _first(only_a, most, "only in A")
+    only_b = [f"only in B: {info.name} {info.form}" for info in found.only_b]
+    yield from _first(only_b, most, "only in B")
+    reshaped = [
+        f"{before.name}: {before.form} in A, {after.form} in B" for before, after in found.reshaped
+    ]
+    yield from _first(reshaped, most, "of another form")
+    yield from _first(list(map(_differing_line, found.differing)), most, "with other elements")
     for key, (one, other) in found.metadata.items():
-        yield f"metadata {key!r}: {_value(one)} in A, {_value(other)} in B"
+        name = abridged(repr(key), _MOST_VALUE)
+        yield f"metadata {name}: {_value(one)} in A, {_value(other)} in B"
     if found.order:
         yield "the tensors lie in another order"
     if found.headers and not (found.only_a or found.only_b or found.reshaped or found.metadata):
         yield "the headers differ in bytes"
     yield _counts_line(found)
+
+
+def _first(lines: Sequence[str], most: int | None, kind: str) -> Iterator[str]:
+    """Yield the first of some lines, and how many more there are; one more is no less to read."""
+    if most is None or len(lines) <= most + 1:
+        yield from lines
+        return
+    yield from lines[:most]
+    yield f"and {len(lines) - most:,} more {kind}: --all shows them"
 
 
 def _differing_line(tensor: "TensorDifference") -> str:
@@ -83,7 +107,7 @@ def _counts_line(found: "Difference") -> str:
 
 
 def _value(text: str | None) -> str:
-    return "absent" if text is None else repr(text)
+    return "absent" if text is None else abridged(repr(text), _MOST_VALUE)
 
 
 def to_json(sides: "Sides", found: "Difference") -> dict[str, Any]:

@@ -1,36 +1,58 @@
 """The output of `inspect`, of a checkpoint or one tensor: text, a document, or annotations."""
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zeroinit_cli.cli import github
-from zeroinit_cli.cli.console import out, print_table
-from zeroinit_cli.errors import printable
+from zeroinit_cli.cli.console import out
+from zeroinit_cli.cli.reports.headers import header_lines
+from zeroinit_cli.cli.tables import Column, Kind, print_table
+from zeroinit_cli.errors import one_line, printable
 from zeroinit_cli.text import counted
 
 if TYPE_CHECKING:
     from zeroinit_cli.commands.departures import Departure
     from zeroinit_cli.commands.inspect import InspectedTensor
+    from zeroinit_cli.commands.tensor_summary import Summary
     from zeroinit_cli.store.read import StoredCheckpoint, TensorSpan
 
 _DIGITS = 6  # of norms: further ones could depend on the machine
+_HEADER = (
+    Column(heading="tensor", kind=Kind.NAME),
+    Column(heading="type", kind=Kind.WORD),
+    Column(heading="shape"),
+)
+_DATA = (
+    *_HEADER,
+    Column(heading="zeros", kind=Kind.NUMBER, spare=1),
+    Column(heading="norm", kind=Kind.NUMBER, spare=2),
+    Column(heading="rule"),
+)
 
 
-def print_human(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | None") -> None:
-    """Print a table of all tensors, the totals, and what the headers say."""
-    headings = ("tensor", "type", "shape")
+def print_human(
+    checkpoint: "StoredCheckpoint",
+    found: "Sequence[InspectedTensor] | None",
+    *,
+    every: bool = False,
+) -> None:
+    """Print a table of all tensors, the totals, and what the headers say.
+
+    Args:
+        checkpoint: what was read.
+        found: its tensors; None where only headers were read.
+        every: leave no column out, however wide the lines get.
+    """
     if found is None:
-        rows = [headings, *(_header_row(placed) for placed in checkpoint.tensors)]
+        rows = [_header_row(placed) for placed in checkpoint.tensors]
     else:
-        rows = [
-            (*headings, "zeros", "norm", "rule"),
-            *((*_header_row(tensor.placed), *_data_row(tensor)) for tensor in found),
-        ]
-    if checkpoint.tensors:
-        print_table(rows, numbers=frozenset({"zeros", "norm"}), whole=frozenset({"type", "shape"}))
-    out("\n".join(printable(line) for line in _totals(checkpoint, found)))
+        rows = [(*_header_row(tensor.placed), *_data_row(tensor)) for tensor in found]
+    if rows:
+        print_table(_HEADER if found is None else _DATA, rows, every=every)
+    out("\n".join(one_line(line) for line in _totals(checkpoint, found)))
 
 
 def to_json(
@@ -60,6 +82,7 @@ def to_json(
         "path": str(checkpoint.path),
         "size": checkpoint.size,
         "tensors": tensors,
+        "warnings": list(checkpoint.oddities),
     }
 
 
@@ -82,7 +105,7 @@ def _header_row(placed: "TensorSpan") -> tuple[str, ...]:
 def _data_row(found: "InspectedTensor") -> tuple[str, ...]:
     summary = found.summary
     zeros = "" if summary.zeros is None else _share_text(summary.zeros, summary.numel)
-    norm = "" if summary.norm is None else _norm_text(summary.norm)
+    norm = "" if summary.norm is None else _norm_text(summary)
     return zeros, norm, printable(_verdict(found))
 
 
@@ -110,24 +133,21 @@ def _totals(checkpoint: "StoredCheckpoint", found: "Sequence[InspectedTensor] | 
     if checkpoint.tensors:
         types = (f"{code} in {entry['tensors']}" for code, entry in _dtypes(checkpoint))
         lines.append(f"types: {', '.join(types)}")
-    lines += _header_lines(checkpoint)
+    lines += header_lines(checkpoint)
     if found:
-        lines.append(_recognized_line(found))
+        lines += [_recognized_line(found), *_finite_lines(found)]
     return lines
 
 
-def _header_lines(checkpoint: "StoredCheckpoint") -> list[str]:
-    header = sum(file.header.data_start for file in checkpoint.files)
-    where = "" if checkpoint.index is None else f" in {counted(len(checkpoint.files), 'shard')}"
-    metadata = [f"{key}={value}" for key, value in checkpoint.metadata.items()]
-    lines = [f"header: {header:,} bytes{where}; metadata: {', '.join(metadata) or 'none'}"]
-    if checkpoint.index is not None:
-        said = [f"{key}={value}" for key, value in checkpoint.index_metadata.items()]
-        lines.append(f"index: {checkpoint.index}; it says: {', '.join(said) or 'nothing more'}")
-        size = checkpoint.index_metadata.get("total_size")
-        if size is not None and size != str(checkpoint.nbytes):
-            lines.append(f"its total_size is not that of the tensors, {checkpoint.nbytes}")
-    return lines
+def _finite_lines(found: "Sequence[InspectedTensor]") -> list[str]:
+    """Count what is no finite number, in all tensors."""
+    nans = sum(tensor.summary.nans for tensor in found)
+    infinities = sum(tensor.summary.infinities for tensor in found)
+    broken = sum(bool(tensor.summary.nans or tensor.summary.infinities) for tensor in found)
+    if not broken:
+        return []
+    counts = [f"{nans:,} NaN"] * bool(nans) + [f"{infinities:,} inf"] * bool(infinities)
+    return [f"not finite: {' and '.join(counts)} in {counted(broken, 'tensor')}"]
 
 
 def _recognized_line(found: "Sequence[InspectedTensor]") -> str:
@@ -149,7 +169,7 @@ def tensor_lines(found: "InspectedTensor") -> list[str]:
     ]
     if summary.zeros is not None and summary.norm is not None:
         lines.append(
-            f"zeros: {_share_text(summary.zeros, summary.numel)}, norm: {_norm_text(summary.norm)}"
+            f"zeros: {_share_text(summary.zeros, summary.numel)}, norm: {_norm_text(summary)}"
         )
     return [printable(line) for line in lines]
 
@@ -177,7 +197,7 @@ def tensor_json(
         "infinities": summary.infinities,
         "nans": summary.nans,
         "nearly": None if what.nearly is None else _nearly_json(found, what.nearly),
-        "norm": float(_norm_text(summary.norm)) if finite and summary.norm is not None else None,
+        "norm": float(_norm_text(summary)) if finite else None,
         "rule": None if what.rule is None else what.rule.to_json(),
         "verdict": what.kind.value,
         "zeros": summary.zeros,
@@ -278,6 +298,8 @@ def _shape_text(placed: "TensorSpan") -> str:
     return " x ".join(map(str, placed.info.shape)) or "scalar"
 
 
-def _norm_text(norm: float | None) -> str:
+def _norm_text(summary: "Summary") -> str:
     """Write a norm with the digits that all machines agree on."""
-    return f"{norm:.{_DIGITS}g}"
+    if summary.norm == math.inf and not summary.infinities:
+        return f"> {sys.float_info.max:.{_DIGITS}g}"
+    return f"{summary.norm:.{_DIGITS}g}"

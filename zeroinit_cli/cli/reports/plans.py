@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from zeroinit_cli.cli import github
-from zeroinit_cli.cli.console import out, print_table, say
+from zeroinit_cli.cli.console import out, say
+from zeroinit_cli.cli.tables import Column, Kind, print_table
 from zeroinit_cli.errors import printable
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.grouping import group_tensors
@@ -15,6 +16,20 @@ from zeroinit_cli.source import Source
 from zeroinit_cli.text import counted, listed
 
 _MOST_PATTERNS = 4
+_OF_GROUPS = (
+    Column(heading="count", kind=Kind.NUMBER),
+    Column(heading="elements", kind=Kind.NUMBER),
+    Column(heading="rule"),
+    Column(heading="why"),
+    Column(heading="tensors"),
+)
+_OF_TENSORS = (
+    Column(heading="tensor", kind=Kind.NAME),
+    Column(heading="type", kind=Kind.WORD, spare=1),
+    Column(heading="shape"),
+    Column(heading="rule"),
+    Column(heading="why"),
+)
 
 
 def print_human(plan: Plan, source: Source, *, every: bool) -> None:
@@ -23,13 +38,12 @@ def print_human(plan: Plan, source: Source, *, every: bool) -> None:
     Args:
         plan: of the source.
         source: what was asked for.
-        every: a row for each tensor, not for each group of them that are alike.
+        every: a row for each tensor, whole, not for each group of them that are alike.
     """
-    print_table(
-        _every_row(plan) if every else _group_rows(plan),
-        numbers=frozenset({"count", "elements"}),
-        whole=frozenset({"type", "shape"}),
-    )
+    if every:
+        print_table(_OF_TENSORS, _every_row(plan), every=True)
+    else:
+        print_table(_OF_GROUPS, _group_rows(plan))
     out(_totals(plan, source))
     for warning in plan.warnings:
         say(_warning_text(warning))
@@ -83,33 +97,27 @@ def _warning_text(warning: PlanWarning) -> str:
 
 def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
     return [
-        ("count", "elements", "rule", "why", "tensors"),
-        *(
-            (
-                str(len(group.tensors)),
-                f"{group.numel:,}",
-                group.rule,
-                group.reason,
-                printable(listed(group.names, _MOST_PATTERNS)),
-            )
-            for group in group_tensors(plan)
-        ),
+        (
+            str(len(group.tensors)),
+            f"{group.numel:,}",
+            group.rule,
+            group.reason,
+            printable(listed(group.names, _MOST_PATTERNS)),
+        )
+        for group in group_tensors(plan)
     ]
 
 
 def _every_row(plan: Plan) -> list[tuple[str, ...]]:
     return [
-        ("tensor", "type", "shape", "rule", "why"),
-        *(
-            (
-                printable(tensor.info.name),
-                tensor.info.dtype.code,
-                " x ".join(str(size) for size in tensor.info.shape) or "scalar",
-                tensor.rule.describe(tensor.info.shape),
-                _reason(tensor),
-            )
-            for tensor in plan.tensors
-        ),
+        (
+            printable(tensor.info.name),
+            tensor.info.dtype.code,
+            " x ".join(str(size) for size in tensor.info.shape) or "scalar",
+            tensor.rule.describe(tensor.info.shape),
+            _reason(tensor),
+        )
+        for tensor in plan.tensors
     ]
 
 

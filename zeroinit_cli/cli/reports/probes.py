@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from zeroinit_cli.cli.console import out, print_table
+from zeroinit_cli.cli.console import out
 from zeroinit_cli.cli.github import Level, annotate
+from zeroinit_cli.cli.tables import Column, Kind, print_table
 from zeroinit_cli.errors import printable
 from zeroinit_cli.probing.judge import THRESHOLDS, Verdict, oddity
 from zeroinit_cli.probing.report import (
     LayerReport,
     Probe,
     Run,
+    activation_text,
     number,
     reference_text,
     run_text,
@@ -23,6 +25,22 @@ _MOST_LAYERS = 12
 _MOST_NAMES = 5
 _MEASURED = ("activation", "gradient", "moved")  # the others are counted
 _DIGITS = 4  # of measured numbers in JSON: further ones could depend on the machine
+_SIDES = (
+    Column(heading="before the first step"),
+    Column(heading="this start", kind=Kind.NUMBER),
+    Column(heading="torch's own", kind=Kind.NUMBER),
+)
+_LAYERS = (
+    Column(heading="layer", kind=Kind.NAME),
+    Column(heading="type", kind=Kind.WORD, spare=4),
+    Column(heading="activation", kind=Kind.NUMBER),
+    Column(heading="torch", kind=Kind.NUMBER),
+    Column(heading="gradient", kind=Kind.NUMBER),
+    Column(heading="torch", kind=Kind.NUMBER),
+    Column(heading="flat", kind=Kind.NUMBER, spare=1),
+    Column(heading="distinct", kind=Kind.NUMBER, spare=2),
+    Column(heading="rank", kind=Kind.NUMBER, spare=3),
+)
 
 
 def print_human(probe: Probe, verdict: Verdict, *, every: bool) -> None:
@@ -31,7 +49,7 @@ def print_human(probe: Probe, verdict: Verdict, *, every: bool) -> None:
     Args:
         probe: what was measured.
         verdict: on it.
-        every: show all layers, in the model's order; else the oddest.
+        every: show all layers, in the model's order, and every column; else the oddest.
     """
     out(f"{printable(probe.conditions.source)}: {verdict.text}")
     for reason in verdict.reasons:
@@ -39,22 +57,14 @@ def print_human(probe: Probe, verdict: Verdict, *, every: bool) -> None:
     for hint in verdict.hints:
         out(f"  hint: {printable(hint)}")
     out("")
-    print_table(
-        [("before the first step", "this start", "torch's own"), *side_by_side(probe)],
-        numbers=frozenset({"this start", "torch's own"}),
-        whole=frozenset(),
-    )
+    print_table(_SIDES, list(side_by_side(probe)))
     out("")
     pairs = list(zip(probe.run.layers, probe.torch.layers, strict=True))
     shown = pairs
     if not every and len(pairs) > _MOST_LAYERS:
         shown = sorted(pairs, key=lambda pair: -oddity(*pair))[:_MOST_LAYERS]
         out(f"the {_MOST_LAYERS} oddest of {len(pairs)} layers (--all shows every one):")
-    print_table(
-        list(_layer_rows(shown)),
-        numbers=frozenset({"activation", "gradient", "flat", "distinct", "rank", "torch"}),
-        whole=frozenset({"type"}),
-    )
+    print_table(_LAYERS, list(_layer_rows(shown)), every=every)
     out(f"{printable(probe.conditions.start)}")
     out(f"{run_text(probe.conditions)}; beside it {reference_text(probe.conditions)}")
     for text in _names(probe):
@@ -136,13 +146,12 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _layer_rows(pairs: list[tuple[LayerReport, LayerReport]]) -> Iterator[tuple[str, ...]]:
-    yield "layer", "type", "activation", "torch", "gradient", "torch", "flat", "distinct", "rank"
     for layer, own in pairs:
         yield (
             printable(layer.name or "(the model itself)"),
             layer.kind,
-            number(layer.activation),
-            number(own.activation),
+            activation_text(layer),
+            activation_text(own),
             number(layer.gradient),
             number(own.gradient),
             f"{layer.flat} of {layer.channels}" if layer.channels else "",

@@ -1,12 +1,13 @@
 """The output of `verify`: one line for a checkpoint that holds, all details for one that fails."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from zeroinit_cli.cli import github
-from zeroinit_cli.cli.console import out, say
+from zeroinit_cli.cli.console import out, painted, say
 from zeroinit_cli.commands.findings import Cause, Finding, Unanswered, Verified
-from zeroinit_cli.errors import printable
+from zeroinit_cli.errors import one_line, printable
 
 Results = Sequence[Verified | Unanswered]
 
@@ -25,15 +26,22 @@ def status(result: Verified | Unanswered) -> str:
 def print_human(results: Results) -> None:
     """Print a line for each checkpoint, and the findings and guesses of those that fail."""
     for result in results:
-        out(headline(result))
+        word, colon, rest = headline(result).partition(":")
+        out(painted(f"{word}{colon}", _paint(result), sys.stdout) + rest)
         if isinstance(result, Unanswered):
             say(str(result.error))
             continue
         for finding in result.findings:
             for line in _cut(finding.lines):
-                out(f"  {finding.outcome.value}: {printable(line)}")
+                out(f"  {finding.outcome.value}: {one_line(line)}")
         for line in cause_lines(result.causes):
-            out(f"  {printable(line)}")
+            out(f"  {one_line(line)}")
+
+
+def _paint(result: Verified | Unanswered) -> str:
+    if isinstance(result, Unanswered) or not (result.findings or result.checked):
+        return "yellow"
+    return "red" if result.findings else "green"
 
 
 def headline(result: Verified | Unanswered) -> str:
