@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -364,6 +365,30 @@ def test_a_builders_own_exception_is_its_own() -> None:
 def test_one_text_for_a_list_of_overrides_is_refused() -> None:
     with pytest.raises(UsageError, match="one text for a list of overrides in overrides"):
         zeroinit_cli.plan(lambda: nn.Linear(1, 1), overrides="*=zeros")
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        (
+            {"kernels": "center"},
+            "error: unknown choice in Policy(kernels=...)\n"
+            "  expected: signs, centre\n"
+            "  found: 'center'\n\n"
+            "hint: did you mean centre?",
+        ),
+        (
+            {"last_norm": float("nan")},
+            "error: a scale that is no number in Policy(last_norm=...)\n"
+            "  expected: a finite number\n"
+            "  found: nan",
+        ),
+    ],
+)
+def test_a_policy_of_unknown_words_is_refused(choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        zeroinit_cli.Policy(**choices)
+    assert str(caught.value) == message
 
 
 def test_a_weight_that_an_override_keeps_is_the_constructors() -> None:

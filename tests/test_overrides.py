@@ -105,6 +105,14 @@ def test_an_override_gives_the_rule_that_it_names(name: str, word: str, rule: Ru
     assert overridden(name, word) == rule
 
 
+def test_a_patch_is_the_whole_kernel_under_the_paper_policy_too() -> None:
+    inputs = torch.zeros(2, 4, 5, 5), torch.zeros(2, 4, 5)
+    overrides = ["*=zeros", "conv.weight=patch"]
+    plan = zeroinit_cli.plan(Odd, example_inputs=inputs, policy="paper", overrides=overrides)
+    [rule] = [tensor.rule for tensor in plan.tensors if tensor.info.name == "conv.weight"]
+    assert rule == Viewed(rows=8, of=EYE)
+
+
 @pytest.mark.parametrize(
     ("name", "word", "expected", "found"),
     [

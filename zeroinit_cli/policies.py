@@ -3,7 +3,22 @@
 docs/policy.md says what each choice means and why it was taken.
 """
 
+import math
 from dataclasses import dataclass
+
+from zeroinit_cli.errors import UsageError, near
+
+CHOICES = {
+    "expansion": ("twisted", "sylvester"),
+    "scale": ("orthonormal", "paper"),
+    "residual": ("end", "layer", "none"),
+    "kernels": ("signs", "centre"),
+    "stems": ("flattened", "centre"),
+    "patches": ("flattened", "centre"),
+    "contraction": ("twisted", "identity"),
+    "tables": ("signs", "algorithm-1"),
+}
+"""What each choice of a policy may be, that of the default first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +49,26 @@ class Policy:
     patches: str = "flattened"
     contraction: str = "twisted"
     tables: str = "signs"
+
+    def __post_init__(self) -> None:
+        """Refuse a word that no rule knows: it would be taken for another."""
+        for choice, known in CHOICES.items():
+            word = getattr(self, choice)
+            if word not in known:
+                raise UsageError(
+                    "unknown choice",
+                    where=f"Policy({choice}=...)",
+                    expected=", ".join(known),
+                    found=repr(word),
+                    hint=near(str(word), known),
+                )
+        if not math.isfinite(self.last_norm):
+            raise UsageError(
+                "a scale that is no number",
+                where="Policy(last_norm=...)",
+                expected="a finite number",
+                found=str(self.last_norm),
+            )
 
     @property
     def ending(self) -> str:

@@ -56,6 +56,27 @@ def test_an_expansion_keeps_lengths_as_sylvesters_does_and_parts_more_rows(
     assert not (np.sign(twisted).sum(axis=0) == 0).any()
 
 
+def test_a_kernel_alone_in_its_centre_is_so_whatever_it_reads() -> None:
+    """Block means belong to flattened patches."""
+    by, shape = Policy(stems="centre", patches="centre"), (8, 3, 4, 4)
+    centre = policy.algorithm_2(shape, 1, by)
+    functions = (policy.patch_stem, policy.patch_convolution, policy.stem_convolution)
+    assert [function(shape, by) for function in functions] == [centre] * 3
+
+
+@pytest.mark.parametrize("size", [3, 7])
+def test_signs_around_the_centre_see_something_of_every_edge(size: int) -> None:
+    shape, last = (96, 1, size, size), size // 2
+    kernel = whole(policy.convolution(shape, 96, DEFAULT), shape, F64)
+    seen = (
+        kernel[..., last:, :],
+        kernel[..., last:, last:],
+        kernel[..., last:, last:][..., :2, :2],
+    )
+    for part in seen:
+        assert (part.sum((-2, -1)) != 0).all()
+
+
 def test_upsampling_taps_enlarge_a_picture() -> None:
     """A transposed convolution of any kernel and padding repeats each pixel `stride` times."""
     picture = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).reshape(2, 3, 4, 5)

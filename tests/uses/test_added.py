@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.uses.started import Written, noise, rules, started, without_gradient
+from zeroinit_cli.plans import policy
 from zeroinit_cli.plans.layouts import Mirrored, Transposed, Viewed
 from zeroinit_cli.plans.rules import Identity, Twisted, Zeros
+from zeroinit_cli.policies import DEFAULT
 
 X = noise(2, 5, 8)
 Function = Callable[..., Tensor]
@@ -218,3 +220,17 @@ def test_tables_are_told_by_what_looks_them_up(positions: Callable[[Tensor], Ten
     assert found["places.weight"] == Mirrored(of=Twisted(block=8, prime=19, half_exponent=-3))
     assert found["kinds.weight"] == Zeros()
     assert found["tokens.weight"].nonzeros((30, 8)) == 29 * 8
+
+
+@pytest.mark.parametrize(("first", "second"), [(40, 100), (100, 40)])
+def test_positions_are_half_as_long_as_the_rows_of_the_largest_tied_table(
+    first: int, second: int
+) -> None:
+    def function(a: Tensor, b: Tensor, places: Tensor, x: Tensor) -> Tensor:
+        tokens = functional.embedding(x, a) + functional.embedding(x, b)
+        y = functional.gelu(tokens + functional.embedding(torch.arange(6), places))
+        return torch.cat([functional.linear(y, a), functional.linear(y, b)], -1)
+
+    build = partial(Written, function, a=(first, 8), b=(second, 8), places=(6, 8))
+    found = rules(build, torch.zeros(2, 6, dtype=torch.long))
+    assert found["places"] == policy.position_table((6, 8), DEFAULT, beside=(100, 8))

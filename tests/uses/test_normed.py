@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
+import zeroinit_cli
 from tests.uses.started import Written, noise, planned, rules, started, without_gradient
-from zeroinit_cli.plans.rules import Ones, Zeros
+from zeroinit_cli.plans.rules import Constant, Ones, Rule, Zeros
+from zeroinit_cli.policies import Policy
 
 X = noise(2, 5, 8)
 MAPS = noise(2, 8, 6, 6)
@@ -57,6 +59,23 @@ def test_the_scale_of_a_norm_is_1_whoever_computes_it(function: Callable[..., Te
 )
 def test_a_scale_that_is_stored_less_1_is_0(function: Callable[..., Tensor]) -> None:
     assert rules(partial(Written, function, w=(8,)), X) == {"w": Zeros()}
+
+
+@pytest.mark.parametrize(
+    ("scale", "plain", "less_1"),
+    [(1.0, Ones(), Zeros()), (0.0, Zeros(), Constant(value=-1.0))],
+)
+def test_a_damping_scale_of_one_number_has_that_numbers_rule(
+    scale: float, plain: Rule, less_1: Rule
+) -> None:
+    def function(m: Tensor, n: Tensor, w: Tensor, v: Tensor, x: Tensor) -> Tensor:
+        x = x + functional.layer_norm(functional.linear(x, m), (8,), w)
+        return x + functional.layer_norm(functional.linear(x, n), (8,), 1 + v)
+
+    build = partial(Written, function, m=(8, 8), n=(8, 8), w=(8,), v=(8,))
+    plan = zeroinit_cli.plan(build, example_inputs=X, policy=Policy(last_norm=scale))
+    found = {each.info.name: each.rule for each in plan.tensors}
+    assert (found["w"], found["v"]) == (plain, less_1)
 
 
 def test_shifts_behind_a_norm_are_0() -> None:

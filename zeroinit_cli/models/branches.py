@@ -141,5 +141,7 @@ def _zeroed(flow: DataFlow, weight: Node) -> nn.Parameter | None:
 
 def _norm_function_step(flow: DataFlow, node: Node) -> Step:
     scale = scale_of(node)
-    parameter = flow.parameter(scale) if scale is not None else None
+    parameter = None if scale is None else flow.parameter(scale)
+    if parameter is None and scale is not None:
+        parameter = flow.adds_one(scale)
     return Step(kind=StepKind.NORM, node=node, name=flow.called(node), parameter=parameter)

@@ -15,7 +15,7 @@ from zeroinit_cli.models.use_rules import rule_of_use, stored
 from zeroinit_cli.models.uses import Use, UseKind
 from zeroinit_cli.plans import parametrizations
 from zeroinit_cli.plans import policy as rules
-from zeroinit_cli.plans.rules import Constant, Rule, Zeros
+from zeroinit_cli.plans.rules import Constant, Ones, Rule, Zeros
 from zeroinit_cli.policies import Policy
 
 _ALWAYS = (UseKind.MEAN, UseKind.VARIANCE, UseKind.COUNTER)
@@ -70,10 +70,8 @@ def _branch_end(owned: Owned, structure: Structure, policy: Policy) -> Ruled | N
         place, use = structure.end_scales[name], structure.uses.get(name)
         reason = f"last norm of residual branch {place}: scale {policy.last_norm:g}"
         if use is not None and use.plus_one:
-            rule: Rule = Constant(value=policy.last_norm - 1)
-            return Ruled(rule=rule, reason=f"{reason}, stored less 1")
-        rule = Constant(value=policy.last_norm) if policy.last_norm else Zeros()
-        return Ruled(rule=rule, reason=reason)
+            return Ruled(rule=_constant(policy.last_norm - 1), reason=f"{reason}, stored less 1")
+        return Ruled(rule=_constant(policy.last_norm), reason=reason)
     if name in structure.zero_factors:
         reason = f"learned factor of residual branch {structure.zero_factors[name]}: 0"
         return Ruled(rule=Zeros(), reason=reason)
@@ -87,6 +85,11 @@ def _branch_end(owned: Owned, structure: Structure, policy: Policy) -> Ruled | N
         reason = f"last layer of residual branch {place}: rows {first} to {last - 1} 0"
         return Ruled(rule=rules.fused_projections(owned.shape, parts, policy), reason=reason)
     return None
+
+
+def _constant(value: float) -> Rule:
+    """The rule of one number everywhere."""
+    return {0.0: Zeros(), 1.0: Ones()}.get(value, Constant(value=value))
 
 
 def _attention(owned: Owned, structure: Structure, policy: Policy) -> Ruled | None:

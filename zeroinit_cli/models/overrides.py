@@ -94,7 +94,7 @@ def _rule(owned: Owned, name: str, structure: Structure, policy: Policy) -> Rule
             geometry = _centre_tap(shape, groups)
             return rules.transposed_convolution(shape, geometry, policy)
         case "patch" if convolution is not None:
-            return rules.patch_convolution(shape, policy)
+            return rules.flattened_kernel(shape, policy)
         case "algorithm-1" if len(shape) >= 2 and convolution is None:
             return rules.stack_of_linear(shape, policy)
         case "transposed:algorithm-1" if len(shape) >= 2 and convolution is None:

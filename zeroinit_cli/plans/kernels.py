@@ -72,8 +72,8 @@ class CentredTaps(Rule):
 
     Row o at tap t, in C order, is row o of `of` times the sign of (o, t) in `signs` times that of
     its centre, times 2^(h / 2), h being the half exponent of `signs`; twice that at the centre,
-    which has index floor(k / 2) in each dimension. So no sum over the taps that see the picture is
-    0, at its edges and corners neither, and no channel of a picture is constant.
+    which has index floor(k / 2) in each dimension. So where the centre and an odd number of others
+    see the picture their sum is not 0: on a map of 2 x 2, and at edges and corners if k is 3 or 7.
 
     Attributes:
         of: rule of the matrix (rows, columns): 0 and +-1, or 0 and +-2^(h / 2).

@@ -76,6 +76,15 @@ def flattened(fan_out: int, fan_in: int, policy: Policy) -> Rule:
     return algorithm_1(fan_out, fan_in, policy)
 
 
+def flattened_kernel(shape: Shape, policy: Policy) -> Rule:
+    """Rule a kernel (c_out, c_in, *kernel) as the matrix that it is in memory.
+
+    >>> flattened_kernel((8, 3, 4), DEFAULT)
+    Viewed(rows=8, of=Transposed(of=Twisted(block=8, prime=19, half_exponent=-4)))
+    """
+    return Viewed(rows=shape[0], of=flattened(shape[0], math.prod(shape[1:]), policy))
+
+
 def linear(shape: Shape, policy: Policy) -> Rule:
     """Rule a weight (fan_out, fan_in): Algorithm 1.
 
@@ -244,7 +253,7 @@ def stem_convolution(shape: Shape, policy: Policy) -> Rule:
     """
     if policy.stems == "centre" or math.prod(shape[2:]) == 1:
         return algorithm_2(shape, 1, policy)
-    return Viewed(rows=shape[0], of=flattened(shape[0], math.prod(shape[1:]), policy))
+    return flattened_kernel(shape, policy)
 
 
 def patch_convolution(shape: Shape, policy: Policy) -> Rule:
@@ -257,7 +266,7 @@ def patch_convolution(shape: Shape, policy: Policy) -> Rule:
     """
     if policy.patches == "centre":
         return algorithm_2(shape, 1, policy)
-    return Viewed(rows=shape[0], of=flattened(shape[0], math.prod(shape[1:]), policy))
+    return flattened_kernel(shape, policy)
 
 
 def patch_stem(shape: Shape, policy: Policy) -> Rule:
@@ -267,7 +276,8 @@ def patch_stem(shape: Shape, policy: Policy) -> Rule:
     BlockMeans(grid=(2, 2), half_exponent=-6)
     """
     fan_out, fan_in, *kernel = shape
-    if fan_out >= math.prod(shape[1:]) or policy.contraction != "twisted":
+    has_no_means = policy.patches == "centre" or policy.contraction != "twisted"
+    if has_no_means or fan_out >= math.prod(shape[1:]):
         return patch_convolution(shape, policy)
     grid = _grid(-(-fan_out // fan_in), kernel)
     largest = math.prod(-(-size // blocks) for size, blocks in zip(kernel, grid, strict=True))
