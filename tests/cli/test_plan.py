@@ -98,7 +98,7 @@ def test_chains_of_convolution_and_batch_norm_are_warned_of(zeroinit: Command) -
             "Conv1d of the input: Algorithm 1 on its kernel",
             "Conv1d: Algorithm 2",
         ),
-        ("{out_channels: 8, kernel_size: 1}", "Conv1d: Algorithm 2", "Conv1d: Algorithm 2"),
+        ("{out_channels: 8, kernel_size: 1}", "Conv1d: Algorithm 1", "Conv1d: Algorithm 1"),
         (
             "{out_channels: 8, kernel_size: 3, groups: 2}",
             "grouped Conv1d: Algorithm 1 in each, around the centre",

@@ -31,7 +31,7 @@ def twisted(block: int, prime: int, half_exponent: int) -> Rule:
         (
             "layer4.0.downsample.0.weight",
             Taps(ranges=((0, 1), (0, 1)), of=twisted(256, 523, -9)),
-            "Conv2d: Algorithm 2",
+            "Conv2d: Algorithm 1",
         ),
         ("fc.weight", twisted(512, 1019, -10), "Linear: Algorithm 1"),
         ("fc.bias", Zeros(), "Linear: bias 0"),

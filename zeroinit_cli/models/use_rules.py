@@ -135,7 +135,8 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
         rule = rules.convolution(shape, groups, policy)
         reason = f"{layer}: Algorithm 1{where}, around the centre"
     if rule == rules.algorithm_2(shape, groups, policy):
-        reason = f"{layer}: Algorithm 2{where}"
+        number = 1 if math.prod(shape[2:]) == 1 else 2  # of one tap they are the same
+        reason = f"{layer}: Algorithm {number}{where}"
     return Ruled(rule=rule, reason=reason)
 
 
