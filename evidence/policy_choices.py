@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ from evidence.experiment import (
 )
 from evidence.figures import dots, panels
 from evidence.nets import GPT, Separable, ViT, image_net
-from evidence.starts import Build, start, zero_with
+from evidence.starts import LAYER, NONE, Build, start, zero_with
 from evidence.training import Recipe, largest_gradient
 
 _SGD = Recipe(weight_decay=5e-4, steps=100, batch=50)
@@ -64,7 +65,7 @@ class _Choice:
     ways: Mapping[str, str]
 
 
-def _zero(*overrides: str, **options: str) -> Make:
+def _zero(*overrides: str, **options: Any) -> Make:
     def make(build: Build, seed: int) -> nn.Module:
         return zero_with(build, *overrides, **options)
 
@@ -138,8 +139,8 @@ _NETS: Mapping[str, _Net] = MappingProxyType(
             build=image_net("resnet20"),
             ways={
                 "default": _zero(),
-                "layer": _zero(residual="layer"),
-                "none": _zero(residual="none"),
+                "layer": _zero(policy=LAYER),
+                "none": _zero(policy=NONE),
                 "kaiming": _named("kaiming"),
             },
             recipe=_SGD,

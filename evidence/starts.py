@@ -153,9 +153,9 @@ STARTS: Mapping[str, Start] = MappingProxyType(
         "torch": Start("torch's default", _as_constructed, random=True),
         "zero": Start("ZerO", _zero(), random=False),
         "zero-1": Start("ZerO, zero-1", _zero(policy=ZERO_1), random=False),
-        "zero-layer": Start("ZerO, weights end branches", _zero(policy=LAYER), random=False),
-        "zero-none": Start("ZerO, open branches", _zero(policy=NONE), random=False),
-        "zero-paper": Start("ZerO, --policy paper", _zero(policy=PAPER), random=False),
+        "zero-layer": Start("ZerO, --residual layer", _zero(policy=LAYER), random=False),
+        "zero-none": Start("ZerO, --residual none", _zero(policy=NONE), random=False),
+        "zero-paper": Start("ZerO, --preset paper", _zero(policy=PAPER), random=False),
     }
 )
 

@@ -179,7 +179,7 @@ def test_the_rank_of_a_sylvester_chain_does_not_grow() -> None:
 
 def test_parts_of_a_start_are_what_they_say() -> None:
     cell = next(cell for cell in CELLS if cell.name == "MobileNetV2, 3 ch")
-    plan = zeroinit_cli.plan(cell.build)
+    plan = zeroinit_cli.plan(cell.build, policy=ZERO_1)
     whole, own = begin(cell, "odd twisted", 7), begin(cell, "torch", 7)
     kinds = {"identities": (Identity, False), "depthwise": (Identity, True)}
     for change, (leaf, grouped) in {**kinds, "expansions": (Hadamard, False)}.items():

@@ -25,7 +25,7 @@ STRICTER: dict[str, str] = {
     "unknown fields": r"malformed entry (?!\[)",
     "an entry that is an array": r"malformed entry \[",
     "a dtype that is an object": r"unknown dtype \{",
-    "metadata that is null": r"malformed __metadata__ None",
+    "metadata that is null": r"malformed __metadata__ null",
 }
 """Why we alone refuse a header: the reason -> a pattern of our message."""
 

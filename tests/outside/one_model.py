@@ -119,12 +119,10 @@ def started(case: Case) -> nn.Module:
 
 
 def closed(case: Case) -> nn.Module:
-    """A model whose branches are counted: each norm that ends one is 0.
-
-    It is what `init_` gives. A policy that damps these norms instead gets its own word here: the
-    one that closes them.
-    """
-    return started(case)
+    """A model whose branches are counted: norms that end one are 0, by default but damped."""
+    policy = zeroinit_cli.Policy(last_norm=0.0)
+    inputs = case.inputs()
+    return zeroinit_cli.init_(_own(case), build=case.build, example_inputs=inputs, policy=policy)
 
 
 def counted(found: Iterable[Branch]) -> dict[str, int]:

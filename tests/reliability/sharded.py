@@ -22,8 +22,8 @@ from tests.reliability.small import (
 )
 from zeroinit_cli.filenames import INDEX
 
-_PLACES = ("`verify`", "`verify --hash-only`")
-"""Who looks at names and kinds of files; check.py reads the bytes that a path leads to."""
+_PLACES = ("`verify`",)
+"""Who looks at kinds of files; the others read the bytes that a path leads to, links too."""
 
 
 def folder_classes(
@@ -135,6 +135,7 @@ def folder_rows(files: Files, *, quick: bool) -> Iterator[Row]:
     for name, changes in folder_classes(files, _generated).items():
         yield _judged(files, Row(name=name), some(changes, quick), judging)
     strange = folder_mutants.strange_files(files)
+    # --hash-only answers by digest alone, also where a link leads to
     by_place = {name: judging[name] for name in _PLACES}
     yield _judged(files, Row(name=STRANGE), some(strange, quick), by_place)
 

@@ -119,7 +119,6 @@ def documents(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[int, ...]]:
             st.fixed_dictionaries(
                 {},
                 optional={
-                    "scale": st.sampled_from(["paper", "orthonormal"]),
                     "dtype": st.sampled_from(["float32", "bfloat16"]),
                     "policy": st.sampled_from(["default", "paper"]),
                 },
