@@ -92,7 +92,7 @@ def test_a_reader_that_refuses_too_much_is_found(
 def test_an_exception_and_a_long_time_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **words: object) -> None:
         raise KeyError("x")
 
     monkeypatch.setattr(reader, "check_weight_map", fail)

@@ -38,6 +38,7 @@ _DOZEN_OF_TIMM = {
     "timm:starnet_s1",
     "timm:xcit_nano_12_p16_224",
 }
+_INSIDE = {"other:scan_lm"}  # whose open branches lie inside closed ones, and need no warning
 _WANTED = _QUICK | _DOZEN_OF_TIMM
 _SMALL = [key for key in keys() if key in _WANTED or not key.startswith("timm:")]
 
@@ -68,7 +69,7 @@ def test_a_model_is_planned_and_begins_as_it_is_expected_to(key: str) -> None:
     if key.startswith("timm:"):
         wanted.pop("dead", None)  # which takes long to see
     assert summary(record) == wanted
-    if record.open:
+    if record.open and key not in _INSIDE:
         assert record.warnings["open-branch"]  # what begins open is named
 
 
