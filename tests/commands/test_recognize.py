@@ -174,6 +174,11 @@ def algorithm_2(draw: Draw) -> Drawn:
     return policy.algorithm_2(shape, groups, draw(OPTIONS)), shape
 
 
+def flattened_kernel(draw: Draw) -> Drawn:
+    shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
+    return policy.flattened_kernel(shape, draw(OPTIONS)), shape
+
+
 def stem_convolution(draw: Draw) -> Drawn:
     shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
     return policy.stem_convolution(shape, draw(OPTIONS)), shape
@@ -279,6 +284,7 @@ POLICY = {
         convolution,
         patch_convolution,
         algorithm_2,
+        flattened_kernel,
         stem_convolution,
         patch_stem,
         transposed_convolution,

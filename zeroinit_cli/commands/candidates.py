@@ -129,7 +129,7 @@ def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
     for policy in _POLICIES:
         yield rules.patch_convolution(shape, policy)
         yield rules.patch_stem(shape, policy)
-        yield rules.stem_convolution(shape, policy)
+        yield rules.flattened_kernel(shape, policy)
         yield rules.bilinear(shape, policy)
         yield from _position_tables(tensor, policy)
         for groups in divisors:
