@@ -409,3 +409,13 @@ def test_the_package_offers_its_names_and_no_others() -> None:
     assert all(hasattr(zeroinit_cli, name) for name in zeroinit_cli.__all__)
     with pytest.raises(AttributeError, match="module 'zeroinit_cli' has no attribute 'planned'"):
         getattr(zeroinit_cli, "planned")  # noqa: B009 - mypy refuses the plain form
+
+
+def test_what_is_no_policy_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        zeroinit_cli.plan(lambda: nn.Linear(2, 2), policy=3)  # type: ignore[arg-type]  # the mistake
+    assert str(caught.value) == (
+        "error: not a policy in policy\n"
+        "  expected: default, paper, or a zeroinit_cli.Policy\n"
+        "  found: 3"
+    )

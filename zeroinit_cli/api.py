@@ -66,12 +66,9 @@ def plan(
                 hint="leave them out, or give a function that builds the module",
             )
         source = parse_source(architecture)
-        words = {"dtype": name, "policy": policy if isinstance(policy, str) else None}
+        words, own = _words(name, policy)
         asked = requested_options(source, words, overrides=_listed(overrides))
-        asked = (
-            asked if policy is None or isinstance(policy, str) else replace(asked, policy=policy)
-        )
-        return plan_source(source, asked)
+        return plan_source(source, replace(asked, policy=own or asked.policy))
     return plan_given(architecture, _options(name, policy, overrides), example_inputs)
 
 
@@ -183,10 +180,20 @@ def _options(
 def _words(
     dtype: str | None, policy: "str | Policy | None"
 ) -> "tuple[dict[str, str | None], Policy | None]":
-    """Return options as the command line has them, and a policy that has no word there."""
-    if isinstance(policy, str):
+    """Return the options as the command line has them, and a policy that has no word there."""
+    from zeroinit_cli.errors import UsageError
+    from zeroinit_cli.policies import POLICIES, Policy
+
+    if policy is None or isinstance(policy, str):
         return {"dtype": dtype, "policy": policy}, None
-    return {"dtype": dtype}, policy
+    if isinstance(policy, Policy):
+        return {"dtype": dtype}, policy
+    raise UsageError(
+        "not a policy",
+        where="policy",
+        expected=f"{', '.join(POLICIES)}, or a zeroinit_cli.Policy",
+        found=repr(policy),
+    )
 
 
 def _listed(overrides: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zeroinit_cli.errors import UsageError, near
 
-CHOICES = {
+_WORDS = {
     "expansion": ("twisted", "sylvester"),
     "scale": ("orthonormal", "paper"),
     "residual": ("end", "layer", "none"),
@@ -52,7 +52,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Refuse a word that no rule knows: it would be taken for another."""
-        for choice, known in CHOICES.items():
+        for choice, known in _WORDS.items():
             word = getattr(self, choice)
             if word not in known:
                 raise UsageError(

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -77,6 +78,15 @@ ShardSize = Annotated[
         metavar="SIZE",
         help="Split the checkpoint into files of at most so many bytes of tensors, such as 5GB "
         "(units of 1000). [default: one file]",
+    ),
+]
+LockedPaths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[PATH...]",
+        show_default=False,
+        readable=False,  # an unreadable path gets our message
+        help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
     ),
 ]
 Jobs = Annotated[

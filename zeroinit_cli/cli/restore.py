@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zeroinit_cli.cli.console import out, out_json, painted, say, shown_progress
-from zeroinit_cli.cli.options import Jobs, Json, Quiet, check_jobs
+from zeroinit_cli.cli.options import Jobs, Json, LockedPaths, Quiet, check_jobs
 from zeroinit_cli.errors import one_line, printable
 
 if TYPE_CHECKING:
@@ -20,15 +19,7 @@ _PAINTS = {"ok": "green", "restored": "green", "updated": "green", "unanswered":
 
 def command(
     *,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[PATH...]",
-            show_default=False,
-            readable=False,  # an unreadable path gets our message
-            help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
-        ),
-    ] = None,
+    paths: LockedPaths = None,
     update: Annotated[
         bool,
         typer.Option(

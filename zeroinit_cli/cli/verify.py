@@ -16,6 +16,7 @@ from zeroinit_cli.cli.options import (
     FormatName,
     Jobs,
     Json,
+    LockedPaths,
     Quiet,
     ShardSize,
     check_jobs,
@@ -31,15 +32,7 @@ _FAILED, _UNANSWERED = 1, 2
 
 def command(
     *,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[PATH...]",
-            show_default=False,
-            readable=False,  # an unreadable path gets our message
-            help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
-        ),
-    ] = None,
+    paths: LockedPaths = None,
     source: Annotated[
         str | None,
         typer.Option(

@@ -1,26 +1,24 @@
 """The convolutions that read the net's input."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import nn
 
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import function_name
-from zeroinit_cli.models.residual import Add
-
-Flows = Sequence[tuple[DataFlow, tuple[Add, ...]]]
 
 
-def find_stems(flows: Flows, names: Mapping[int, str]) -> frozenset[str]:
+def find_stems(flows: Iterable[DataFlow], names: Mapping[int, str]) -> frozenset[str]:
     """Name the kernels that read the net's input, with no parameter on the way.
 
     So normalization, padding and pixels moved into channels do not count. Where the net's own
     forward shows no layer, its first part that has one is taken to read the input.
     """
-    whole = [flow for flow, _ in flows if not flow.root]
+    flows = list(flows)
+    whole = [flow for flow in flows if not flow.root]
     if not any(flow.layers(node) for flow in whole for node in flow.nodes):
-        parts = (flow for flow, _ in flows if any(map(flow.layers, flow.nodes)))
+        parts = (flow for flow in flows if any(map(flow.layers, flow.nodes)))
         whole = [flow for flow in (next(parts, None),) if flow is not None]
     return _names((each for flow in whole for each in _reading(flow)), names)
 

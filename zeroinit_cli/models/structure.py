@@ -196,7 +196,7 @@ def find_structure(
         projections=_projections(attentions, ends, branches, names),
         tables=find_tables(flows, names),
         tied_tables=tied_tables(module, (flow for flow, _ in flows), names),
-        stems=find_stems(flows, names),
+        stems=find_stems((flow for flow, _ in flows), names),
         uses=uses,
         lengths=_lengths_by_type(module) | _lengths((flow for flow, _ in flows), names),
         uses_of_siblings=_of_siblings(module, uses),
