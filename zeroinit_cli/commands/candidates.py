@@ -47,10 +47,10 @@ def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
     nonzeros = tensor.summary.nonzeros
     firsts = (place.first for pattern, place in tensor.summary.patterns.items() if pattern)
     yield parametrizations.unit_vector(size, min(firsts))
-    if size % nonzeros == 0:  # a column of the first of several groups, of any width
+    if size % nonzeros == 0:  # a column of the first of several groups, expanded from any width
         for policy in _POLICIES:
-            for bits in range(size.bit_length()):
-                shape = (size, 1 << bits, 1)
+            for bits in range(nonzeros.bit_length() + 1):
+                shape = (size, min(1 << bits, max(nonzeros - 1, 1)), 1)
                 weight = rules.convolution(shape, size // nonzeros, policy)
                 yield parametrizations.spectral_norm_left(weight, shape)
 
