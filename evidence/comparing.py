@@ -1,5 +1,6 @@
 """One start of one net: its learning rate chosen on the validation split, then several seeds."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -46,9 +47,9 @@ def tuned_runs(
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Json]:
-    """What is kept of runs that differ in their seeds, and the curve of the first."""
+    """What is kept of runs that differ in their seeds, and their mean curve."""
     return {
-        "curve": thinned(outcomes[0].curve),
+        "curve": thinned(mean_curve([each.curve for each in outcomes])),
         "diverged": [each.diverged for each in outcomes],
         "test_error": [each.test_error for each in outcomes],
         "test_loss": [each.test_loss for each in outcomes],
@@ -56,6 +57,15 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Json]:
         "validation_error": [each.validation_error for each in outcomes],
         "validation_loss": [each.validation_loss for each in outcomes],
     }
+
+
+def mean_curve(curves: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """The mean of each step, None from where one curve has no number or has ended."""
+    mean: list[float | None] = []
+    for losses in zip(*curves, strict=False):
+        found = [loss for loss in losses if loss is not None]
+        mean.append(math.fsum(found) / len(found) if len(found) == len(losses) else None)
+    return mean
 
 
 def thinned(curve: Sequence[float | None]) -> list[list[float | None]]:

@@ -48,12 +48,17 @@ EFFORTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A row of evidence/README.md: what is claimed, what was run, what came out."""
+    """A row of evidence/README.md: what is claimed, what was run, what came out.
+
+    verdict: of ZerO's default.
+    paper: of `--policy paper`, where that was run too.
+    """
 
     claim: str
     run: str
     result: str
     verdict: Verdict
+    paper: Verdict | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

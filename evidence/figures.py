@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 
 COLOURS = {  # of Okabe and Ito's palette, told apart by every eye
     "zero": "#0072b2",
-    "zero-layer": "#56b4e9",
-    "zero-none": "#cc79a7",
     "zero-1": "#009e73",
     "zero-paper": "#56b4e9",
     "kaiming": "#d55e00",

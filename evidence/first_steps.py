@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evidence.one_model import LEARNING_RATE, STEPS, setting_of, warnings_of
+from evidence.one_model import setting_of, warnings_of
 from evidence.records import ModelRecord, read_record, write_record
+from evidence.report import put_between
 from evidence.starts import classification_models, plan_of
-from evidence.tables import markdown, update_document
+from evidence.tables import markdown
 from zeroinit_cli.plans.plan import Plan
 
 _FOLDER = Path(__file__).resolve().parent
@@ -30,12 +31,12 @@ def main() -> int:
     request = _request(known)
     _say("planning")
     plans = {name: plan_of(name) for name in request.names}
-    request.folder.mkdir(parents=True, exist_ok=True)
+    _RESULTS.mkdir(parents=True, exist_ok=True)
     ordered = sorted(plans, key=lambda name: plans[name].nbytes)
-    records = [_record(name, plans[name], request) for name in ordered]
+    records = [_record(name, plans[name], again=request.again) for name in ordered]
     done = sorted((each for each in records if each is not None), key=lambda each: each.model)
-    if len(done) == len(known) and request.folder == _RESULTS:
-        update_document(_DOCUMENT, done)
+    if len(done) == len(known):
+        put_between(_DOCUMENT, "table", markdown(done))
     print(markdown(done))
     return 0 if len(done) == len(ordered) else 1
 
@@ -45,46 +46,28 @@ class _Request:
     """What the command line asks for."""
 
     names: Sequence[str]
-    steps: int
-    learning_rate: float
     again: bool
-
-    @property
-    def folder(self) -> Path:
-        """Where its records lie; another setting than the document's has a folder of its own."""
-        if (self.steps, self.learning_rate) == (STEPS, LEARNING_RATE):
-            return _RESULTS
-        return _RESULTS / f"{self.steps}-steps-at-{self.learning_rate:g}"
 
 
 def _request(known: Sequence[str]) -> _Request:
     parser = argparse.ArgumentParser(prog="evidence.first_steps", description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="all of torchvision's if none")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"{STEPS} if not given")
-    rate = f"of plain SGD, {LEARNING_RATE} if not given"
-    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help=rate)
     parser.add_argument("--again", action="store_true", help="measure also what has a record")
     arguments = parser.parse_args()
     names = sorted(set(arguments.models)) or list(known)
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"no classification model: {', '.join(unknown)}")
-    return _Request(
-        names=names,
-        steps=arguments.steps,
-        learning_rate=arguments.learning_rate,
-        again=arguments.again,
-    )
+    return _Request(names=names, again=arguments.again)
 
 
-def _record(name: str, plan: Plan, request: _Request) -> ModelRecord | None:
+def _record(name: str, plan: Plan, *, again: bool) -> ModelRecord | None:
     """The record of a model, measured now if there is none of this very plan and setting."""
-    path = request.folder / f"{name}.json"
+    path = _RESULTS / f"{name}.json"
     found = read_record(path)
-    wanted = plan.digest(), setting_of(name, request.steps, request.learning_rate)
-    if found is None or request.again or (found.plan, found.setting) != wanted:
+    wanted = plan.digest(), setting_of(name)
+    if found is None or again or (found.plan, found.setting) != wanted:
         started = time.perf_counter()
         command = [sys.executable, "-m", "evidence.one_model", name, str(path)]
-        command += ["--steps", str(request.steps), "--learning-rate", str(request.learning_rate)]
         done = subprocess.run(command, cwd=_FOLDER.parent, check=False)
         _say(f"{name}: exit {done.returncode}, {time.perf_counter() - started:.0f} s")
         return read_record(path) if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""Models of full width, from three starts: python -m evidence.full_width [NET...] [--minutes 60].
+"""Models of full width, from four starts: python -m evidence.full_width [NET...] [--minutes 60].
 
 Each cell is one training of 80 steps: a model, data, a start, a learning rate, a seed. What is done
 lies in evidence/results/full_width.jsonl at once, so that a run that was interrupted, or that is
@@ -101,17 +101,20 @@ class Trained:
 def cells() -> Iterator[Cell]:
     """Every cell, what tells most first: two rates of all nets, the third, the second seed, on."""
     most = max(len(net.data) for net in NETS.values())
+    first, second = SEEDS
     for at in range(most):
         nets = [(name, net) for name, net in NETS.items() if at < len(net.data)]
-        first, second = SEEDS
         for seed, rates in ((first, slice(2)), (first, slice(2, None)), (second, slice(None))):
             for name, net in nets:
                 for rate in net.rates[rates]:
                     for begin in ("zero", "torch"):
                         yield Cell(net=name, data=net.data[at], start=begin, rate=rate, seed=seed)
-        for name, net in nets:
-            middle = net.rates[1]
-            yield Cell(net=name, data=net.data[at], start="zero-1", rate=middle, seed=SEEDS[0])
+        for begin in ("zero-1", "zero-paper"):
+            for name, net in nets:
+                rate = net.rates[1]
+                yield Cell(net=name, data=net.data[at], start=begin, rate=rate, seed=first)
+    for rate in NETS["resnet50"].rates[1:]:
+        yield Cell(net="resnet50", data="photographs", start="zero-eighth", rate=rate, seed=first)
 
 
 @cache
@@ -232,7 +235,9 @@ def main() -> int:
     """Measure what is missing, as long as there are minutes."""
     parser = argparse.ArgumentParser(prog="evidence.full_width", description=__doc__)
     parser.add_argument("nets", nargs="*", metavar="NET", help="all if none")
-    parser.add_argument("--start", help="this start alone: zero, torch or zero-1")
+    parser.add_argument("--start", help="this start alone: zero, torch, zero-1 or zero-paper")
+    parser.add_argument("--data", choices=list(DATA), help="these data alone")
+    parser.add_argument("--seed", type=int, choices=SEEDS, help="this seed alone")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell after these")
     parser.add_argument("--publish", action="store_true", help="write the table and the JSON")
     parsed = parser.parse_args()
@@ -247,7 +252,8 @@ def main() -> int:
     for cell in cells():
         if cell in done or (parsed.nets and cell.net not in parsed.nets):
             continue
-        if parsed.start not in (None, cell.start):
+        wanted = (parsed.start, cell.start), (parsed.data, cell.data), (parsed.seed, cell.seed)
+        if any(asked not in (None, has) for asked, has in wanted):
             continue
         if time.perf_counter() - started > 60 * parsed.minutes:
             continue

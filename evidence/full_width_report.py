@@ -1,27 +1,22 @@
-"""The study at full width as one table, one figure and one JSON, verdicts computed."""
+"""The study at full width as one table and one JSON, verdicts computed."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from evidence.experiment import Json, mean
-from evidence.figures import COLOURS, panels, write_svg
 from evidence.full_width import SEEDS, Cell, Trained, cells
-from evidence.report import write_json
+from evidence.report import put_between, write_json
 from evidence.wide_nets import NETS
 
 _FOLDER = Path(__file__).resolve().parent
 _DOCUMENT = _FOLDER / "full_width.md"
-_MARKS = "<!-- table -->\n", "<!-- /table -->\n"
 _CLEAR = 2.7  # of Student's t: one in a hundred for 39 differences
-_NAMES = {"zero": "ZerO", "torch": "torch", "zero-1": "zero-1"}
 _HEAD = (
-    "| net, data | torch: error at each rate | ZerO: error at each rate | zero-1 | "
+    "| net, data | torch: error at each rate | ZerO: error at each rate | paper | zero-1 | "
     "training loss: torch, ZerO | ZerO against torch | against zero-1 |\n"
-    "| --- | --- | --- | --- | --- | --- | --- |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
 
 
@@ -95,10 +90,24 @@ def markdown(listed: Sequence[Row]) -> str:
     seconds = sum(run.seconds for row in listed for run in _all(row))
     took = f"All trainings together took {seconds / 60:.0f} minutes on a busy machine.\n"
     head = f"Against torch's start: {told}. {took}\n{_HEAD}"
-    return f"{head}{''.join(lines)}\n{''.join(_cut(listed))}"
+    return f"{head}{''.join(lines)}\n{''.join(_eighth(listed))}{''.join(_cut(listed))}"
 
 
 _WORDS = ("better", "level", "worse")
+
+
+def _eighth(listed: Sequence[Row]) -> Iterator[str]:
+    """What norms at ends of 1/8 did, where 1/4 has had the same rates."""
+    for row in listed:
+        for rate, runs in row.runs.get("zero-eighth", {}).items():
+            own = row.runs["zero"].get(rate)
+            if own:
+                yield (
+                    f"- {row.net}, {row.data}, at {rate:g}, norms at ends of branches 1/8 in place "
+                    f"of 1/4: error {mean([run.test_error for run in runs]):.1f} in place of "
+                    f"{mean([run.test_error for run in own]):.1f}, training loss {_loss(runs)} in "
+                    f"place of {_loss(own)}.\n"
+                )
 
 
 def _cut(listed: Sequence[Row]) -> Iterator[str]:
@@ -127,6 +136,7 @@ def _line(row: Row) -> str:
         f"{row.net}, {row.data}",
         _errors(row, "torch"),
         _errors(row, "zero"),
+        _errors(row, "zero-paper"),
         _errors(row, "zero-1"),
         ", ".join(_loss(row.chosen(start)) for start in ("torch", "zero")),
         _marked(verdict(row, "torch")),
@@ -156,35 +166,10 @@ def _errors(row: Row, start: str) -> str:
     return ", ".join(words) or "-"
 
 
-def figure(listed: Sequence[Row]) -> Figure:
-    """For each row the error of the three starts, each at its rate, over torch's."""
-    shown = [row for row in listed if not NETS[row.net].text]
-    drawn, axes = panels(1, 1, "Test error after 80 steps, each start at its own rate", width=9)
-    panel = axes[0]
-    for at, row in enumerate(shown):
-        for start, colour in (("torch", "torch"), ("zero-1", "zero-paper"), ("zero", "zero")):
-            errors = [run.test_error for run in row.chosen(start)]
-            if errors:
-                panel.plot(errors, [at] * len(errors), "o", color=COLOURS[colour], markersize=4)
-    panel.set_yticks(range(len(shown)), [f"{row.net}, {row.data}" for row in shown], fontsize=7)
-    panel.invert_yaxis()
-    panel.set_xlabel("test error, %")
-    for start, colour in (("torch", "torch"), ("zero-1", "zero-paper"), ("zero", "zero")):
-        panel.plot([], [], "o", color=COLOURS[colour], label=_NAMES[start])
-    panel.legend(loc="lower right")
-    drawn.set_size_inches(9, 1.2 + 0.22 * len(shown))
-    return drawn
-
-
 def publish(found: Mapping[Cell, Trained]) -> None:
-    """Write JSON, figure and table."""
+    """Write JSON and table."""
     listed = rows(found)
     ordered = sorted(found, key=lambda cell: tuple(asdict(cell).values()))
     document: Json = [{"cell": asdict(cell), "trained": asdict(found[cell])} for cell in ordered]
     write_json(_FOLDER / "published" / "full_width.json", document)
-    write_svg(figure(listed), _FOLDER / "published" / "full_width.svg")
-    before, begin, rest = _DOCUMENT.read_text(encoding="utf-8").partition(_MARKS[0])
-    _, end, after = rest.partition(_MARKS[1])
-    if not (begin and end):
-        raise ValueError(f"{_DOCUMENT} has no {_MARKS[0].strip()} ... {_MARKS[1].strip()}")
-    _DOCUMENT.write_text(before + begin + markdown(listed) + end + after, encoding="utf-8")
+    put_between(_DOCUMENT, "table", markdown(listed))

@@ -15,37 +15,37 @@ from torch import Tensor, nn
 
 from evidence.branches import State, branch_values
 from evidence.photographs import photographs
-from evidence.records import BranchRecord, ModelRecord, Setting, write_record
+from evidence.records import BranchRecord, ModelRecord, Setting, StartRecord, write_record
 from evidence.starts import own_start, plan_of, zero_start
 from evidence.steps import first_steps
 from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlanWarning
-from zeroinit_cli.policies import PAPER
+from zeroinit_cli.policies import DEFAULT, PAPER
 
-STEPS = 5
-LEARNING_RATE = 0.01
+_STEPS = 3
+_RATES = 0.01, 0.1
 _MOST_MEMORY = 16_000_000_000  # bytes of address space: a model that wants more fails alone
-_SMALL = (8, 96)  # images, pixels
+_SMALL = (8, 64)  # images, pixels
 _FIXED = {  # models that take one size only, or that mean one: fewer images then
     "inception": (4, 299),
-    "maxvit": (4, 224),
-    "swin": (4, 224),
-    "vit_b": (4, 224),
-    "vit_l": (2, 224),
-    "vit_h": (2, 224),
+    "maxvit": (2, 224),
+    "swin": (2, 224),
+    "vit_": (2, 224),
 }
 
 
-def setting_of(name: str, steps: int, learning_rate: float) -> Setting:
+def setting_of(name: str) -> Setting:
     """What a model is measured under."""
     batch, pixels = next((_FIXED[each] for each in _FIXED if name.startswith(each)), _SMALL)
+    rate, faster = _RATES
     return Setting(
         batch=batch,
         pixels=pixels,
-        learning_rate=learning_rate,
-        steps=steps,
+        learning_rate=rate,
+        faster=faster,
+        steps=_STEPS,
         auxiliary=0.3,
         torch=torch.__version__.partition("+")[0],
         torchvision=version("torchvision"),
@@ -69,18 +69,20 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
         setting: under which.
         folder: where its checkpoint may lie for a moment.
     """
-    plan = plan_of(name)
+    plan, other = plan_of(name), plan_of(name, Options(policy=PAPER))
     images, labels = photographs(setting.batch, setting.pixels)
-    model = zero_start(name, plan, folder)
-    branches = _branches(model.train(), images)
-    zero = first_steps(model, plan, images, labels, setting)
-    del model
-    gc.collect()  # graphs refer to themselves: without this the next start would be one too many
-    own = first_steps(own_start(name), plan, images, labels, setting)
-    gc.collect()
-    other = plan_of(name, Options(policy=PAPER))
-    once = replace(setting, steps=1)
-    paper = first_steps(zero_start(name, other, folder), other, images, labels, once)
+    faster = replace(setting, learning_rate=setting.faster)
+
+    def steps(model: nn.Module, of: Plan, setting: Setting) -> StartRecord:
+        gc.collect()  # graphs refer to themselves: without this the last start would still be there
+        return first_steps(model, of, images, labels, setting)
+
+    branches = _branches(zero_start(name, plan, folder).train(), images)
+    zero = steps(zero_start(name, plan, folder), plan, setting)
+    zero_faster = steps(zero_start(name, plan, folder), plan, faster)
+    own = steps(own_start(name), plan, setting)
+    own_faster = steps(own_start(name), plan, faster)
+    paper = steps(zero_start(name, other, folder), other, replace(setting, steps=1))
     return ModelRecord(
         model=name,
         plan=plan.digest(),
@@ -90,13 +92,16 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
         branches=branches,
         zero=zero,
         own=own,
+        zero_faster=zero_faster,
+        own_faster=own_faster,
         paper=paper,
         peak_bytes=_peak_bytes(),
     )
 
 
 def _branches(model: nn.Module, images: Tensor) -> BranchRecord:
-    values = branch_values(model, find_structure(model, "end", [Example(args=(images,))]), images)
+    structure = find_structure(model, DEFAULT.ending, [Example(args=(images,))])
+    values = branch_values(model, structure, images)
     closed = [each for each in values if each.state is State.CLOSED]
     reasons = [
         each.reason.replace(f"{each.place}.", "") for each in values if each.state is State.OPEN
@@ -105,6 +110,7 @@ def _branches(model: nn.Module, images: Tensor) -> BranchRecord:
         closed=len(closed),
         largest_closed=max((each.largest for each in closed), default=0.0),
         scaled=sum(each.state is State.SCALED for each in values),
+        damped=sum(each.state is State.DAMPED for each in values),
         broken=[each.place for each in values if not each.holds],
         open=dict(sorted(Counter(reasons).items())),
     )
@@ -120,14 +126,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="evidence.one_model", description=__doc__)
     parser.add_argument("model")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     torch.set_num_threads(1)  # so that the sums, and their rounding, do not depend on the machine
-    setting = setting_of(arguments.model, arguments.steps, arguments.learning_rate)
     with tempfile.TemporaryDirectory() as folder:
-        write_record(arguments.file, measure(arguments.model, setting, Path(folder)))
+        record = measure(arguments.model, setting_of(arguments.model), Path(folder))
+    write_record(arguments.file, record)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """The policy's own choices, each against what it was chosen over.
 
-The rules of `zeroinit plan` that the paper does not settle: how patches, positions, groups, the end
-of a residual branch, attention and the head begin. Each alternative differs from ZerO's default in
-that one thing, and has a learning rate of its own.
+Each alternative differs from `--policy default` in one thing, by a choice of `Policy` or by an
+override, and has a learning rate of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,14 +28,15 @@ from evidence.experiment import (
     spread,
 )
 from evidence.figures import dots, panels
-from evidence.nets import GPT, Separable, ViT, image_net
-from evidence.starts import LAYER, NONE, Build, start, zero_with
+from evidence.nets import GPT, ViT, image_net
+from evidence.starts import Build, zero_with
 from evidence.training import Recipe, largest_gradient
 
 _SGD = Recipe(weight_decay=5e-4, steps=100, batch=50)
 _ADAM = Recipe(optimizer="adamw", weight_decay=0.01, warmup=10, steps=120, batch=50)
 _TEXT = Recipe(optimizer="adamw", weight_decay=0.01, warmup=10, steps=100, batch=16)
 _CONTEXT = 32
+_RATES = (0.03, 0.1, 0.3)
 _SEEDS = 3
 _TRAINS = 75.0  # percent of test error, in images and in text
 _UNITS = {"test_error": "test error, %", "test_loss": "test loss, nats a byte"}
@@ -65,28 +65,11 @@ class _Choice:
     ways: Mapping[str, str]
 
 
-def _zero(*overrides: str, **options: Any) -> Make:
+def _zero(*overrides: str, **choices: Any) -> Make:
     def make(build: Build, seed: int) -> nn.Module:
-        return zero_with(build, *overrides, **options)
+        return zero_with(build, *overrides, **choices)
 
     return make
-
-
-def _named(name: str) -> Make:
-    def make(build: Build, seed: int) -> nn.Module:
-        return start(build, name, seed)
-
-    return make
-
-
-def _one_block(build: Build, seed: int) -> nn.Module:
-    """Depthwise kernels read as one (c_out, 1) block: a column of a Hadamard matrix, all alike."""
-    model = zero_with(build)
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d) and module.groups > 1:
-                module.weight.mul_(2.0 ** (-(module.out_channels - 1).bit_length() / 2))
-    return model
 
 
 def _attention_like_others(build: Build, seed: int) -> nn.Module:
@@ -113,10 +96,6 @@ _NETS: Mapping[str, _Net] = MappingProxyType(
                 "attention-like-others": _attention_like_others,
             },
         ),
-        "vit-patch-4": _Net(
-            build=partial(ViT, patch=4),
-            ways={"default": _zero(), "centre-tap": _zero("stem.weight=algorithm-2")},
-        ),
         "gpt": _Net(
             build=partial(GPT, context=_CONTEXT),
             ways={
@@ -124,31 +103,43 @@ _NETS: Mapping[str, _Net] = MappingProxyType(
                 "positions-unmirrored": _zero("positions.weight=algorithm-1"),
                 "positions-zero": _zero("positions.weight=zeros"),
                 "head-zero": _zero("head.weight=zeros"),
+                "tables": _zero(tables="algorithm-1"),
             },
             recipe=_TEXT,
             data=partial(text, _CONTEXT),
             measure="test_loss",
         ),
-        "separable": _Net(
-            build=Separable,
-            ways={"default": _zero(), "one-block": _one_block},
+        "vgg_bn": _Net(
+            build=image_net("vgg_bn"),
+            ways={
+                "default": _zero(),
+                "sylvester": _zero(expansion="sylvester"),
+                "centre": _zero(kernels="centre"),
+                "stem-centre": _zero(stems="centre"),
+            },
             recipe=_SGD,
-            rates=(0.01, 0.03, 0.1),
+            rates=_RATES,
+        ),
+        "mobilenet_v2": _Net(
+            build=image_net("mobilenet_v2"),
+            ways={"default": _zero(), "centre": _zero(kernels="centre")},
+            recipe=replace(_SGD, steps=80),
+            rates=_RATES,
         ),
         "resnet20": _Net(
             build=image_net("resnet20"),
             ways={
                 "default": _zero(),
-                "layer": _zero(policy=LAYER),
-                "none": _zero(policy=NONE),
-                "kaiming": _named("kaiming"),
+                "half": _zero(last_norm=0.5),
+                "zero": _zero(last_norm=0.0),
+                "layer": _zero(residual="layer"),
+                "none": _zero(residual="none"),
             },
             recipe=_SGD,
-            rates=(0.03, 0.1, 0.3),
+            rates=_RATES,
         ),
     }
 )
-_PATCH = {"default": "flattened patch", "centre-tap": "centre tap"}
 _POSITIONS = {
     "default": "mirrored",
     "positions-unmirrored": "unmirrored",
@@ -156,50 +147,74 @@ _POSITIONS = {
 }
 _CHOICES = (
     _Choice(
-        title="ViT's stem, patches of 2 x 2",
-        claim="a patch convolution by Algorithm 1 on the flattened patch",
-        net="vit",
-        ways=_PATCH,
+        title="VGG's expansions",
+        claim="T, not Sylvester's matrix, whose products cancel",
+        net="vgg_bn",
+        ways={"default": "T", "sylvester": "Sylvester's"},
     ),
     _Choice(
-        title="ViT's stem, patches of 4 x 4",
-        claim="the same with larger patches",
-        net="vit-patch-4",
-        ways=_PATCH,
+        title="VGG's kernels",
+        claim="signs around the centre, not the centre tap alone",
+        net="vgg_bn",
+        ways={"default": "signs", "centre": "centre tap"},
     ),
     _Choice(
-        title="ViT's positions",
-        claim="a position table by the mirrored partial identity",
-        net="vit",
-        ways=_POSITIONS,
+        title="MobileNetV2's kernels",
+        claim="the same where kernels are depthwise",
+        net="mobilenet_v2",
+        ways={"default": "signs", "centre": "centre tap"},
     ),
     _Choice(
-        title="GPT's positions",
-        claim="the same in a small GPT",
-        net="gpt",
-        ways=_POSITIONS,
-    ),
-    _Choice(
-        title="depthwise, without norm",
-        claim="Algorithm 2 inside each group, so that depthwise is a Dirac",
-        net="separable",
-        ways={"default": "inside groups", "one-block": "one block"},
+        title="VGG's stem",
+        claim="flattened, not the centre tap alone",
+        net="vgg_bn",
+        ways={"default": "flattened", "stem-centre": "centre tap"},
     ),
     _Choice(
         title="ResNet-20's branch ends",
-        claim="a norm that ends a branch gets scale 0, the layer before keeps its rule",
+        claim="a norm that ends a branch has scale 1/4",
         net="resnet20",
-        ways={"default": "end", "layer": "layer", "none": "none", "kaiming": "Kaiming"},
+        ways={
+            "default": "1/4",
+            "half": "1/2",
+            "zero": "0",
+            "layer": "weight 0",
+            "none": "nothing closed",
+        },
+    ),
+    _Choice(
+        title="ViT's patches of 2 x 2",
+        claim="flattened, not the centre tap alone",
+        net="vit",
+        ways={"default": "flattened", "centre-tap": "centre tap"},
+    ),
+    _Choice(
+        title="ViT's positions",
+        claim="the mirrored partial identity",
+        net="vit",
+        ways=_POSITIONS,
     ),
     _Choice(
         title="ViT's attention",
         claim="W_Q = I, W_K = W_V = 0",
         net="vit",
-        ways={"default": "Q = I, K = V = 0", "attention-like-others": "all I, output 0"},
+        ways={"default": "K = V = 0", "attention-like-others": "all I, output 0"},
+    ),
+    _Choice(
+        title="GPT's positions",
+        claim="the mirrored partial identity",
+        net="gpt",
+        ways=_POSITIONS,
+    ),
+    _Choice(
+        title="GPT's token table",
+        claim="signs, not the matrix of the head",
+        net="gpt",
+        ways={"default": "signs", "tables": "Algorithm 1"},
     ),
     _Choice(
         title="GPT's head",
-        claim="the head by Algorithm 1, not 0",
+        claim="Algorithm 1, not 0",
         net="gpt",
         ways={"default": "Algorithm 1", "head-zero": "zeros"},
     ),
@@ -227,9 +242,11 @@ def _measure(net: _Net, way: str, effort: Effort) -> Json:
 def figure(results: Cells) -> Figure:
     """A panel for each choice, the policy's way first and in blue."""
     title = "The policy's choices: its own way first (blue), then what it was chosen over"
-    drawn, axes = panels(2, 4, title, width=12)
-    for panel, choice in zip(axes, _CHOICES, strict=True):
+    drawn, axes = panels(3, 4, title, width=12, height=3.0)
+    for panel, choice in zip(axes, _CHOICES, strict=False):
         _draw(panel, choice, results)
+    for panel in axes[len(_CHOICES) :]:
+        panel.set_axis_off()
     return drawn
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.probe_cases import Net, calibration, held_out
+from evidence.report import put_between
 from evidence.starts import start
 from evidence.training import Outcome, Recipe, threads, train
 from zeroinit_cli.models.inputs import Inputs, Kind
@@ -213,15 +214,9 @@ def update_document(path: Path, which: str, cases: Sequence[Case], seconds: floa
     Raises:
         ValueError: they are not there.
     """
-    text = path.read_text(encoding="utf-8")
-    first, last = f"<!-- {which} -->\n", f"<!-- /{which} -->"
-    if first not in text or last not in text:
-        raise ValueError(f"{path.name} has no {first.strip()} and {last}")
-    head, tail = text.partition(first)[0], text.partition(last)[2]
     nets = len({case.net for case in cases})
     took = f"{len(cases)} starts of {nets} nets, {seconds / 60:.0f} minutes."
-    body = "\n".join([took, "", *_tables(cases)])
-    path.write_text(f"{head}{first}{body}\n{last}{tail}", encoding="utf-8")
+    put_between(path, which, "\n".join([took, "", *_tables(cases), ""]))
 
 
 def _tables(cases: Sequence[Case]) -> Iterator[str]:

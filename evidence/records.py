@@ -15,6 +15,7 @@ class Setting:
         batch: how many images.
         pixels: their height and width.
         learning_rate: of plain SGD.
+        faster: a second rate, at which both starts are run once more.
         steps: how many.
         auxiliary: weight of each auxiliary head's loss.
         torch: its version.
@@ -24,6 +25,7 @@ class Setting:
     batch: int
     pixels: int
     learning_rate: float
+    faster: float
     steps: int
     auxiliary: float
     torch: str
@@ -74,6 +76,7 @@ class BranchRecord:
         closed: how many the structure calls closed.
         largest_closed: the largest magnitude that one of them adds.
         scaled: how many a layer scale ends.
+        damped: how many a norm of a small scale ends.
         broken: the branches whose operand is not what the structure promises.
         open: the others by the reason.
     """
@@ -81,6 +84,7 @@ class BranchRecord:
     closed: int
     largest_closed: float
     scaled: int
+    damped: int
     broken: list[str]
     open: dict[str, int]
 
@@ -98,7 +102,9 @@ class ModelRecord:
         branches: before the first step.
         zero: from ZerO's start.
         own: from torch's own.
-        paper: one step from ZerO's with `--policy paper`, which the plan's warnings hint at.
+        zero_faster: from ZerO's, at the second rate.
+        own_faster: from torch's own, likewise.
+        paper: one step from ZerO's with `--policy paper`.
         peak_bytes: the process's largest resident set.
     """
 
@@ -110,6 +116,8 @@ class ModelRecord:
     branches: BranchRecord
     zero: StartRecord
     own: StartRecord
+    zero_faster: StartRecord
+    own_faster: StartRecord
     paper: StartRecord
     peak_bytes: int
 
@@ -130,14 +138,13 @@ def read_record(path: Path) -> ModelRecord | None:
     """A record that was written by this version of the program, or None."""
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        starts = ("zero", "own", "zero_faster", "own_faster", "paper")
         return ModelRecord(
             **{
                 **data,
                 "setting": Setting(**data["setting"]),
                 "branches": BranchRecord(**data["branches"]),
-                "zero": StartRecord(**data["zero"]),
-                "own": StartRecord(**data["own"]),
-                "paper": StartRecord(**data["paper"]),
+                **{name: StartRecord(**data[name]) for name in starts},
             }
         )
     except (OSError, ValueError, KeyError, TypeError):

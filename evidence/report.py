@@ -6,8 +6,10 @@ from pathlib import Path
 
 from evidence.experiment import EFFORTS, Cells, Effort, Experiment, Json, Row
 
-_BEGIN, _END = "<!-- results -->\n", "<!-- /results -->\n"
-_HEAD = "| claim | what was run | result | verdict |\n| --- | --- | --- | --- |\n"
+_HEAD = (
+    "| claim | what was run | result | by default | `--policy paper` |\n"
+    "| --- | --- | --- | --- | --- |\n"
+)
 
 
 def write_json(path: Path, value: Json) -> None:
@@ -23,24 +25,33 @@ def table(experiment: Experiment, results: Cells, effort: Effort) -> str:
 
 
 def _line(row: Row) -> str:
-    cells = (row.claim, row.run, row.result, f"**{row.verdict}**")
+    paper = "-" if row.paper is None else f"**{row.paper}**"
+    cells = (row.claim, row.run, row.result, f"**{row.verdict}**", paper)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
-def update_readme(path: Path, published: Path, experiments: Sequence[Experiment]) -> None:
-    """Put the rows of everything that is published between the document's two markers.
+def put_between(path: Path, name: str, body: str) -> None:
+    """Put what was measured between two markers of a document.
+
+    Args:
+        path: the document.
+        name: of its markers, `<!-- name -->` and `<!-- /name -->`.
+        body: whole lines.
 
     Raises:
-        ValueError: the document has no markers.
+        ValueError: the document has no such markers.
     """
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    before, begin, rest = path.read_text(encoding="utf-8").partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise ValueError(f"{path} has no {_BEGIN.strip()} ... {_END.strip()}")
-    parts = [_section(published, each) for each in experiments]
-    body = "".join(part for part in parts if part) + _times(published)
+        raise ValueError(f"{path} has no {first.strip()} ... {last.strip()}")
     path.write_text(before + begin + body + end + after, encoding="utf-8")
+
+
+def sections(published: Path, experiments: Sequence[Experiment]) -> str:
+    """The rows of everything that is published, an experiment after the other."""
+    return "".join(_section(published, each) for each in experiments) + _times(published)
 
 
 def _section(published: Path, experiment: Experiment) -> str:

@@ -24,10 +24,11 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from evidence import families, learning_curves
 from evidence.data import text
 from evidence.experiment import EFFORTS, Effort, Experiment, Json, rounded
 from evidence.figures import styled, write_svg
-from evidence.report import table, update_readme, write_json
+from evidence.report import put_between, sections, table, write_json
 
 NAMES = (
     "degeneracy",
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in request.names:
         _publish(request, name)
     if request.effort.name == "published":
-        update_readme(_FOLDER / "README.md", PUBLISHED, [experiment_of(each) for each in NAMES])
+        _front()
     return 0
 
 
@@ -178,6 +179,17 @@ def _publish(request: _Request, name: str) -> None:
     with styled():
         write_svg(experiment.figure(results), path.with_suffix(".svg"))
     print(table(experiment, results, request.effort))
+
+
+def _front() -> None:
+    """The document's tables, and the two figures that are drawn of several results."""
+    readme, listed = _FOLDER / "README.md", families.lines(PUBLISHED)
+    put_between(readme, "families", families.markdown(listed))
+    put_between(readme, "results", sections(PUBLISHED, [experiment_of(each) for each in NAMES]))
+    accuracy = json.loads((PUBLISHED / "accuracy.json").read_text(encoding="utf-8"))["cells"]
+    with styled():
+        write_svg(families.figure(listed), PUBLISHED / "families.svg")
+        write_svg(learning_curves.figure(accuracy), PUBLISHED / "learning_curves.svg")
 
 
 def _gather(request: _Request, experiment: Experiment, path: Path) -> None:

@@ -55,21 +55,28 @@ def start(build: Build, name: str, seed: int = 0) -> nn.Module:
     return model
 
 
-def _zero(**options: Any) -> Callable[[nn.Module, Build], None]:
-    """What `zeroinit generate` writes under these options, by its Python interface."""
+def _zero(policy: Policy) -> Callable[[nn.Module, Build], None]:
+    """What `zeroinit generate` writes under a policy, by its Python interface."""
 
     def fill(model: nn.Module, build: Build) -> None:
-        zeroinit_cli.init_(model, build=build, **options)
+        zeroinit_cli.init_(model, build=build, policy=policy)
 
     return fill
 
 
-def zero_with(build: Build, *overrides: str, **options: Any) -> nn.Module:
-    """ZerO's start with `--override`s, such as 'stem.weight=algorithm-2'."""
+def zero_with(build: Build, *overrides: str, **choices: Any) -> nn.Module:
+    """ZerO's start with `--override`s, or with some choices of the policy made otherwise.
+
+    Args:
+        build: makes the net.
+        overrides: such as 'stem.weight=algorithm-2'.
+        choices: of `Policy`, where they are not the default's.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build()
-    return zeroinit_cli.init_(model, build=build, overrides=overrides, **options)
+    policy = replace(DEFAULT, name="", **choices) if choices else DEFAULT
+    return zeroinit_cli.init_(model, build=build, overrides=overrides, policy=policy)
 
 
 ZERO_1 = Policy(
@@ -81,7 +88,7 @@ ZERO_1 = Policy(
     tables="algorithm-1",
 )
 """The rules of scheme zero-1, the project's first draft."""
-LAYER, NONE = replace(DEFAULT, residual="layer"), replace(DEFAULT, residual="none")
+EIGHTH = replace(DEFAULT, name="", last_norm=1 / 8)
 
 
 def _as_constructed(model: nn.Module, build: Build) -> None:
@@ -99,11 +106,11 @@ def _kaiming(model: nn.Module, build: Build) -> None:
 def _fixup(model: nn.Module, build: Build) -> None:
     """Kaiming, but the last layer of each residual branch and the classifier 0, as Fixup has it.
 
-    Which layers end a branch is what zeroinit's own plan says. The layers before them are scaled by
-    blocks ** (-1 / 2), Fixup's factor for branches of two layers.
+    Which layers end a branch is what the plan under `--policy paper` says. The layers before them
+    are scaled by blocks ** (-1 / 2), Fixup's factor for branches of two layers.
     """
     _kaiming(model, build)
-    plan = zeroinit_cli.plan(build, policy=replace(ZERO_1, residual="layer"))
+    plan = zeroinit_cli.plan(build, policy=PAPER)
     ends = [
         each.info.name.removesuffix(".weight")
         for each in plan.tensors
@@ -151,11 +158,10 @@ STARTS: Mapping[str, Start] = MappingProxyType(
         "kaiming": Start("Kaiming", _kaiming, random=True),
         "partial-identity": Start("partial identity", _partial_identity, random=False),
         "torch": Start("torch's default", _as_constructed, random=True),
-        "zero": Start("ZerO", _zero(), random=False),
-        "zero-1": Start("ZerO, zero-1", _zero(policy=ZERO_1), random=False),
-        "zero-layer": Start("ZerO, --residual layer", _zero(policy=LAYER), random=False),
-        "zero-none": Start("ZerO, --residual none", _zero(policy=NONE), random=False),
-        "zero-paper": Start("ZerO, --preset paper", _zero(policy=PAPER), random=False),
+        "zero": Start("ZerO", _zero(DEFAULT), random=False),
+        "zero-eighth": Start("ZerO, norms at ends 1/8", _zero(EIGHTH), random=False),
+        "zero-1": Start("ZerO, first draft", _zero(ZERO_1), random=False),
+        "zero-paper": Start("ZerO, --policy paper", _zero(PAPER), random=False),
     }
 )
 

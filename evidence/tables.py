@@ -1,30 +1,16 @@
 """The records as Markdown: one table for all models, and what stands out below it."""
 
+import math
 import os
 import platform
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
-from evidence.records import ModelRecord, StartRecord
+from evidence.records import ModelRecord, Setting, StartRecord
 
-_MARKED = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- /table -->)", re.DOTALL)
-_EVERYWHERE = "equal-rows"  # every model has it, so that it would tell no two apart
-_LARGE = 100  # times torch's own largest gradient
-_SIZES = (
-    "model",
-    "plan warns of",
-    "gradient: torch",
-    "ZerO",
-    "ratio",
-    "paper",
-    "flat, %: ZerO",
-    "paper",
-    "loss: torch",
-    "ZerO",
-)
+_LARGE = 10  # times torch's own largest gradient
 _ARRIVALS = (
     "model",
     "first gradient: torch",
@@ -38,11 +24,12 @@ _ARRIVALS = (
 
 def markdown(records: Sequence[ModelRecord]) -> str:
     """Everything that is written between the markers of the document."""
+    setting = records[0].setting
     parts = (
         _conditions(records),
         ["## How large"],
-        _table(_SIZES, 2, map(_sizes, records)),
-        _largest(records),
+        _bars(records),
+        _table(_headings(setting), 2, map(_sizes, records)),
         ["## Who gets a gradient"],
         _table(_ARRIVALS, 1, map(_arrivals, records)),
         _reasons(records),
@@ -52,33 +39,37 @@ def markdown(records: Sequence[ModelRecord]) -> str:
     return "\n".join(line for part in parts for line in (*part, "")).rstrip("\n") + "\n"
 
 
-def update_document(path: Path, records: Sequence[ModelRecord]) -> None:
-    """Put the records between the document's two markers.
-
-    Raises:
-        ValueError: the markers are not there.
-    """
-    text = path.read_text(encoding="utf-8")
-    if not _MARKED.search(text):
-        raise ValueError(f"{path.name} has no <!-- table --> and <!-- /table -->")
-    path.write_text(_MARKED.sub(lambda _: markdown(records), text), encoding="utf-8")
+def _headings(setting: Setting) -> tuple[str, ...]:
+    losses = (f"loss at {rate:g}: torch" for rate in (setting.learning_rate, setting.faster))
+    slow, fast = losses
+    gradients = ("gradient: torch", "ZerO", "ratio", "paper")
+    flat = ("flat, %: torch", "ZerO", "paper")
+    return ("model", "plan warns of", *gradients, *flat, slow, "ZerO", fast, "ZerO")
 
 
 def _sizes(record: ModelRecord) -> list[str]:
     zero, own, paper = record.zero, record.own, record.paper
     ratio = _ratio(record)
+    within = ratio is not None and ratio <= _LARGE
     return [
         record.model,
-        ", ".join(_warned(record)) or "-",
+        _marked(", ".join(record.warnings) or "-", bad=bool(record.warnings)),
         _number(own.largest_gradient),
         _number(zero.largest_gradient),
-        _number(ratio) if ratio is not None and ratio < _LARGE else f"**{_number(ratio)}**",
+        _marked(_number(ratio), bad=not within),
         _number(paper.largest_gradient),
-        _percent(zero.flat_channels, zero.channels),
+        _percent(own.flat_channels, own.channels),
+        _marked(_percent(zero.flat_channels, zero.channels), bad=zero.flat_channels > 0),
         _percent(paper.flat_channels, paper.channels),
         _losses(own),
-        _losses(zero),
+        _marked(_losses(zero), bad=_worse(zero, own)),
+        _losses(record.own_faster),
+        _marked(_losses(record.zero_faster), bad=_worse(record.zero_faster, record.own_faster)),
     ]
+
+
+def _marked(words: str, *, bad: bool) -> str:
+    return f"**{words}**" if bad else words
 
 
 def _arrivals(record: ModelRecord) -> list[str]:
@@ -126,40 +117,51 @@ def _by_step(start: StartRecord) -> str:
     return " / ".join(str(start.arrivals.get(str(step), 0)) for step in range(most + 1))
 
 
-def _largest(records: Sequence[ModelRecord]) -> Iterator[str]:
-    """What explodes and whether the plan says so, and what is not finite in the end."""
-    found = [each for each in records if (_ratio(each) or _LARGE) >= _LARGE]
-    silent = [each for each in found if not _warned(each)]
-    calm = [each for each in records if each not in found and _warned(each)]
-    yield (
-        f"Over {_LARGE} times torch's largest gradient: {len(found)} of {len(records)}. The plan "
-        f"warns of {len(found) - len(silent)} of these by more than {_EVERYWHERE}, and of "
-        f"{len(calm)} that are not over it."
-    )
+def _bars(records: Sequence[ModelRecord]) -> Iterator[str]:
+    """What is asked of the default, and the models that do not give it, by name."""
+    yield from _bar("`plan --strict` exits 1", records, [each for each in records if each.warnings])
+    over = [each for each in records if (_ratio(each) or math.inf) > _LARGE]
+    yield from _bar(f"Over {_LARGE} times torch's largest gradient", records, over)
+    flat = [each for each in records if each.zero.flat_channels]
+    yield from _bar("With batch-norm channels without variance at step 0", records, flat)
+    broken = [each for each in records if any(_worse(*pair) for pair in _pairs(each))]
+    yield from _bar("Not finite where torch's start is", records, broken)
     yield ""
-    for record in silent:
-        where = record.zero.largest_gradient_of
-        yield f"- {record.model} explodes in `{where}`, and the plan does not warn of it."
-    for record in calm:
-        yield f"- {record.model} is warned of ({', '.join(_warned(record))}), and does not explode."
     for record in records:
         for name, start in _starts(record):
             if start.not_finite is not None:
-                yield f"- {record.model} from {name} start is not finite at {start.not_finite}."
+                yield f"- {record.model} from {name} is not finite at {start.not_finite}."
 
 
-def _warned(record: ModelRecord) -> list[str]:
-    return [kind for kind in record.warnings if kind != _EVERYWHERE]
+def _bar(words: str, records: Sequence[ModelRecord], found: Sequence[ModelRecord]) -> Iterator[str]:
+    names = f": **{', '.join(each.model for each in found)}**" if found else ""
+    yield f"- {words}: {len(found)} of {len(records)}{names}."
+
+
+def _pairs(record: ModelRecord) -> tuple[tuple[StartRecord, StartRecord], ...]:
+    """ZerO's start and torch's, at each rate."""
+    return (record.zero, record.own), (record.zero_faster, record.own_faster)
+
+
+def _worse(zero: StartRecord, own: StartRecord) -> bool:
+    return zero.not_finite is not None and own.not_finite is None
 
 
 def _starts(record: ModelRecord) -> tuple[tuple[str, StartRecord], ...]:
-    return ("torch's", record.own), ("ZerO's", record.zero)
+    slow, fast = record.setting.learning_rate, record.setting.faster
+    return (
+        (f"torch's start at {slow:g}", record.own),
+        (f"ZerO's start at {slow:g}", record.zero),
+        (f"torch's start at {fast:g}", record.own_faster),
+        (f"ZerO's start at {fast:g}", record.zero_faster),
+        ("`--policy paper`", record.paper),
+    )
 
 
 def _reasons(records: Sequence[ModelRecord]) -> Iterator[str]:
     """Why parameters and rows got nothing."""
     for record in records:
-        for name, start in _starts(record):
+        for name, start in (("torch's", record.own), ("ZerO's", record.zero)):
             for reason, labels in start.never.items():
                 patterns = Counter(re.sub(r"\d+", "*", label) for label in labels)
                 found = ", ".join(f"`{each}` ({count})" for each, count in patterns.items())
@@ -180,8 +182,9 @@ def _branches(records: Sequence[ModelRecord]) -> Iterator[str]:
     closed = sum(record.branches.closed for record in records)
     largest = max(record.branches.largest_closed for record in records)
     scaled = sum(record.branches.scaled for record in records)
+    damped = sum(record.branches.damped for record in records)
     yield f"- {closed:,} closed: the largest value that any of them adds is {largest:g}."
-    yield f"- {scaled} ended by a layer scale."
+    yield f"- {damped:,} ended by a norm of scale 1/4, {scaled} by a layer scale."
     for record in records:
         for reason, count in record.branches.open.items():
             yield f"- {record.model}: {count} open, {reason}."
@@ -193,7 +196,7 @@ def _conditions(records: Sequence[ModelRecord]) -> Iterator[str]:
     versions = {
         f"torch {each.setting.torch}, torchvision {each.setting.torchvision}" for each in records
     }
-    seconds = sum(each.seconds for record in records for each in (record.zero, record.own))
+    seconds = sum(start.seconds for record in records for _, start in _starts(record))
     peak = max(record.peak_bytes for record in records)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield (

@@ -19,7 +19,7 @@ def parity(numbers: Numbers) -> Signs:
 
 @cache
 def residues(least: int) -> Signs:
-    """chi(0..p-1), p the prime that `--expansion paley` takes for so many rows.
+    """chi(0..p-1), p the prime that Paley's matrix takes for so many rows.
 
     chi(a) = 1 where a is a square modulo p, 0 among them, else -1.
     """

@@ -70,7 +70,7 @@ def rudin_shapiro(fan_out: int, fan_in: int) -> Signs:
 
 
 def paley(fan_out: int, fan_in: int) -> Signs:
-    """`--expansion paley` of scheme zero-1: chi((i - j) mod p), chi(0) = 1, p > fan_out."""
+    """Paley's, of the first draft: chi((i - j) mod p), chi(0) = 1, p > fan_out."""
     character = residues(fan_out)
     signs: Signs = character[(np.arange(fan_out)[:, None] - np.arange(fan_in)) % len(character)]
     return signs

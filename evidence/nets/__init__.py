@@ -11,7 +11,7 @@ from types import MappingProxyType
 from torch import nn
 
 from evidence.nets.bottlenecks import ResNeXt
-from evidence.nets.chains import Chain, Separable, even, mobilenet_v1, vgg_bn
+from evidence.nets.chains import Chain, even, mobilenet_v1, vgg_bn
 from evidence.nets.convnext import ConvNeXt
 from evidence.nets.dense import DenseNet
 from evidence.nets.mlp import MLP
@@ -35,7 +35,6 @@ __all__ = [
     "MobileNetV2",
     "ResNeXt",
     "ResNet",
-    "Separable",
     "Swin",
     "ViT",
     "image_net",

@@ -1,4 +1,4 @@
-"""Chains without shortcuts: VGG, MobileNetV1, even kernels; depthwise ones without a norm."""
+"""Chains without shortcuts: VGG, MobileNetV1, even kernels."""
 
 from torch import Tensor, nn
 
@@ -59,14 +59,3 @@ def even(channels: int = 1, classes: int = 10, *, width: int = 16) -> Chain:
         layers.append(_conv(c_in, c_out, kernel, stride))
         c_in = c_out
     return Chain(layers, c_in, classes)
-
-
-class Separable(Chain):
-    """Depthwise and pointwise convolutions in turn, six of each, without any norm."""
-
-    def __init__(self, channels: int = 1, classes: int = 10, *, width: int = 32, pairs: int = 6):
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-        for _ in range(pairs):
-            layers += [nn.Conv2d(width, width, 3, padding=1, groups=width), nn.ReLU()]
-            layers += [nn.Conv2d(width, width, 1), nn.ReLU()]
-        super().__init__(layers, width, classes)

@@ -2,18 +2,20 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
-from evidence import run
+from evidence import families, learning_curves, run
 from evidence.accuracy import verdict
 from evidence.experiment import EFFORTS, Cells, deviation, rounded, spread
 from evidence.figures import styled, write_svg
 from evidence.ranks import near_zero, rank, stable_rank
-from evidence.report import table, update_readme
+from evidence.report import put_between, table
 
 TINY = EFFORTS["tiny"]
 PUBLISHED = run.PUBLISHED  # before a test puts another in its place
@@ -22,9 +24,9 @@ MEASURED = {  # cells that take a second or two; one of each kind
     "accuracy": ("vgg_bn/kaiming",),
     "degeneracy": ("16/zero/0.1", "64/partial-identity/0.3"),
     "low_rank": ("zero",),
-    "policy_choices": ("separable/one-block", "resnet20/layer"),
+    "policy_choices": ("vgg_bn/sylvester", "resnet20/layer"),
     "reproducibility": ("mlp/kaiming/both", "mlp/bits/2 threads"),
-    "ultra_deep": ("6/residual/fixup", "6/residual/zero-layer"),
+    "ultra_deep": ("6/residual/fixup", "6/plain/zero-paper"),
 }
 
 
@@ -63,16 +65,69 @@ def test_the_readme_has_the_rows_that_the_numbers_give(name: str) -> None:
     assert f"(published/{name}.svg)" in text
 
 
+def test_the_readme_begins_with_the_three_starts_side_by_side() -> None:
+    listed = families.lines(PUBLISHED)
+    assert families.markdown(listed) in README.read_text(encoding="utf-8")
+    assert all({"zero", "torch"} <= set(line.values) for line in listed)
+
+
+def line(verdict: str, *, text: bool = False, **values: float) -> families.Line:
+    starts = {begin.replace("_", "-"): value for begin, value in values.items()}
+    return families.Line(
+        family="text" if text else "mobile",
+        title="net; data",
+        text=text,
+        seeds=2,
+        values=starts,
+        verdict=verdict,
+    )
+
+
+def test_a_row_that_is_worse_stands_in_bold_and_in_the_count() -> None:
+    table = families.markdown(
+        [
+            line("worse", zero=7.26, torch=5.0),
+            line("level", text=True, zero=2, zero_paper=3, torch=2),
+        ]
+    )
+    assert "| net; data | 2 | 7.3 | - | 5.0 | **worse** |\n" in table
+    assert "| net; data | 2 | 2.00 | 3.00 | 2.00 | level |\n" in table
+    assert table.endswith("\nZerO against torch's start in 2 rows: 0 better, 1 level, 1 worse.\n")
+
+
+def test_a_curve_is_smoothed_to_both_sides_and_ends_where_it_has_no_number() -> None:
+    curve: list[list[float | None]] = [
+        [0, 8.0],
+        [1, 4.0],
+        [2, 0.0],
+        [3, 4.0],
+        [4, 4.0],
+        [5, None],
+        [6, 1.0],
+    ]
+    assert learning_curves.smoothed(curve) == ([0, 1, 2, 3, 4], [8.0, 4.0, 4.0, 8 / 3, 4.0])
+
+
+def drawn() -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Every figure of the published folder, by its name."""
+    for name in run.NAMES:
+        yield name, partial(run.experiment_of(name).figure, published(name))
+    yield "families", partial(families.figure, families.lines(PUBLISHED))
+    yield "learning_curves", partial(learning_curves.figure, published("accuracy"))
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("name", run.NAMES)
-def test_a_figure_has_the_same_bytes_each_time(name: str, tmp_path: Path) -> None:
-    experiment, results = run.experiment_of(name), published(name)
+@pytest.mark.parametrize(("name", "draw"), drawn())
+def test_a_figure_has_the_same_bytes_each_time(
+    name: str, draw: Callable[[], Figure], tmp_path: Path
+) -> None:
     paths = [tmp_path / "one.svg", tmp_path / "other.svg"]
     for path in paths:
         with styled():
-            write_svg(experiment.figure(results), path)
+            write_svg(draw(), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert b"<dc:date>" not in paths[0].read_bytes()
+    assert (PUBLISHED / f"{name}.svg").is_file()
 
 
 @pytest.fixture
@@ -113,7 +168,7 @@ def test_a_run_goes_on_where_it_stopped(scratch: Path, capsys: pytest.CaptureFix
     assert {cell for cell in cells if found["cells"][cell] != before[cell]} == {missing}
     assert not list((scratch / "results" / "cells").rglob("*.json"))
     assert not (scratch / "published").exists()
-    assert printed.out.startswith("| claim | what was run | result | verdict |\n")
+    assert printed.out.startswith("| claim | what was run | result | by default |")
 
 
 def test_an_unknown_experiment_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,12 +178,15 @@ def test_an_unknown_experiment_is_a_usage_error(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.endswith("evidence.run: error: no experiment: acuracy\n")
 
 
-def test_a_document_without_markers_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text("no markers", encoding="utf-8")
+def test_only_what_stands_between_the_markers_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n", encoding="utf-8")
+    put_between(path, "table", "new\n")
+    expected = "before\n<!-- table -->\nnew\n<!-- /table -->\nafter\n"
+    assert path.read_text(encoding="utf-8") == expected
     with pytest.raises(ValueError, match=r"has no <!-- results --> \.\.\. <!-- /results -->"):
-        update_readme(path, tmp_path, [])
-    assert path.read_text(encoding="utf-8") == "no markers"
+        put_between(path, "results", "new\n")
+    assert path.read_text(encoding="utf-8") == expected
 
 
 def test_ranks_count_directions() -> None:
@@ -162,4 +220,5 @@ def test_accuracy_holds_where_no_random_start_is_better(
     zero: list[float], kaiming: list[float], own: list[float], expected: str
 ) -> None:
     values = {"zero": zero, "zero-paper": [0.0, 0.0], "kaiming": kaiming, "torch": own}
-    assert verdict(values) == expected
+    assert verdict(values, "zero") == expected
+    assert verdict(values, "zero-paper") == "holds"

@@ -33,12 +33,12 @@ def row(ours: Sequence[Trained], theirs: Sequence[Trained]) -> Row:
     return Row(net="resnet18", data="digits", runs={"zero": {0.1: ours}, "torch": {0.1: theirs}})
 
 
-def test_no_cell_is_there_twice_and_every_net_is_in_three_starts() -> None:
-    listed = list(cells())
+def test_no_cell_is_there_twice_and_every_net_is_in_four_starts() -> None:
+    listed = [cell for cell in cells() if cell.start != "zero-eighth"]
     assert len(listed) == len(set(listed))
     places = {(name, data) for name, net in NETS.items() for data in net.data}
     assert {(cell.net, cell.data, cell.start) for cell in listed} == {
-        (*place, start) for place in places for start in ("zero", "torch", "zero-1")
+        (*place, start) for place in places for start in ("zero", "torch", "zero-1", "zero-paper")
     }
     assert {cell.data for cell in listed} == set(full_width.DATA)
 

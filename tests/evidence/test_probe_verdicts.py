@@ -57,7 +57,7 @@ def test_a_page_without_its_markers_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n")
     with pytest.raises(
-        ValueError, match=r"page\.md has no <!-- held-out --> and <!-- /held-out -->"
+        ValueError, match=r"page\.md has no <!-- held-out --> \.\.\. <!-- /held-out -->"
     ):
         update_document(page, "held-out", CASES, 90)
 

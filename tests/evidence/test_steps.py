@@ -18,7 +18,14 @@ from zeroinit_cli.plans.rules import Identity, Zeros
 pytestmark = pytest.mark.long  # instruments of the evidence, not the product
 
 SETTING = Setting(
-    batch=8, pixels=4, learning_rate=0.1, steps=3, auxiliary=0.5, torch="", torchvision=""
+    batch=8,
+    pixels=4,
+    learning_rate=0.1,
+    faster=0.3,
+    steps=3,
+    auxiliary=0.5,
+    torch="",
+    torchvision="",
 )
 NO_PLAN = Plan(tensors=())
 
