@@ -96,16 +96,18 @@ evidence-quick: setup
 evidence-full: setup
 	$(BIN)/python -m evidence.run --effort full
 
-# The first steps of all classification models: an hour on two cores; it goes on where it stopped.
+# The first steps of all classification models: three quarters of an hour of one core; it goes on where
+# it stopped. And what plan and probe say of some of them.
 evidence-first-steps: setup
 	$(BIN)/python -m evidence.first_steps
+	$(BIN)/python -m evidence.commands
 
 # Which matrix should expand: about an hour of one free core; it goes on where it stopped.
 evidence-expansions: setup
 	$(BIN)/python -m evidence.expansions
 
-# Torchvision's models and others in their first 80 steps, each start at three rates: about ten hours
-# of one core for everything; it goes on where it stopped. The table has what there is.
+# Torchvision's models and others in their first 80 steps, each start at some rates: about ten hours of
+# one core for everything; it goes on where it stopped. The table has what there is.
 MINUTES ?= 600
 evidence-full-width: setup
 	$(BIN)/python -m evidence.full_width --minutes $(MINUTES)
