@@ -2,7 +2,7 @@
 
 Each model runs in a process of its own and leaves one JSON file in evidence/results/first_steps;
 a run that was interrupted goes on where it stopped. A run of all models puts its table into
-evidence/first_steps.md.
+evidence/first_steps.md, of what there is.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from evidence.records import ModelRecord, read_record, write_record
 from evidence.report import put_between
 from evidence.starts import classification_models, plan_of
 from evidence.tables import markdown
+from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.plans.plan import Plan
 
 _FOLDER = Path(__file__).resolve().parent
@@ -29,15 +30,13 @@ def main() -> int:
     """Measure the models asked for that have no record yet, the smallest first."""
     known = classification_models()
     request = _request(known)
-    _say("planning")
-    plans = {name: plan_of(name) for name in request.names}
     _RESULTS.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(plans, key=lambda name: plans[name].nbytes)
-    records = [_record(name, plans[name], again=request.again) for name in ordered]
+    ordered = sorted(request.names, key=_parameters)
+    records = [_record(name, again=request.again) for name in ordered]
     done = sorted((each for each in records if each is not None), key=lambda each: each.model)
-    if len(done) == len(known):
-        put_between(_DOCUMENT, "table", markdown(done))
-    print(markdown(done))
+    if request.names == known:
+        put_between(_DOCUMENT, "table", markdown(done, of=known))
+    print(markdown(done, of=request.names))
     return 0 if len(done) == len(ordered) else 1
 
 
@@ -60,12 +59,19 @@ def _request(known: Sequence[str]) -> _Request:
     return _Request(names=names, again=arguments.again)
 
 
-def _record(name: str, plan: Plan, *, again: bool) -> ModelRecord | None:
+def _parameters(name: str) -> int:
+    """How many a model has, as torchvision says it."""
+    weights = import_torchvision().models.get_model_weights(name)
+    count: int = next(iter(weights)).meta["num_params"]
+    return count
+
+
+def _record(name: str, *, again: bool) -> ModelRecord | None:
     """The record of a model, measured now if there is none of this very plan and setting."""
     path = _RESULTS / f"{name}.json"
-    found = read_record(path)
-    wanted = plan.digest(), setting_of(name)
-    if found is None or again or (found.plan, found.setting) != wanted:
+    found = None if again else read_record(path)
+    plan = None if found is None else plan_of(name)
+    if found is None or plan is None or not _is_of(found, plan):
         started = time.perf_counter()
         command = [sys.executable, "-m", "evidence.one_model", name, str(path)]
         done = subprocess.run(command, cwd=_FOLDER.parent, check=False)
@@ -75,6 +81,10 @@ def _record(name: str, plan: Plan, *, again: bool) -> ModelRecord | None:
         found = replace(found, warnings=warnings_of(plan))
         write_record(path, found)
     return found
+
+
+def _is_of(record: ModelRecord, plan: Plan) -> bool:
+    return (record.plan, record.setting) == (plan.digest(), setting_of(record.model))
 
 
 def _say(message: str) -> None:

@@ -6,6 +6,8 @@ import resource
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,13 +18,19 @@ from torch import Tensor, nn
 from evidence.branches import State, branch_values
 from evidence.photographs import photographs
 from evidence.records import BranchRecord, ModelRecord, Setting, StartRecord, write_record
-from evidence.starts import own_start, plan_of, zero_start
+from evidence.starts import own_start, plan_of
 from evidence.steps import first_steps
+from zeroinit_cli.atomic import guarded
 from zeroinit_cli.models.inputs import Example
+from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlanWarning
 from zeroinit_cli.policies import DEFAULT, PAPER
+from zeroinit_cli.probing.inits import Init, stored_init
+from zeroinit_cli.source import parse_source
+from zeroinit_cli.store.read import read_checkpoint
+from zeroinit_cli.store.write import write_checkpoint
 
 _STEPS = 3
 _RATES = 0.01, 0.1
@@ -32,7 +40,8 @@ _FIXED = {  # models that take one size only, or that mean one: fewer images the
     "inception": (4, 299),
     "maxvit": (2, 224),
     "swin": (2, 224),
-    "vit_": (2, 224),
+    "vit_b": (2, 224),
+    "vit_": (1, 224),
 }
 
 
@@ -77,12 +86,14 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
         gc.collect()  # graphs refer to themselves: without this the last start would still be there
         return first_steps(model, of, images, labels, setting)
 
-    branches = _branches(zero_start(name, plan, folder).train(), images)
-    zero = steps(zero_start(name, plan, folder), plan, setting)
-    zero_faster = steps(zero_start(name, plan, folder), plan, faster)
+    with _written(name, plan, folder) as start:
+        branches = _branches(start().train(), images)
+        zero = steps(start(), plan, setting)
+        zero_faster = steps(start(), plan, faster)
     own = steps(own_start(name), plan, setting)
     own_faster = steps(own_start(name), plan, faster)
-    paper = steps(zero_start(name, other, folder), other, replace(setting, steps=1))
+    with _written(name, other, folder) as start:
+        paper = steps(start(), other, replace(setting, steps=1))
     return ModelRecord(
         model=name,
         plan=plan.digest(),
@@ -97,6 +108,18 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
         paper=paper,
         peak_bytes=_peak_bytes(),
     )
+
+
+@contextmanager
+def _written(name: str, plan: Plan, folder: Path) -> Iterator[Init]:
+    """What builds the model with a plan's values, from the file that `zeroinit generate` writes."""
+    path = folder / f"{name}.safetensors"
+    with guarded(path):
+        write_checkpoint(plan, path)
+    try:
+        yield stored_init(source_factory(parse_source(name)), read_checkpoint(path), name)
+    finally:
+        path.unlink()
 
 
 def _branches(model: nn.Module, images: Tensor) -> BranchRecord:

@@ -22,11 +22,17 @@ _ARRIVALS = (
 )
 
 
-def markdown(records: Sequence[ModelRecord]) -> str:
-    """Everything that is written between the markers of the document."""
+def markdown(records: Sequence[ModelRecord], *, of: Sequence[str]) -> str:
+    """Everything that is written between the markers of the document.
+
+    Args:
+        records: of what was measured.
+        of: what was asked for; what is missing is named.
+    """
     setting = records[0].setting
     parts = (
         _conditions(records),
+        _missing(records, of),
         ["## How large"],
         _bars(records),
         _table(_headings(setting), 2, map(_sizes, records)),
@@ -37,6 +43,12 @@ def markdown(records: Sequence[ModelRecord]) -> str:
         _branches(records),
     )
     return "\n".join(line for part in parts for line in (*part, "")).rstrip("\n") + "\n"
+
+
+def _missing(records: Sequence[ModelRecord], of: Sequence[str]) -> Iterator[str]:
+    missing = sorted(set(of) - {record.model for record in records})
+    if missing:
+        yield f"Not measured yet: {', '.join(missing)}."
 
 
 def _headings(setting: Setting) -> tuple[str, ...]:

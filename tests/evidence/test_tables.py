@@ -91,8 +91,13 @@ def test_what_is_no_record_is_measured_again(text: str, tmp_path: Path) -> None:
     assert read_record(tmp_path / "none.json") is None
 
 
+def test_what_is_missing_is_named() -> None:
+    lines = markdown([RECORD], of=["vit_h_14", "resnet18", "alexnet"]).splitlines()
+    assert "Not measured yet: alexnet, vit_h_14." in lines
+
+
 def test_every_number_of_a_record_is_in_the_tables() -> None:
-    lines = markdown([RECORD, CALM]).splitlines()
+    lines = markdown([RECORD, CALM], of=[]).splitlines()
     assert (
         "| resnet18 | - | 22 | 2e6 | **9e4** | 22 | 0 | **69** | 0 | 6.90 -> 4.25 | "
         "**6.91 -> not finite** | 6.90 -> 4.25 | **6.91 -> not finite** |"
@@ -111,7 +116,7 @@ def test_every_number_of_a_record_is_in_the_tables() -> None:
 
 def test_what_misses_a_bar_is_named() -> None:
     both = replace(RECORD, model="lost_from_both", own=ZERO, own_faster=ZERO)
-    lines = markdown([RECORD, CALM, both]).splitlines()
+    lines = markdown([RECORD, CALM, both], of=[]).splitlines()
     start = lines.index("- `plan --strict` exits 1: 1 of 3: **vgg11**.")
     assert lines[start + 1 : start + 7] == [
         "- Over 10 times torch's largest gradient: 1 of 3: **resnet18**.",
@@ -126,7 +131,7 @@ def test_what_misses_a_bar_is_named() -> None:
 
 def test_parameters_without_a_gradient_are_counted_by_pattern() -> None:
     never = {"nothing uses it": ["blocks.0.qkv.bias[k]", "blocks.10.qkv.bias[k]"]}
-    lines = markdown([replace(RECORD, zero=replace(ZERO, never=never))]).splitlines()
+    lines = markdown([replace(RECORD, zero=replace(ZERO, never=never))], of=[]).splitlines()
     assert (
         "- resnet18 from ZerO's start, never `blocks.*.qkv.bias[k]` (2): nothing uses it."
     ) in lines
@@ -134,6 +139,6 @@ def test_parameters_without_a_gradient_are_counted_by_pattern() -> None:
 
 def test_a_gradient_that_is_not_finite_explodes() -> None:
     broken = replace(RECORD, zero=replace(ZERO, largest_gradient=None))
-    text = markdown([broken])
+    text = markdown([broken], of=[])
     assert "| not finite | **not finite** |" in text
     assert "Over 10 times torch's largest gradient: 1 of 1: **resnet18**." in text
