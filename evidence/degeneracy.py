@@ -13,7 +13,7 @@ from torch import eye, nn
 
 from evidence.data import digits
 from evidence.experiment import Cells, Effort, Experiment, Json, Row, Verdict, mean, spread
-from evidence.figures import COLOURS, panels
+from evidence.figures import COLOURS, LINES, panels
 from evidence.nets import MLP
 from evidence.ranks import rank
 from evidence.starts import STARTS, start
@@ -78,7 +78,7 @@ def figure(results: Cells) -> Figure:
         _through_training(panel, results, inputs)
     for panel, inputs in zip(axes[2:], _INPUTS, strict=False):
         _over_rates(panel, results, inputs)
-    axes[1].legend(loc="center right", bbox_to_anchor=(1, 0.67), fontsize=8)
+    axes[0].legend(loc="lower right", fontsize=7.5)
     return drawn
 
 
@@ -89,7 +89,8 @@ def _through_training(panel: object, results: Cells, inputs: int) -> None:
         for i, ranks in enumerate(result["ranks"]):
             label = STARTS[begin].label if i == 0 else None
             steps = result["steps"][: len(ranks)]
-            axes.plot(steps, ranks, color=COLOURS[begin], alpha=0.7, label=label)
+            style = {"color": COLOURS[begin], "linestyle": LINES[begin]}
+            axes.plot(steps, ranks, alpha=0.7, label=label, **style)
     _bound(axes, inputs)
     axes.set_title(f"{inputs} inputs, learning rate {PINNED:g}, a line for each seed")
     axes.set_xlabel("training step")
@@ -99,7 +100,7 @@ def _over_rates(panel: object, results: Cells, inputs: int) -> None:
     axes: Json = panel
     for begin in _STARTS:
         ends = [_end(results, inputs, begin, rate) for rate in _RATES]
-        axes.plot(_RATES, ends, "o-", color=COLOURS[begin])
+        axes.plot(_RATES, ends, marker="o", color=COLOURS[begin], linestyle=LINES[begin])
     _bound(axes, inputs)
     axes.set_xscale("log")
     axes.set_xticks(_RATES, [f"{rate:g}" for rate in _RATES])

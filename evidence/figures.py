@@ -1,7 +1,7 @@
 """How all figures look, and how they are written: the same bytes from the same numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,13 @@ COLOURS = {  # of Okabe and Ito's palette, told apart by every eye
     "gpt2": "#d55e00",
     "fixup": "#e69f00",
     "partial-identity": "#009e73",
+}
+LINES: Mapping[str, Any] = {  # and without colours
+    "zero": "solid",
+    "zero-paper": (0, (5, 2)),
+    "kaiming": (0, (1, 1.2)),
+    "torch": (0, (1, 1.2)),
+    "partial-identity": (0, (6, 1.5, 1, 1.5)),
 }
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "zeroinit",  # otherwise ids are random

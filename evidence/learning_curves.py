@@ -11,7 +11,7 @@ from types import MappingProxyType
 from matplotlib.figure import Figure
 
 from evidence.experiment import Cells
-from evidence.figures import COLOURS, panels
+from evidence.figures import COLOURS, LINES, panels
 
 _NETS: Mapping[str, str] = MappingProxyType(
     {
@@ -20,11 +20,7 @@ _NETS: Mapping[str, str] = MappingProxyType(
         "gpt": "GPT of 4 layers, Python's sources",
     }
 )
-_LINES = {  # told apart without colours, too
-    "torch": ("torch's own start", (0, (1, 1.2))),
-    "zero-paper": ("ZerO, --policy paper", (0, (5, 2))),
-    "zero": ("ZerO", "solid"),
-}
+_STARTS = {"torch": "torch's own start", "zero-paper": "ZerO, --policy paper", "zero": "ZerO"}
 _SMOOTHED = 5  # steps, half of them to each side
 
 
@@ -36,13 +32,13 @@ def figure(results: Cells) -> Figure:
     """
     drawn, axes = panels(1, len(_NETS), "", width=10.5, height=3.1)
     for panel, (net, title) in zip(axes, _NETS.items(), strict=True):
-        for begin, (label, style) in _LINES.items():
+        for begin, label in _STARTS.items():
             steps, losses = smoothed(results[f"{net}/{begin}"]["curve"])
             panel.plot(
                 steps,
                 losses,
                 color=COLOURS[begin],
-                linestyle=style,
+                linestyle=LINES[begin],
                 linewidth=2.4 if begin == "zero" else 1.9,
                 label=label,
             )
