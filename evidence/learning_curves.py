@@ -43,23 +43,19 @@ def figure(results: Cells) -> Figure:
                 label=label,
             )
         panel.set_title(title)
-        panel.set_yscale("log")
         panel.set_xlabel("training step")
-        ticks = [tick for tick in (0.03, 0.1, 0.3, 1, 3) if _within(panel, tick)]
-        panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-        panel.set_yticks([], minor=True)
+        if net != "gpt":  # whose loss falls by half alone
+            panel.set_yscale("log")
+            panel.set_yticks([0.03, 0.1, 0.3, 1, 3], ["0.03", "0.1", "0.3", "1", "3"])
+            panel.set_yticks([], minor=True)
+            panel.set_ylim(0.006, 4)
     axes[0].set_ylabel("training loss")
-    axes[0].legend(loc="lower left")
+    axes[-1].legend(loc="upper right", fontsize=9.5)
     return drawn
 
 
-def _within(panel: object, tick: float) -> bool:
-    low, high = panel.get_ylim()  # type: ignore[attr-defined]  # of matplotlib's axes
-    return bool(low <= tick <= high)
-
-
 def smoothed(curve: Sequence[Sequence[float | None]]) -> tuple[list[float], list[float]]:
-    """Steps and the mean loss around each, up to where there is no number.
+    """Steps and the mean loss around each, up to where there are no more numbers.
 
     Args:
         curve: pairs of a step and its loss.
@@ -70,9 +66,10 @@ def smoothed(curve: Sequence[Sequence[float | None]]) -> tuple[list[float], list
             break
         numbers.append((step, loss))
     half = _SMOOTHED // 2
-    losses = []
-    for i in range(len(numbers)):
-        reach = min(half, i, len(numbers) - 1 - i)  # symmetrical, so that the first stays as it is
+    steps, losses = [], []
+    for i in range(len(numbers) - half):
+        reach = min(half, i)  # to both sides alike, so that the first stays as it is
         near = [loss for _, loss in numbers[i - reach : i + reach + 1]]
+        steps.append(numbers[i][0])
         losses.append(math.fsum(near) / len(near))
-    return [step for step, _ in numbers], losses
+    return steps, losses
