@@ -12,7 +12,7 @@ from torch import nn
 
 from evidence.data import digits
 from evidence.experiment import Cells, Effort, Experiment, Json, Row, Verdict, mean, spread
-from evidence.figures import COLOURS, panels
+from evidence.figures import COLOURS, LINES, panels
 from evidence.nets import image_net
 from evidence.ranks import near_zero, rank, stable_rank
 from evidence.starts import STARTS, start
@@ -77,8 +77,9 @@ def figure(results: Cells) -> Figure:
                 panel.plot(
                     result["steps"],
                     values,
-                    ".-",
+                    marker=".",
                     color=COLOURS[begin],
+                    linestyle=LINES[begin],
                     alpha=0.7,
                     label=label,
                 )
@@ -91,12 +92,12 @@ def figure(results: Cells) -> Figure:
         panel.set_ylim(bottom=0)
     axes[0].axhline(64, color="black", linewidth=0.8, linestyle="--")
     axes[0].text(1, 59.5, "64 is the most there can be", fontsize=8)
-    axes[0].legend(fontsize=7, loc="lower right")
+    axes[0].legend(fontsize=7, loc="lower right", handlelength=3)
     shares = [mean(results[begin]["near_zero"]) for begin in _STARTS]
     labels = [STARTS[begin].label.replace(", ", "\n") for begin in _STARTS]
     axes[2].bar(labels, shares, color=[COLOURS[begin] for begin in _STARTS])
     axes[2].set_title("weights near zero at the end")
-    axes[2].set_ylabel("% of all, below 1 % of the largest of their layer")
+    axes[2].set_ylabel("% of all weights")
     axes[2].tick_params(axis="x", labelsize=7)
     return drawn
 

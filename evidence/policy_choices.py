@@ -268,7 +268,7 @@ def _draw(panel: Json, choice: _Choice, results: Cells) -> None:
 
 
 def _broken(name: str) -> str:
-    for word in (", ", "flattened ", "centre "):
+    for word in (", ", "centre ", "weight ", "nothing "):
         name = name.replace(word, f"{word.rstrip()}\n")
     return name
 
