@@ -117,7 +117,7 @@ def drawn() -> Iterator[tuple[str, Callable[[], Figure]]]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "draw"), drawn())
+@pytest.mark.parametrize(("name", "draw"), list(drawn()))
 def test_a_figure_has_the_same_bytes_each_time(
     name: str, draw: Callable[[], Figure], tmp_path: Path
 ) -> None:
