@@ -39,7 +39,7 @@ def test_it_leaves_three_files_and_nothing_else(made: Path) -> None:
         "path": "init.safetensors",
         "source": f"torchvision:{MODEL}",
         "options": {"dtype": "float32", "policy": "default"},
-        "scheme": "zero-2-draft",
+        "scheme": "zero-2",
         "sha256": digest,
         "size": SIZE,
         "tensors": 338,
