@@ -39,7 +39,11 @@ def _twisted(rows: int, columns: int, half_exponent: int) -> Rule:
 
 
 def signs(rows: int, dim: int, half_exponent: int) -> Rule:
-    """Return a table all of whose entries are +-c, also where it has few rows."""
+    """Rule a table all of whose entries are +-c, also where it has few rows.
+
+    >>> signs(3, 8, 0)  # at least 8 + 1 rows decide the prime
+    Twisted(block=8, prime=11, half_exponent=0)
+    """
     block = 1 << max((dim - 1).bit_length(), 1)
     return _twisted(max(rows, block + 1), dim, half_exponent)
 
@@ -205,5 +209,9 @@ def fused_projections(
 
 
 def grouped(groups: int, rule: Rule) -> Rule:
-    """Rule as many matrices as there are groups, one after the other."""
+    """Rule as many matrices as there are groups, one after the other.
+
+    >>> grouped(4, Identity()), grouped(1, Identity())
+    (Groups(count=4, of=Identity()), Identity())
+    """
     return rule if groups == 1 else Groups(count=groups, of=rule)
