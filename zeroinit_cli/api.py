@@ -191,14 +191,16 @@ def plan_reader(plan: "Plan") -> "StorageReader":
     return PlanReader(plan)
 
 
-def values(plan: "Plan", name: str, region: tuple[slice, ...] = ()) -> "NDArray[np.generic]":
+def values(
+    plan: "Plan", name: str, region: "slice | tuple[slice, ...]" = ()
+) -> "NDArray[np.generic]":
     """Compute the entries of any rectangle of a planned tensor.
 
     Args:
         plan: of `plan()`.
         name: of the tensor.
-        region: a slice of each dimension, as numpy's `s_[0:4, :]` gives them; of dimensions that
-            are left out, all.
+        region: a slice of each dimension, as `numpy.s_[0:4, :]` gives them; of dimensions that are
+            left out, all.
 
     Returns:
         an array of the region's shape; of bfloat16 as ml_dtypes has it, or, where that is not
@@ -207,9 +209,9 @@ def values(plan: "Plan", name: str, region: tuple[slice, ...] = ()) -> "NDArray[
     Raises:
         UsageError: there is no such tensor, or the region is not within it.
     """
-    from zeroinit_cli.plans.rectangles import rectangle
+    from zeroinit_cli.plans.values import named_values
 
-    return rectangle(plan, name, region)
+    return named_values(plan, name, region)
 
 
 def save(

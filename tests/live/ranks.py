@@ -1,0 +1,88 @@
+"""Ranks as forks of the test: each with torch imported already, and with a time limit."""
+
+import multiprocessing
+import os
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from zeroinit_cli.errors import ZeroinitError
+
+_SECONDS = 60
+
+
+class Failure(str):
+    """The message of an error of ours that a rank raised."""
+
+    __slots__ = ()
+
+
+def on_ranks(world: int, work: Callable[[int], Any], *, backend: str = "fake") -> list[Any]:
+    """What each rank returned, or the message that it raised.
+
+    Args:
+        world: number of ranks.
+        work: called with the rank, in a process of its own.
+        backend: gloo, which communicates, or fake, where collectives do nothing.
+    """
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as folder:
+        pipes = [context.Pipe(duplex=False) for _ in range(world)]
+        ranks = [
+            context.Process(target=_rank, args=(rank, world, work, backend, Path(folder), sender))
+            for rank, (_, sender) in enumerate(pipes)
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pythons that warn of forks beside threads
+            for each in ranks:
+                each.start()
+        try:
+            answers = []
+            for number, (receiver, sender) in enumerate(pipes):
+                sender.close()
+                if not receiver.poll(_SECONDS):
+                    pytest.fail(f"rank {number} hangs")
+                answers.append(receiver.recv())
+        finally:
+            for each in ranks:
+                each.kill()
+                each.join()
+    broken = [answer for answer in answers if isinstance(answer, BaseException)]
+    if broken:
+        raise broken[0]
+    return answers
+
+
+def _rank(
+    rank: int,
+    world: int,
+    work: Callable[[int], Any],
+    backend: str,
+    folder: Path,
+    sender: Connection,
+) -> None:
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    warnings.simplefilter("ignore")  # torch's own, about what it will rename
+    store: Any = FakeStore()
+    if backend != "fake":
+        store = torch.distributed.FileStore(str(folder / "store"), world)
+    try:
+        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
+        answer: Any = work(rank)
+    except ZeroinitError as error:
+        answer = Failure(error)
+    except BaseException:  # noqa: BLE001 - whatever it is, the test that waits must hear of it
+        answer = AssertionError(f"rank {rank}:\n{traceback.format_exc()}")
+    sender.send(answer)
+    sender.close()
+    os._exit(0)
