@@ -1,11 +1,12 @@
 """Ranks as forks of the test: each with torch imported already, and with a time limit."""
 
+import importlib
 import multiprocessing
 import os
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,20 +27,29 @@ class Failure(str):
     __slots__ = ()
 
 
-def on_ranks(world: int, work: Callable[[int], Any], *, backend: str = "fake") -> list[Any]:
+def on_ranks(
+    world: int,
+    work: Callable[[int], Any],
+    *,
+    backend: str = "fake",
+    only: Sequence[int] | None = None,
+) -> list[Any]:
     """What each rank returned, or the message that it raised.
 
     Args:
         world: number of ranks.
         work: called with the rank, in a process of its own.
         backend: gloo, which communicates, or fake, where collectives do nothing.
+        only: of these ranks; where nothing is sent, the others need not be there.
     """
+    numbers = range(world) if only is None else only
+    importlib.import_module("torch._dynamo")  # which sharding imports: once here, not on each rank
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
-        pipes = [context.Pipe(duplex=False) for _ in range(world)]
+        pipes = [context.Pipe(duplex=False) for _ in numbers]
         ranks = [
             context.Process(target=_rank, args=(rank, world, work, backend, Path(folder), sender))
-            for rank, (_, sender) in enumerate(pipes)
+            for rank, (_, sender) in zip(numbers, pipes, strict=True)
         ]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pythons that warn of forks beside threads
@@ -47,7 +57,7 @@ def on_ranks(world: int, work: Callable[[int], Any], *, backend: str = "fake") -
                 each.start()
         try:
             answers = []
-            for number, (receiver, sender) in enumerate(pipes):
+            for number, (receiver, sender) in zip(numbers, pipes, strict=True):
                 sender.close()
                 if not receiver.poll(_SECONDS):
                     pytest.fail(f"rank {number} hangs")

@@ -61,10 +61,9 @@ def drawn_parts(rank: int) -> int:
     return tried
 
 
-@pytest.mark.parametrize("ranks", [(0, 5), pytest.param(tuple(range(8)), marks=pytest.mark.long)])
+@pytest.mark.parametrize("ranks", [(5,), pytest.param(tuple(range(8)), marks=pytest.mark.long)])
 def test_the_parts_of_drawn_shapes_are_torchs_shards(ranks: tuple[int, ...]) -> None:
-    tried = on_ranks(8, lambda rank: drawn_parts(rank) if rank in ranks else 0)
-    assert [tried[rank] >= 30 for rank in ranks] == [True] * len(ranks)
+    assert min(on_ranks(8, drawn_parts, only=ranks)) >= 30
 
 
 def held_times(

@@ -21,6 +21,10 @@ from tests.live.nets import Block, bits, fsdp, spoilt
 from tests.live.ranks import on_ranks
 from tests.live.test_init import untied
 
+ALONE = pytest.mark.filterwarnings(
+    "ignore:torch.distributed is disabled, unavailable or uninitialized:UserWarning"
+)
+
 
 def in_fsdp1(module: nn.Module) -> nn.Module:
     return FullyShardedDataParallel(
@@ -52,6 +56,7 @@ def test_what_torch_shards_it_loads(shard: Any) -> None:
     assert on_ranks(3, work, backend="gloo") == [[]] * 3
 
 
+@ALONE
 def test_one_process_loads_it_too() -> None:
     state = spoilt(untied()).state_dict()
     dcp.load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))
@@ -59,6 +64,7 @@ def test_one_process_loads_it_too() -> None:
     assert [name for name in whole if bits(state[name]) != bits(whole[name])] == []
 
 
+@ALONE
 def test_a_tensor_of_another_type_is_refused_before_any_is_written() -> None:
     state = spoilt(untied()).state_dict()
     state["head.weight"] = state["head.weight"].bfloat16()
@@ -75,6 +81,7 @@ def test_a_tensor_of_another_type_is_refused_before_any_is_written() -> None:
     assert all((tensor == 7).all() for tensor in state.values())
 
 
+@ALONE
 def test_a_tensor_that_the_plan_has_not_is_refused_by_torch() -> None:
     state = {"other": torch.ones(2)}
     with pytest.raises(CheckpointException, match="Missing key in checkpoint state_dict: other"):

@@ -97,11 +97,12 @@ def _check_types(held: HeldModule, plan: Plan) -> None:
     others = {name: dtype for name, dtype in held.dtypes.items() if dtype != planned[name]}
     if others:
         name, dtype = next(iter(others.items()))
+        alike = [each for each in others if others[each] == dtype]
         raise PlanError(
             "tensors of another type than the plan's",
             where=held.where,
             expected=f"{planned[name].name} for {name}",
-            found=f"{dtype.name}, and so of {listed(others, _SHOWN)}",
+            found=f"{dtype.name} for {listed(alike, _SHOWN)}",
             hint=f'plan(build, dtype="{dtype.name}")',
         )
 
