@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
     from torch.distributed import ProcessGroup
-    from torch.distributed.checkpoint import StorageReader
+    from torch.distributed.checkpoint.storage import StorageReader
 
     from zeroinit_cli.options import Options
     from zeroinit_cli.plans.checked import Checked

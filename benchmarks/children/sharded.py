@@ -62,8 +62,9 @@ def _together(ranks: list[Figures]) -> Figures:
 
 def _rank(way: str, rank: int, ranks: int, store: Path, sender: Connection) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    file_store = torch.distributed.FileStore(str(store), ranks)
-    torch.distributed.init_process_group("gloo", store=file_store, rank=rank, world_size=ranks)
+    torch.distributed.init_process_group(
+        "gloo", init_method=store.as_uri(), rank=rank, world_size=ranks
+    )
     figures: Figures = {}
     module = _sharded(_SMALL, ranks, figures)
     {"zeroinit": _by_zeroinit, "broadcast": _by_broadcast, "torch": _by_torch}[way](module, figures)

@@ -83,11 +83,11 @@ def _rank(
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     warnings.simplefilter("ignore")  # torch's own, about what it will rename
-    store: Any = FakeStore()
+    meeting: dict[str, Any] = {"store": FakeStore()}
     if backend != "fake":
-        store = torch.distributed.FileStore(str(folder / "store"), world)
+        meeting = {"init_method": (folder / "store").as_uri()}
     try:
-        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
+        torch.distributed.init_process_group(backend, rank=rank, world_size=world, **meeting)
         answer: Any = work(rank)
     except ZeroinitError as error:
         answer = Failure(error)

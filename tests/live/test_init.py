@@ -138,7 +138,7 @@ def test_wrappers_leave_no_trace(way: str) -> None:
         inner = Net()
         module = wrapped(inner)[way](rank)
         zeroinit_cli.init_(spoilt(module), build=Net)
-        tensors = dict(whole.named_parameters(remove_duplicate=False))
+        tensors: dict[str, torch.Tensor] = dict(whole.named_parameters(remove_duplicate=False))
         tensors |= dict(whole.named_buffers())
         found = {
             name.replace("_checkpoint_wrapped_module.", ""): tensor
@@ -235,7 +235,7 @@ def test_tensors_on_meta_are_refused() -> None:
 
 
 def test_a_partial_parameter_is_refused() -> None:
-    def change(module: nn.Module, mesh: Any) -> None:
+    def change(module: Any, mesh: Any) -> None:
         module.mix.bias = nn.Parameter(DTensor.from_local(torch.ones(6), mesh, [Partial()]))
 
     assert refused(change) == (
@@ -248,7 +248,9 @@ def test_a_partial_parameter_is_refused() -> None:
 
 
 def test_a_module_in_fsdp1_is_refused() -> None:
-    assert refused(lambda module, mesh: FullyShardedDataParallel(module, device_id="cpu")) == (
+    assert refused(
+        lambda module, mesh: FullyShardedDataParallel(module, device_id=torch.device("cpu"))
+    ) == (
         "error: FSDP1 has flattened the tensors into pieces that are no rectangles in "
         "FullyShardedDataParallel\n"
         "  expected: fully_shard (FSDP2), or a module that is not wrapped yet\n"
@@ -260,7 +262,7 @@ def test_a_module_in_fsdp1_is_refused() -> None:
 
 
 def test_lost_ties_are_refused() -> None:
-    def change(module: nn.Module, mesh: Any) -> None:
+    def change(module: Any, mesh: Any) -> None:
         module.head.weight = nn.Parameter(module.head.weight.detach().clone())
         fsdp(module, mesh)
 

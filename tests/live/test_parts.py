@@ -9,7 +9,7 @@ import torch
 import torch.distributed.tensor
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.placement_types import _StridedShard
 
@@ -17,7 +17,7 @@ from tests.live.ranks import on_ranks
 from zeroinit_cli.errors import PlanError
 from zeroinit_cli.models.live.parts import Sharding
 
-MESHES = ((8,), (4, 2), (2, 4), (2, 2, 2))
+MESHES: tuple[tuple[int, ...], ...] = ((8,), (4, 2), (2, 4), (2, 2, 2))
 
 
 def drawn_parts(rank: int) -> int:
@@ -56,7 +56,9 @@ def drawn_parts(rank: int) -> int:
         expected = distribute_tensor(whole, mesh, placements, src_data_rank=None)
         assert torch.equal(tensor.to_local(), expected.to_local()), (shape, placements)
 
-    meshes = {shape: init_device_mesh("cpu", shape) for shape in MESHES}
+    meshes: dict[tuple[int, ...], DeviceMesh] = {
+        shape: init_device_mesh("cpu", shape) for shape in MESHES
+    }
     hold()
     return tried
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import nn
-from torch.distributed.checkpoint import CheckpointException
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
     set_model_state_dict,
 )
+from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
@@ -45,7 +45,7 @@ def test_what_torch_shards_it_loads(shard: Any) -> None:
     def work(rank: int) -> list[str]:
         module = shard(spoilt(untied()))
         state = get_model_state_dict(module)
-        dcp.load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))
+        load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))
         set_model_state_dict(module, state)
         options = StateDictOptions(full_state_dict=True)
         found: dict[str, Any] = get_model_state_dict(module, options=options)
@@ -59,7 +59,7 @@ def test_what_torch_shards_it_loads(shard: Any) -> None:
 @ALONE
 def test_one_process_loads_it_too() -> None:
     state = spoilt(untied()).state_dict()
-    dcp.load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))
+    load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))
     whole = zeroinit_cli.init_(untied(), build=untied).state_dict()
     assert [name for name in whole if bits(state[name]) != bits(whole[name])] == []
 
@@ -69,7 +69,7 @@ def test_a_tensor_of_another_type_is_refused_before_any_is_written() -> None:
     state = spoilt(untied()).state_dict()
     state["head.weight"] = state["head.weight"].bfloat16()
     with pytest.raises(CheckpointException) as caught:
-        dcp.load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))
+        load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))
     [(error, _)] = caught.value.failures.values()
     assert str(error) == (
         "error: a tensor of another type than the plan's in head.weight\n"
@@ -85,4 +85,4 @@ def test_a_tensor_of_another_type_is_refused_before_any_is_written() -> None:
 def test_a_tensor_that_the_plan_has_not_is_refused_by_torch() -> None:
     state = {"other": torch.ones(2)}
     with pytest.raises(CheckpointException, match="Missing key in checkpoint state_dict: other"):
-        dcp.load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))
+        load(state, storage_reader=zeroinit_cli.plan_reader(zeroinit_cli.plan(untied)))

@@ -133,4 +133,5 @@ def _array_type(dtype: DType) -> "np.dtype[Any]":
             return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
         except ImportError:
             return np.dtype("<u2")
-    return np.dtype(dtype.name).newbyteorder("<")
+    own: np.dtype[Any] = np.dtype(dtype.name)
+    return own.newbyteorder("<")
