@@ -104,7 +104,8 @@ def test_the_public_names_are_these() -> None:
     )
     assert str(inspect.signature(zeroinit_cli.plan_reader)) == "(plan: 'Plan') -> 'StorageReader'"
     assert str(inspect.signature(zeroinit_cli.values)) == (
-        "(plan: 'Plan', name: str, region: 'slice | tuple[slice, ...]' = ()) -> 'NDArray[np.generic]'"
+        "(plan: 'Plan', name: str, region: 'slice | tuple[slice, ...]' = ()) "
+        "-> 'NDArray[np.generic]'"
     )
 
 

@@ -95,7 +95,8 @@ def _by_zeroinit(module: nn.Module, figures: Figures) -> None:
     api.plan(small, example_inputs=_INPUTS)  # imports what is needed
     with _weighed_moves(figures, "fill"):
         api.init_(module, build=_SMALL, example_inputs=_INPUTS)
-    plan = api.plan(_SMALL, example_inputs=_INPUTS)
+    with timed(figures, "plan"):
+        plan = api.plan(_SMALL, example_inputs=_INPUTS)
     with _weighed_moves(figures, "check"):
         found = api.check(module, plan)
     if not found.ok:

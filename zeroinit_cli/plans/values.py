@@ -130,8 +130,8 @@ def _not_within(name: str, shape: tuple[int, ...], region: object) -> UsageError
 def _array_type(dtype: DType) -> "np.dtype[Any]":
     if dtype == BF16:
         try:
-            return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+            brain: np.dtype[Any] = np.dtype(importlib.import_module("ml_dtypes").bfloat16)
         except ImportError:
             return np.dtype("<u2")
-    own: np.dtype[Any] = np.dtype(dtype.name)
-    return own.newbyteorder("<")
+        return brain
+    return np.dtype(dtype.name).newbyteorder("<")
