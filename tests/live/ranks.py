@@ -1,6 +1,7 @@
 """Ranks as forks of the test: each with torch imported already, and with a time limit."""
 
 import importlib
+import inspect
 import multiprocessing
 import os
 import tempfile
@@ -14,10 +15,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed
+from torch.distributed.tensor import distribute_tensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from zeroinit_cli.errors import ZeroinitError
 
+CAN_SHARD = "src_data_rank" in inspect.signature(distribute_tensor).parameters
+"""Whether this torch can do what is tested here; the oldest that is allowed cannot."""
 _SECONDS = 60
 
 

@@ -319,3 +319,29 @@ def test_a_name_that_the_whole_has_not_is_refused_in_a_part_too() -> None:
         "  expected: no other names and shapes\n"
         "  found: differences in 0.mix.bias, 0.mix.weight"
     )
+
+
+def test_a_state_dict_of_other_names_is_refused() -> None:
+    def rename(module: nn.Module, state: dict[str, Any], *rest: Any) -> None:
+        state["other.weight"] = state.pop("mix.weight")
+
+    def change(module: nn.Module, mesh: Any) -> None:
+        fsdp(module, mesh)
+        module.register_state_dict_post_hook(rename)
+
+    assert refused(change) == (
+        "error: a state dict whose names torch.distributed.checkpoint cannot tell in FSDPNet\n"
+        "  expected: names of parameters and buffers, as the module has them\n"
+        "  found: 'FSDPNet' object has no attribute 'other'"
+    )
+
+
+def test_a_state_dict_with_more_than_tensors_is_refused() -> None:
+    class More(Net):
+        def get_extra_state(self) -> str:
+            return "more"
+
+    assert refused(lambda module, mesh: More()) == (
+        "error: a state dict entry that is no parameter or buffer in More: _extra_state\n"
+        "  found: str"
+    )

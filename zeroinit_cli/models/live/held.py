@@ -85,7 +85,14 @@ def held_module(module: nn.Module, where: str) -> HeldModule:
             what is no plain parameter or buffer, or some local values are no entries of it.
     """
     if _is_flat(module):
-        raise _flat(where)
+        raise PlanError(
+            "FSDP1 has flattened the tensors into pieces that are no rectangles",
+            where=where,
+            expected="fully_shard (FSDP2), or a module that is not wrapped yet",
+            found="FullyShardedDataParallel",
+            hint="initialise it before it is wrapped, or load the plan as a checkpoint: "
+            "dcp.load(state, storage_reader=zeroinit_cli.plan_reader(plan))",
+        )
     state = _state(module, where)
     owned: dict[str, torch.Tensor] = {}
     tensors = (
@@ -96,8 +103,6 @@ def held_module(module: nn.Module, where: str) -> HeldModule:
         owned[_plain_name(module, name)] = tensor
     for name, tensor in state.items():
         place = f"{where}: {name}"
-        if type(tensor).__name__ == "ShardedTensor":
-            raise _flat(place)
         if not isinstance(tensor, torch.Tensor) or name not in owned:
             raise PlanError(
                 "a state dict entry that is no parameter or buffer",
@@ -208,10 +213,11 @@ def _state(module: nn.Module, where: str) -> dict[str, Any]:
 
     try:
         return dict(get_model_state_dict(module))
-    except RuntimeError as error:
+    except (AttributeError, RuntimeError) as error:
         raise PlanError(
             "a state dict whose names torch.distributed.checkpoint cannot tell",
             where=where,
+            expected="names of parameters and buffers, as the module has them",
             found=" ".join(str(error).split()),
         ) from error
 
@@ -233,15 +239,4 @@ def _is_flat(module: nn.Module) -> bool:
         kind.__name__ == "FullyShardedDataParallel"
         for each in module.modules()
         for kind in type(each).__mro__
-    )
-
-
-def _flat(where: str) -> PlanError:
-    return PlanError(
-        "FSDP1 has flattened the tensors into pieces that are no rectangles",
-        where=where,
-        expected="fully_shard (FSDP2), or a module that is not wrapped yet",
-        found="FullyShardedDataParallel",
-        hint="initialise it before it is wrapped, or load the plan as a checkpoint: "
-        "dcp.load(state, storage_reader=zeroinit_cli.plan_reader(plan))",
     )
