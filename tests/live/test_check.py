@@ -171,7 +171,7 @@ def test_a_rank_with_another_build_is_named() -> None:
     usual = zeroinit_cli.plan(Net).digest()
     other = zeroinit_cli.plan(Net, overrides=["mix.bias=ones"]).digest()
     assert refused(3, work) == (
-        "error: ranks have different plans in Net\n"
+        "error: ranks have different plans\n"
         "  expected: the same digest on every rank\n"
         f"  found: {usual} on ranks 0, 2; {other} on rank 1\n"
         "\n"

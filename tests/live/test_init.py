@@ -124,13 +124,25 @@ def wrapped(module: nn.Module) -> dict[str, Callable[[int], nn.Module]]:
         assert isinstance(compiled_module, nn.Module)
         return compiled_module
 
+    def compiled_blocks(rank: int) -> nn.Module:
+        blocks: Any = module.get_submodule("blocks")
+        for number, block in enumerate(blocks):
+            blocks[number] = torch.compile(block, backend="eager")
+        fsdp(module, init_device_mesh("cpu", (2,)))
+        return module
+
     def in_ddp(rank: int) -> nn.Module:
         return DistributedDataParallel(module)
 
-    return {"checkpoint": checkpointed, "compile": compiled, "DDP": in_ddp}
+    return {
+        "checkpoint": checkpointed,
+        "compile": compiled,
+        "compiled blocks": compiled_blocks,
+        "DDP": in_ddp,
+    }
 
 
-@pytest.mark.parametrize("way", ["checkpoint", "compile", "DDP"])
+@pytest.mark.parametrize("way", ["checkpoint", "compile", "compiled blocks", "DDP"])
 def test_wrappers_leave_no_trace(way: str) -> None:
     whole = zeroinit_cli.init_(Net(), build=Net)
 
@@ -141,7 +153,7 @@ def test_wrappers_leave_no_trace(way: str) -> None:
         tensors: dict[str, torch.Tensor] = dict(whole.named_parameters(remove_duplicate=False))
         tensors |= dict(whole.named_buffers())
         found = {
-            name.replace("_checkpoint_wrapped_module.", ""): tensor
+            name.replace("_checkpoint_wrapped_module.", "").replace("_orig_mod.", ""): tensor
             for name, tensor in (
                 *inner.named_parameters(remove_duplicate=False),
                 *inner.named_buffers(),

@@ -66,7 +66,7 @@ class Ranks:
         try:
             made = make()
         except ZeroinitError as error:
-            self._compare(Report(digest=digest, error=_fields(error)), where)
+            self._compare(Report(digest=digest, error=_fields(error)))
             raise
         except Exception as error:
             # the others wait: they must hear of it, whatever it is
@@ -74,10 +74,10 @@ class Ranks:
             report = ("the module cannot be read", where, None, failed, None)
             self._exchanged(Report(digest=digest, error=report))
             raise
-        self._compare(Report(digest=digest, error=None), where)
+        self._compare(Report(digest=digest, error=None))
         return made
 
-    def _compare(self, report: Report, where: str) -> None:
+    def _compare(self, report: Report) -> None:
         reports = self._exchanged(report)
         failed = {each.error: rank for rank, each in reversed(reports) if each.error is not None}
         if failed:
@@ -93,7 +93,6 @@ class Ranks:
         if len(by_digest) > 1:
             raise PlanError(
                 "ranks have different plans",
-                where=where,
                 expected="the same digest on every rank",
                 found="; ".join(f"{each} on {_ranks(by_digest[each])}" for each in by_digest),
                 hint="build must give the same module everywhere: compare plan.to_json()",
