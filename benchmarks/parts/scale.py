@@ -1,5 +1,6 @@
 """Models over ranks: beside rank 0 and a broadcast, beside torch's own init on DTensors."""
 
+import os
 from collections.abc import Callable
 
 from benchmarks.processes import run_child
@@ -44,13 +45,13 @@ ROWS = (
         form=as_seconds,
     ),
     Row(label="seconds", figure=value("fill_seconds"), form=as_seconds),
+    Row(label="of these the plan", figure=value("plan_seconds"), form=as_seconds),
     Row(
         label="peak above the local shards, MB, the most of a rank",
         figure=value("fill_growth"),
         form=as_megabytes,
     ),
     Row(label="sent, MB", figure=value("fill_moved"), form=as_megabytes),
-    Row(label="of which the plan, s", figure=value("plan_seconds"), form=as_seconds),
     Row(label="check"),
     Row(label="CPU seconds for a GB", figure=_for_gigabyte("check_cpu"), form=as_seconds),
     Row(label="seconds", figure=value("check_seconds"), form=as_seconds),
@@ -66,6 +67,7 @@ ROWS = (
 def measure(full: bool, say: Callable[[str], None]) -> Part:
     """Three ways side by side in each round, then one rank of many."""
     rounds = 3 if full else 2
+    note = f"Load average before this part: {os.getloadavg()[0]:.1f}"
     samples: dict[str, list[dict[str, float]]] = {way: [] for way in _WAYS}
     for number in range(rounds):
         say(f"a Llama on {_RANKS} ranks: round {number + 1} of {rounds}")
@@ -81,4 +83,4 @@ def measure(full: bool, say: Callable[[str], None]) -> Part:
         sample = run_child("sharded", size, str(ranks))[1]
         series.append(Series(name=f"{size}, one rank of {ranks}", samples=(sample,)))
     title = "A Llama in FSDP2, float32, on the CPU"
-    return Part(key="scale", title=title, rows=ROWS, series=tuple(series))
+    return Part(key="scale", title=title, rows=ROWS, series=tuple(series), notes=(note,))
