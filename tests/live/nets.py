@@ -54,6 +54,23 @@ class Net(nn.Module):
         return out
 
 
+def untied() -> Net:
+    """A net whose head is its own."""
+    return Net(tied=False)
+
+
+class Stage(nn.Module):
+    """Some of a net's modules, under their names."""
+
+    def __init__(self, net: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        for name in names:
+            self.add_module(name, net.get_submodule(name))
+
+
+STAGES = (["embed", "mix"], ["blocks", "head"])
+
+
 def spoilt(module: nn.Module) -> nn.Module:
     """The same module with a wrong value everywhere."""
     with torch.no_grad():

@@ -13,9 +13,8 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 import zeroinit_cli
-from tests.live.nets import Net, fsdp, local
+from tests.live.nets import STAGES, Net, Stage, fsdp, local, untied
 from tests.live.ranks import on_ranks
-from tests.live.test_init import STAGES, Stage, untied
 from zeroinit_cli import Checked
 from zeroinit_cli.errors import PlanError, UsageError
 from zeroinit_cli.store.diff import diff, planned_contents, stored_contents

@@ -13,15 +13,22 @@ from torch.distributed.tensor import DTensor, Partial
 from torch.nn.parallel import DistributedDataParallel
 
 import zeroinit_cli
-from tests.live.nets import WAYS, Net, bits, fsdp, local, same_shard, spoilt
+from tests.live.nets import (
+    STAGES,
+    WAYS,
+    Net,
+    Stage,
+    bits,
+    fsdp,
+    local,
+    same_shard,
+    spoilt,
+    untied,
+)
 from tests.live.ranks import on_ranks
 from zeroinit_cli.errors import PlanError
 
 QUICK = ("FSDP2 + TP, 3 x 2, uneven", "HSDP, 2 x 2")
-
-
-def untied() -> Net:
-    return Net(tied=False)
 
 
 def unlike(module: nn.Module, whole: nn.Module) -> list[str]:
@@ -80,18 +87,6 @@ def test_each_type_gets_its_own_bytes(dtype: torch.dtype) -> None:
 def test_a_module_that_was_made_on_meta_gets_its_values_and_hidden_buffers() -> None:
     world, shard = WAYS["FSDP2, 2"]
     assert filled(world, shard, untied, on_meta=True, only=(1,)) == [[]]
-
-
-class Stage(nn.Module):
-    """Some of a net's modules, under their names."""
-
-    def __init__(self, net: nn.Module, names: list[str]) -> None:
-        super().__init__()
-        for name in names:
-            self.add_module(name, net.get_submodule(name))
-
-
-STAGES = (["embed", "mix"], ["blocks", "head"])
 
 
 def test_stages_of_a_pipeline_get_their_part_sharded_too() -> None:

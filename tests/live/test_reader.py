@@ -17,9 +17,8 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
 import zeroinit_cli
-from tests.live.nets import Block, bits, fsdp, spoilt
+from tests.live.nets import Block, bits, fsdp, spoilt, untied
 from tests.live.ranks import on_ranks
-from tests.live.test_init import untied
 
 ALONE = pytest.mark.filterwarnings(
     "ignore:torch.distributed is disabled, unavailable or uninitialized:UserWarning"

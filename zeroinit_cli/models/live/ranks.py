@@ -12,6 +12,8 @@ from zeroinit_cli.text import listed
 
 _SHOWN = 4
 _Made = TypeVar("_Made")
+Fields = tuple[str, str | None, str | None, str | None, str | None]
+"""What an error says: problem, where, expected, found, hint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +26,7 @@ class Report:
     """
 
     digest: str
-    error: tuple[str, str | None, str | None, str | None, str | None] | None
+    error: Fields | None
 
 
 class Ranks:
@@ -125,9 +127,7 @@ class Ranks:
         return there.cpu()
 
 
-def _fields(
-    error: ZeroinitError,
-) -> tuple[str, str | None, str | None, str | None, str | None]:
+def _fields(error: ZeroinitError) -> Fields:
     return error.problem, error.where, error.expected, error.found, error.hint
 
 
