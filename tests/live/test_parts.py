@@ -149,7 +149,7 @@ def test_shards_of_someones_own_sizes_are_refused() -> None:
 
 
 def test_a_torch_that_would_send_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch 2.5 and 2.6: distribute_tensor broadcasts from rank 0, and has no way not to."""
+    """Torch 2.5: distribute_tensor broadcasts from rank 0, and has no way not to."""
     original = distribute_tensor
 
     def sending(tensor: Any, device_mesh: Any = None, placements: Any = None) -> Any:
@@ -166,12 +166,15 @@ def test_a_torch_that_would_send_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
-def test_a_torch_that_cuts_strided_shards_plainly_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("plainly", [True, False])
+def test_a_torch_that_cannot_cut_strided_shards_is_refused(
+    plainly: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = distribute_tensor
 
-    def plainly(tensor: Any, mesh: Any, placements: Any, *, src_data_rank: Any = 0) -> Any:
+    def older(tensor: Any, mesh: Any, placements: Any, *, src_data_rank: Any = 0) -> Any:
+        if not plainly:
+            raise NotImplementedError
         plain = [
             Shard(each.dim) if isinstance(each, _StridedShard) else each for each in placements
         ]
@@ -181,11 +184,11 @@ def test_a_torch_that_cuts_strided_shards_plainly_is_refused(
         placements = [_StridedShard(0, split_factor=2)]
         return original(torch.ones(8), mesh, placements, src_data_rank=None)
 
-    monkeypatch.setattr(torch.distributed.tensor, "distribute_tensor", plainly)
+    monkeypatch.setattr(torch.distributed.tensor, "distribute_tensor", older)
     assert refused(strided) == (
         "error: a tensor that this torch does not shard as its placements say in Net: weight\n"
         "  expected: the shards of torch.distributed.tensor.distribute_tensor\n"
-        "  found: a _StridedShard that it cuts like a Shard; torch X\n"
+        "  found: a _StridedShard that it cuts otherwise, if at all; torch X\n"
         "\n"
         "hint: make it with distribute_tensor, or update torch"
     )
