@@ -49,7 +49,7 @@ def filled(
     only: Sequence[int] | None = None,
 ) -> list[Any]:
     """What of a sharded module is not as it should be, by rank."""
-    whole = zeroinit_cli.init_(spoilt(build().to(dtype)), build=build)
+    whole = zeroinit_cli.init_(build().to(dtype), build=build)
 
     def work(rank: int) -> list[str]:
         with torch.device("meta" if on_meta else "cpu"):
