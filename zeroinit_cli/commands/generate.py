@@ -37,12 +37,14 @@ class Generated:
         files: each file's digest and size, the index last.
         tensors: how many they hold.
         already_there: all files had exactly these bytes and were left alone.
+        warnings: how many things the plan warns of.
     """
 
     location: Location
     files: tuple[FileDigest, ...]
     tensors: int
     already_there: bool
+    warnings: int
 
     @property
     def sha256(self) -> str:
@@ -112,6 +114,7 @@ def generate(
         files=files,
         tensors=len(plan.tensors),
         already_there=already_there,
+        warnings=len(plan.warnings),
     )
 
 
@@ -139,6 +142,7 @@ def write_plan(
         files=files,
         tensors=len(plan.tensors),
         already_there=already_there,
+        warnings=len(plan.warnings),
     )
 
 
