@@ -134,7 +134,7 @@ def _doubts(probe: Probe) -> Iterator[str]:
     ratio = gradient_ratio(run, own)
     if ratio is not None and (
         THRESHOLDS["gradient_ratio"] <= ratio < THRESHOLDS["gradient_ratio_not"]
-        or ratio < THRESHOLDS["gradient_ratio_small"]
+        or (ratio < THRESHOLDS["gradient_ratio_small"] and _fall(run) < _fall(own))
     ):
         yield _gradients(run, own)
     steps = counted(probe.conditions.steps, "step")
@@ -146,6 +146,12 @@ def _doubts(probe: Probe) -> Iterator[str]:
         )
     if run.never and probe.conditions.steps >= _STEPS_TO_ALL:
         yield f"{counted(len(run.never), 'parameter')} got no gradient in {steps}"
+
+
+def _fall(run: Run) -> float:
+    """Subtract the last loss from the first; nothing if one of them is not finite."""
+    first, last = run.losses[0], run.losses[-1]
+    return first - last if first is not None and last is not None else -math.inf
 
 
 def gradient_ratio(run: Run, own: Run) -> float | None:

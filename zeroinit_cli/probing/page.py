@@ -166,10 +166,10 @@ def _judged() -> str:
         "own or more, or if the loss falls at none of the learning rates that are tried, or \n"
         f"rises above {limit['loss_rise']} times its first value on the way. It is uncertain if \n"
         f"that gradient is {doubtful} times torch's or more, or less than \n"
-        f"{limit['gradient_ratio_small']} times; if after the last step fewer than \n"
-        f"{THRESHOLDS['different_units']:.0%} of all units differ, where torch's own do; or if a \n"
-        "parameter gets no gradient in three steps that gets one from torch's own start. How \n"
-        "often such verdicts were right is told in zeroinit's docs/probe.md."
+        f"{limit['gradient_ratio_small']} times while the loss falls less far; if after the last \n"
+        f"step fewer than {THRESHOLDS['different_units']:.0%} of all units differ, where torch's \n"
+        "own do; or if a parameter gets no gradient in three steps that gets one from torch's \n"
+        "own start. How often such verdicts were right is told in zeroinit's docs/probe.md."
     )
 
 
