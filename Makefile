@@ -97,8 +97,8 @@ evidence-quick: setup
 evidence-full: setup
 	$(BIN)/python -m evidence.run --effort full
 
-# The first steps of all classification models: three quarters of an hour of one core; it goes on where
-# it stopped. And what plan and probe say of some of them.
+# The first steps of all classification models: about an hour of one core; it goes on where it
+# stopped. And what plan and probe say of some of them.
 evidence-first-steps: setup
 	$(BIN)/python -m evidence.first_steps
 	$(BIN)/python -m evidence.commands

@@ -32,7 +32,10 @@ def main() -> int:
     request = _request(known)
     _RESULTS.mkdir(parents=True, exist_ok=True)
     ordered = sorted(request.names, key=_parameters)
-    records = [_record(name, again=request.again) for name in ordered]
+    records = [
+        read_record(_path(name)) if request.tables else _record(name, again=request.again)
+        for name in ordered
+    ]
     done = sorted((each for each in records if each is not None), key=lambda each: each.model)
     if request.names == known:
         put_between(_DOCUMENT, "table", markdown(done, of=known))
@@ -46,17 +49,19 @@ class _Request:
 
     names: Sequence[str]
     again: bool
+    tables: bool
 
 
 def _request(known: Sequence[str]) -> _Request:
     parser = argparse.ArgumentParser(prog="evidence.first_steps", description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="all of torchvision's if none")
     parser.add_argument("--again", action="store_true", help="measure also what has a record")
+    parser.add_argument("--tables", action="store_true", help="of what there is; measure nothing")
     arguments = parser.parse_args()
     names = sorted(set(arguments.models)) or list(known)
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"no classification model: {', '.join(unknown)}")
-    return _Request(names=names, again=arguments.again)
+    return _Request(names=names, again=arguments.again, tables=arguments.tables)
 
 
 def _parameters(name: str) -> int:
@@ -68,7 +73,7 @@ def _parameters(name: str) -> int:
 
 def _record(name: str, *, again: bool) -> ModelRecord | None:
     """The record of a model, measured now if there is none of this very plan and setting."""
-    path = _RESULTS / f"{name}.json"
+    path = _path(name)
     found = None if again else read_record(path)
     plan = None if found is None else plan_of(name)
     if found is None or plan is None or not _is_of(found, plan):
@@ -81,6 +86,10 @@ def _record(name: str, *, again: bool) -> ModelRecord | None:
         found = replace(found, warnings=warnings_of(plan))
         write_record(path, found)
     return found
+
+
+def _path(name: str) -> Path:
+    return _RESULTS / f"{name}.json"
 
 
 def _is_of(record: ModelRecord, plan: Plan) -> bool:
