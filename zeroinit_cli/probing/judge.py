@@ -29,7 +29,7 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
 
 _STEPS_TO_ALL = 3
 """Of a closed branch the inside gets its first gradient at step 1, of closed attention the query at
-step 2; so has every parameter of the 80 models of evidence/first_steps.md that a forward uses."""
+step 2; so has every parameter of the models of evidence/first_steps.md that a forward uses."""
 
 
 class Will(Enum):
