@@ -55,7 +55,8 @@ def plan(
     """
     from zeroinit_cli.errors import UsageError
     from zeroinit_cli.models import plan_given, plan_source
-    from zeroinit_cli.source import parse_source, requested_options
+    from zeroinit_cli.source import requested_options
+    from zeroinit_cli.sources import parse_source
 
     name = None if dtype is None else str(dtype).removeprefix("torch.")
     if isinstance(architecture, str):
@@ -87,10 +88,9 @@ def build(source: "str | PathLike[str]") -> "nn.Module":
     """
     import os
 
-    from zeroinit_cli.models import build_module
-    from zeroinit_cli.source import parse_source
+    from zeroinit_cli.sources import parse_source
 
-    return build_module(parse_source(os.fspath(source)))
+    return parse_source(os.fspath(source)).factory()()
 
 
 def init_(

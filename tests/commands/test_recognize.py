@@ -32,7 +32,7 @@ from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Kept, Ones, Rule, Twisted, Zeros
 from zeroinit_cli.policies import POLICIES
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas

@@ -12,7 +12,8 @@ import typer
 from zeroinit_cli.cli import complete
 from zeroinit_cli.errors import UsageError, near
 from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, SHARD_SIZE, Options
-from zeroinit_cli.source import Source, parse_source, requested_options
+from zeroinit_cli.source import Source, requested_options
+from zeroinit_cli.sources import parse_source
 
 SOURCE_HELP = (
     "A torchvision model name, such as resnet18 (zeroinit models lists them), "

@@ -101,10 +101,9 @@ def _read_spec(path: str) -> "Spec":
 
     spec = read_spec(Path(path), path)
     if isinstance(spec.inferred.blueprint, BuilderBlueprint):
-        from zeroinit_cli.models import check_source
-        from zeroinit_cli.source import Source
+        from zeroinit_cli.sources.spec import YamlSpec
 
-        check_source(Source(name=path, spec=spec))
+        YamlSpec(name=path, spec=spec).factory()
     return spec
 
 

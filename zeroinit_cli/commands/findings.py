@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from zeroinit_cli.store.diff import TensorDifference
 
 
+DESCRIBED = {"spec-sha256": "spec"}
+"""What each digest of a source is of, in words."""
+
+
 class Outcome(StrEnum):
     """The ways in which a checkpoint can fail verification."""
 
@@ -89,12 +93,15 @@ class Unanswered:
     line: int | None = None
 
 
-def spec_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
-    """Say that a spec is not the locked one."""
-    found = source.spec.digest() if source.spec is not None else None
-    if found == entry.spec_sha256:
-        return ()
-    return (f"the spec {entry.source} has changed: locked {entry.spec_sha256}, found {found}",)
+def source_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
+    """Say which of the files that describe the source are not the locked ones."""
+    locked, found = entry.source_digests(), source.digests()
+    return tuple(
+        f"the {DESCRIBED[key]} {entry.source} has changed: "
+        f"locked {locked.get(key)}, found {found.get(key)}"
+        for key in sorted(locked.keys() | found.keys())
+        if locked.get(key) != found.get(key)
+    )
 
 
 def unreproduced_lines(

@@ -14,7 +14,7 @@ from zeroinit_cli.commands.preflight import (
     check_lock,
     check_output,
     check_recordable,
-    check_spec_is_kept,
+    check_source_is_kept,
 )
 from zeroinit_cli.filenames import FileDigest
 from zeroinit_cli.lock import read_lock
@@ -83,13 +83,13 @@ def generate(
             the message says what is missing beside it.
     """
     check_output(location)
-    check_spec_is_kept(source, location, lock)
+    check_source_is_kept(source, location, lock)
     with made_folder(location.folder):
         if lock is not None:
             check_lock(location, lock)
             check_recordable(source, options, lock)
 
-        from zeroinit_cli.models import plan_source, versions
+        from zeroinit_cli.models import plan_source
 
         plan = plan_source(source, options)
         shards = location.split(plan, options.max_shard_size)
@@ -98,14 +98,14 @@ def generate(
             unwritten = with_index(
                 shards, dict.fromkeys((shard.name for shard in shards), _UNKNOWN)
             )
-            entry = lock_entry(location, lock, source, options, plan, unwritten, versions())
+            entry = lock_entry(location, lock, source, options, plan, unwritten, source.versions())
             check_room(lock, entry, instead_of=location.paths_in(lock))
             ours = _recorded_files(location, lock)
         files, already_there = write_files(
             shards, location, ours=ours, force=force, jobs=jobs, progress=progress, say=say
         )
         if lock is not None:
-            entry = lock_entry(location, lock, source, options, plan, files, versions())
+            entry = lock_entry(location, lock, source, options, plan, files, source.versions())
             update_lock(lock, entry, waiting=say, instead_of=location.paths_in(lock))
     return Generated(
         location=location,

@@ -83,20 +83,20 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
         raise OutputError("a file is there", where=str(path), hint="--force replaces it")
 
 
-def check_spec_is_kept(source: Source, location: Location, lock: Path | None) -> None:
+def check_source_is_kept(source: Source, location: Location, lock: Path | None) -> None:
     """Refuse to replace the spec that the checkpoint is made from.
 
     Raises:
         UsageError: the checkpoint or the lock would.
         OutputError: it cannot be told.
     """
-    if source.spec is None:
+    if source.file is None:
         return
     for where, path in (("--output", location.file), ("--lock", lock)):
         if path is None:
             continue
         with reported_as_output(path):
-            if path.exists() and path.samefile(source.name):
+            if path.exists() and path.samefile(source.file):
                 raise UsageError(
                     "the spec itself would be replaced",
                     where=where,

@@ -17,7 +17,7 @@ from zeroinit_cli.commands.checked_files import (
     locked_files,
 )
 from zeroinit_cli.commands.exchange import made_folder, write_files
-from zeroinit_cli.commands.findings import drift_lines, spec_lines
+from zeroinit_cli.commands.findings import drift_lines, source_lines
 from zeroinit_cli.commands.foreign_files import foreign
 from zeroinit_cli.commands.generate import generate
 from zeroinit_cli.commands.location import Location
@@ -156,7 +156,7 @@ def _what_they_are(files: Sequence[CheckedFile]) -> Iterator[str]:
 
 def _drift(locked: Locked, source: Source, plan: Plan) -> tuple[str, ...]:
     """Say how the source's plan differs from the locked one."""
-    spec = spec_lines(source, locked.entry)
+    spec = source_lines(source, locked.entry)
     if plan.digest() == locked.entry.plan and not spec:
         return ()
     comparison = None

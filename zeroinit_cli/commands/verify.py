@@ -24,7 +24,7 @@ from zeroinit_cli.commands.findings import (
     Unanswered,
     Verified,
     drift_lines,
-    spec_lines,
+    source_lines,
     unreproduced_lines,
 )
 from zeroinit_cli.commands.location import Location
@@ -260,7 +260,7 @@ def _drift(
     """Say how the source's plan differs from the locked one."""
     if derived is None or entry is None:
         return ()
-    spec = spec_lines(derived.source, entry)
+    spec = source_lines(derived.source, entry)
     if derived.plan.digest() == entry.plan and not spec:
         return ()
     comparison = None

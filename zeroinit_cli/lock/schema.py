@@ -21,7 +21,9 @@ from zeroinit_cli.errors import ZeroinitError
 from zeroinit_cli.filenames import file_names, sha256sum_digest
 from zeroinit_cli.options import SHARD_SIZE, Options
 from zeroinit_cli.plans.plan import SCHEME
-from zeroinit_cli.source import Scalar, Source, Value, check_value, is_spec_path, parse_source
+from zeroinit_cli.source import Scalar, Source, Value, check_value
+from zeroinit_cli.sources import read_source
+from zeroinit_cli.sources.spec import is_spec_path
 
 LOCK_NAME = "zeroinit.lock"
 OPENING = b"# Written by zeroinit"
@@ -200,16 +202,15 @@ class LockEntry(_Strict):
             SpecError: the spec has mistakes.
             InputError: the spec cannot be read.
         """
-        source = parse_source(self.source, folder=folder)
-        if source.spec is not None:
-            return source
-        return Source(
-            name=source.name,
-            arguments={
-                key: check_value(key, tuple(value) if isinstance(value, list) else value)
-                for key, value in sorted(self.arguments.items())
-            },
-        )
+        arguments = {
+            key: check_value(key, tuple(value) if isinstance(value, list) else value)
+            for key, value in sorted(self.arguments.items())
+        }
+        return read_source(self.source, arguments, folder=folder)
+
+    def source_digests(self) -> dict[str, str]:
+        """Return the SHA-256 of what the source was read from, by field."""
+        return {} if self.spec_sha256 is None else {"spec-sha256": self.spec_sha256}
 
     def read_options(self) -> Options:
         """Read the options, as `generate` was given them."""
@@ -249,7 +250,7 @@ def make_entry(
     return LockEntry(
         path=path,
         source=source.recorded_in(folder or Path()),
-        spec_sha256=source.spec.digest() if source.spec is not None else None,
+        **source.digests(),
         arguments={key: _as_array(value) for key, value in source.arguments.items()},
         options=LockedOptions(
             **options.to_words(),

@@ -18,13 +18,12 @@ from zeroinit_cli.models.constants import (
     unproven,
 )
 from zeroinit_cli.models.entries import Entry, state_entries
-from zeroinit_cli.models.inputs import Example, Inputs, examples_of, inputs_of
+from zeroinit_cli.models.inputs import Example, Inputs, examples_of
 from zeroinit_cli.models.kept import hold, is_meant, keep
 from zeroinit_cli.models.kinds import kind_of, use_of
 from zeroinit_cli.models.meant import SEEDS, check_same_tensors, find_meant
 from zeroinit_cli.models.overrides import overridden, override_kind
 from zeroinit_cli.models.owned import Constructed, Kind, Ruled
-from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import Structure, find_structure
 from zeroinit_cli.models.uses import UseKind
 from zeroinit_cli.models.warnings import find_warnings
@@ -53,8 +52,8 @@ def plan_source(source: Source, options: Options) -> Plan:
         PlanError: the state dict holds what a checkpoint cannot.
         UsageError: an override matches nothing or does not fit.
     """
-    factory = source_factory(source)
-    return plan_factory(factory, options, str(source), inputs=inputs_of(source))[1]
+    factory = source.factory()
+    return plan_factory(factory, options, str(source), inputs=source.example_inputs())[1]
 
 
 def plan_factory(

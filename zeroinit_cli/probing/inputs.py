@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from zeroinit_cli.errors import ProbeError, UsageError
-from zeroinit_cli.models.inputs import Inputs, Kind, target
+from zeroinit_cli.models.inputs import CLIP_FRAMES, Inputs, Kind, target
 from zeroinit_cli.probing.arrays import pictures, read_array, tokens
 from zeroinit_cli.probing.setting import Setting
 
@@ -110,7 +110,7 @@ def _defaults(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Fe
                 yield _detection(setting.batch or _BATCH_OF_CLIPS, pixels, model)
         case _:
             for pixels in _sizes(inputs, setting, 96):
-                clip = (inputs.frames,) if inputs.frames else ()
+                clip = (CLIP_FRAMES,) if inputs.kind is Kind.CLIP else ()
                 batch = setting.batch or _batch(inputs, pixels, model)
                 yield _feed([(_ONLY, _pictures(batch, (3, *clip, pixels, pixels)))])
 
@@ -123,7 +123,7 @@ def _sizes(inputs: Inputs, setting: Setting, first: int) -> list[int]:
 
 def _batch(inputs: Inputs, pixels: int, model: nn.Module) -> int:
     parameters = _count_parameters(model)
-    if parameters > _HUGE or inputs.frames:
+    if parameters > _HUGE or inputs.kind is Kind.CLIP:
         return _BATCH_OF_HUGE
     return _BATCH_OF_LARGE if parameters > _LARGE or pixels >= _LARGE_IMAGE else _BATCH
 

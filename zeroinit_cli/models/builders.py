@@ -1,82 +1,21 @@
-"""What a source is built by: torchvision's builders, and what they take, or a spec's blueprint."""
+"""Builders of other packages: what they take, found without building, and their errors as ours."""
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
-import torch
 from torch import nn
 
-from zeroinit_cli.errors import ArgumentError, BuildError, UnknownModelError, near
+from zeroinit_cli.errors import ArgumentError, BuildError, near
 from zeroinit_cli.models.building import Factory, build
-from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.source import Source, Value
-from zeroinit_cli.spec.blueprint import BuilderBlueprint
 
 Builder = Callable[..., nn.Module]
 
-_WEIGHTS = ("weights", "weights_backbone")  # None: no pretrained weights, no network
-_NOT_OURS = (*_WEIGHTS, "progress", "self")
 
-
-def model_names() -> list[str]:
-    """Every name that SOURCE accepts, sorted."""
-    import_torchvision()
-    from torchvision.models import list_models
-
-    return sorted(list_models())
-
-
-def versions() -> dict[str, str]:
-    """What the plan was built with: information for the lock, never compared."""
-    return {"torch": torch.__version__.partition("+")[0], "torchvision": version("torchvision")}
-
-
-def source_factory(source: Source) -> Factory:
-    """What builds the source's module, its name and arguments checked.
-
-    Raises:
-        UnknownModelError: no such model.
-        ArgumentError: its builder does not take an argument.
-        SpecError: a spec names a builder of torchvision that is not known or does not take an
-            argument.
-        BuildError: by the factory, if the builder refuses.
-    """
-    if source.spec is None:
-        return _builder_factory(source)
-    blueprint = source.spec.inferred.blueprint
-    if not isinstance(blueprint, BuilderBlueprint):
-        from zeroinit_cli.nets import build_blueprint
-
-        return _reported(source, lambda: build_blueprint(blueprint))
-    try:
-        return _builder_factory(Source(name=blueprint.name, arguments=blueprint.arguments))
-    except (UnknownModelError, ArgumentError) as error:
-        raise source.spec.misfit(error) from error
-
-
-def _builder_factory(source: Source) -> Factory:
-    names = model_names()
-    if source.name not in names:
-        raise UnknownModelError(
-            f"no model is called {source.name!r}",
-            where="SOURCE",
-            expected="a name that zeroinit models lists",
-            hint=near(source.name, names),
-        )
-    from torchvision.models import get_model_builder
-
-    builder: Builder = get_model_builder(source.name)
-    fixed = {key: None for key in _WEIGHTS if key in inspect.signature(builder).parameters}
-    _check_arguments(source, builder, fixed)
-
-    return _reported(source, lambda: builder(**fixed, **source.arguments))
-
-
-def _reported(source: Source, factory: Factory) -> Factory:
+def reported(source: Source, factory: Factory) -> Factory:
     """A factory whose exceptions, of any type, are ours."""
 
     def build_or_report() -> nn.Module:
@@ -93,36 +32,35 @@ def _reported(source: Source, factory: Factory) -> Factory:
     return build_or_report
 
 
-def check_source(source: Source) -> None:
-    """Whether the source's name is known and takes its arguments; builds nothing.
-
-    Raises:
-        SourceError: it is not, or does not.
-    """
-    source_factory(source)
-
-
-def build_module(source: Source) -> nn.Module:
-    """The source's module as its users train it: with its random weights, on the default device.
-
-    Raises:
-        SourceError: the source is not known, or cannot be built.
-    """
-    return source_factory(source)()
-
-
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "no message")
 
 
-def _check_arguments(source: Source, builder: Builder, fixed: Mapping[str, None]) -> None:
-    """Refuse what the builder would ignore, overwrite or choke on, before anything is built."""
-    candidates = _candidates(builder)
-    for key, value in source.arguments.items():
+def check_arguments(
+    name: str,
+    builder: Builder,
+    arguments: Mapping[str, Value],
+    fixed: Mapping[str, None],
+    not_ours: Container[str] = ("self",),
+) -> None:
+    """Refuse what a builder would ignore, overwrite or choke on, before anything is built.
+
+    Args:
+        name: what messages call it.
+        builder: returns the module, as its annotation says.
+        arguments: what it is to be called with.
+        fixed: arguments that it is always called with.
+        not_ours: parameters that nobody may give.
+
+    Raises:
+        ArgumentError: it does not take one of them.
+    """
+    candidates = [each for each in _candidates(builder) if each not in not_ours]
+    for key, value in arguments.items():
         if key not in candidates or not _is_taken(builder, {**fixed, key: value}, key):
-            known = [name for name in candidates if _is_taken(builder, {**fixed, name: _ANY}, name)]
+            known = [each for each in candidates if _is_taken(builder, {**fixed, each: _ANY}, each)]
             raise ArgumentError(
-                f"{source.name} does not take {key!r}",
+                f"{name} does not take {key!r}",
                 where="--set",
                 expected=", ".join(known),
                 hint=near(key, known),
@@ -138,7 +76,7 @@ def _candidates(builder: Builder) -> list[str]:
             names |= _named(constructor)
             if not _passes_on(constructor, inspect.Parameter.VAR_POSITIONAL):
                 break  # a constructor (*args, **kwargs) is its parent's
-    return sorted(names - set(_NOT_OURS))
+    return sorted(names)
 
 
 def _named(function: Callable[..., Any]) -> set[str]:
