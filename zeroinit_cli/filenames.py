@@ -11,6 +11,8 @@ from dataclasses import dataclass
 SUFFIX = ".safetensors"
 MODEL = f"model{SUFFIX}"
 INDEX = f"{MODEL}.index.json"
+CONFIG = "config.json"
+"""What transformers reads beside a checkpoint."""
 _FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.json)?", re.ASCII)
 
 

@@ -3,8 +3,6 @@
 The kinds are modules of `sources`; what they share is here, and imports no large library.
 """
 
-import ast
-import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -13,19 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from zeroinit_cli.errors import ArgumentError, UsageError, shown
+from zeroinit_cli.arguments import GivenInput, Value
+from zeroinit_cli.dtypes import DType
+from zeroinit_cli.errors import UsageError
 from zeroinit_cli.options import Options
 
 if TYPE_CHECKING:
     from torch import nn
 
     from zeroinit_cli.models.inputs import Inputs
-
-Scalar = int | float | bool | str
-Value = Scalar | tuple[Scalar, ...]
-"""What `--set` can pass to a builder."""
-
-_INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,13 +30,19 @@ class Asked:
         text: the whole, for messages.
         name: without its prefix.
         arguments: by key, sorted.
+        inputs: what `--input` gave.
         folder: what a relative path is relative to; None for the current one.
+        trusted: a person has typed it, or has said that the code which a lock names may run.
+        lock: the folder of the lock that names it; None where a person did.
     """
 
     text: str
     name: str
     arguments: Mapping[str, Value] = field(default_factory=dict)
+    inputs: tuple[GivenInput, ...] = ()
     folder: Path | None = None
+    trusted: bool = True
+    lock: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -57,10 +57,12 @@ class Source(ABC):
     Attributes:
         name: what it is called within its kind: `resnet18`, or a path as it was given.
         arguments: what `--set` gave, by key.
+        inputs: what `--input` gave, where it does not know its own.
     """
 
     name: str
     arguments: Mapping[str, Value] = field(default_factory=dict)
+    inputs: tuple[GivenInput, ...] = ()
 
     prefix: ClassVar[str]
     """What stands before the colon."""
@@ -95,13 +97,27 @@ class Source(ABC):
         del folder  # of which a name does not depend
         return str(self)
 
-    @property
-    def file(self) -> Path | None:
-        """The file that describes it, if one does."""
+    def recorded_folder(self, folder: Path) -> str | None:
+        """Return the path from a lock's folder to that of the code which it runs, if it runs any.
+
+        Raises:
+            UsageError: a lock cannot hold it.
+        """
+        del folder  # there is no code
         return None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that describe it, what the user named first."""
+        return ()
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of what it was read from, by the field of a lock."""
+        return {}
+
+    def beside(self, dtype: DType) -> dict[str, bytes]:
+        """Return the files that belong beside a folder's checkpoint of a type, by name."""
+        del dtype  # there are none
         return {}
 
     def init_words(self) -> Mapping[str, str]:
@@ -167,62 +183,4 @@ def requested_options(
         words,
         overrides=(*source.init_overrides(), *overrides),  # the last that matches wins
         defaults=source.init_words(),
-    )
-
-
-def parse_settings(settings: Iterable[str]) -> dict[str, Value]:
-    """Parse `KEY=VALUE` settings into arguments, sorted by key.
-
-    Raises:
-        ArgumentError: one is malformed, or given twice.
-    """
-    arguments: dict[str, Value] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.isidentifier():
-            raise ArgumentError(
-                "malformed setting",
-                where="--set",
-                expected="KEY=VALUE, such as num_classes=10",
-                found=repr(setting),
-            )
-        if key in arguments:
-            raise ArgumentError(f"{key} is given twice", where="--set")
-        arguments[key] = _parse_value(key, text)
-    return dict(sorted(arguments.items()))
-
-
-def _parse_value(key: str, text: str) -> Value:
-    """Parse a value as people type it: 10, 0.5, true, (1, 2), 'text' or plain text."""
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text
-    if isinstance(value, list):
-        value = tuple(value)
-    return check_value(key, value)
-
-
-def check_value(key: str, value: object) -> Value:
-    """Check that a value can be a builder's argument, and return it.
-
-    Raises:
-        ArgumentError: the value is of another type, not finite, or beyond 64 bits.
-    """
-    parts = value if isinstance(value, tuple) else (value,)
-    for part in parts:
-        if not isinstance(part, int | float | str):  # bool is an int
-            _refuse_value(key, value, "an int, float, bool or str, or a tuple of them")
-        if isinstance(part, float) and not math.isfinite(part):
-            _refuse_value(key, value, "a finite number")
-        if isinstance(part, int) and part not in _INT64:
-            _refuse_value(key, value, "an integer of at most 64 bits")
-    return value  # type: ignore[return-value]  # just checked, part by part
-
-
-def _refuse_value(key: str, value: object, expected: str) -> None:
-    raise ArgumentError(
-        "unusable value", where=f"--set {key}", expected=expected, found=shown(value)
     )

@@ -95,7 +95,7 @@ def show(
 
 
 def _read_spec(path: str) -> "Spec":
-    """Read a spec; look up the builder of torchvision that it names, which takes torch."""
+    """Read a spec; look up the model of a library that it names, which takes torch."""
     from zeroinit_cli.spec.blueprint import BuilderBlueprint
     from zeroinit_cli.spec.check import read_spec
 
@@ -103,7 +103,7 @@ def _read_spec(path: str) -> "Spec":
     if isinstance(spec.inferred.blueprint, BuilderBlueprint):
         from zeroinit_cli.sources.spec import YamlSpec
 
-        YamlSpec(name=path, spec=spec).factory()
+        YamlSpec.of(Path(path), spec).factory()
     return spec
 
 
@@ -121,7 +121,7 @@ def _facts(spec: "Spec") -> dict[str, Any]:
 def _summary(spec: "Spec") -> str:
     facts = _facts(spec)
     if facts["parameters"] is None:
-        return "a builder of torchvision; zeroinit plan says what it comes to"
+        return "a model of a library; zeroinit plan says what it comes to"
     inputs = " and ".join(
         f"{list(shape)}" + (f" ({name})" if name else "") for name, shape in spec.inputs
     )

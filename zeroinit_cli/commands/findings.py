@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zeroinit_cli.store.diff import TensorDifference
 
 
-DESCRIBED = {"spec-sha256": "spec"}
+DESCRIBED = {"config-sha256": "configuration", "spec-sha256": "spec"}
 """What each digest of a source is of, in words."""
 
 

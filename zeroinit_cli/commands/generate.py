@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeroinit_cli.commands.exchange import made_folder, write_files
+from zeroinit_cli.commands.exchange import digests_of, made_folder, write_files
 from zeroinit_cli.commands.location import Location, lock_entry
 from zeroinit_cli.commands.preflight import (
     check_lock,
@@ -35,6 +35,7 @@ class Generated:
     Attributes:
         location: of the checkpoint.
         files: each file's digest and size, the index last.
+        beside: likewise, of what belongs beside them.
         tensors: how many they hold.
         already_there: all files had exactly these bytes and were left alone.
     """
@@ -43,6 +44,7 @@ class Generated:
     files: tuple[FileDigest, ...]
     tensors: int
     already_there: bool
+    beside: tuple[FileDigest, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -93,25 +95,35 @@ def generate(
 
         plan = plan_source(source, options)
         shards = location.split(plan, options.max_shard_size)
+        texts = source.beside(options.dtype) if location.own_folder else {}
+        beside = digests_of(texts)
         ours: frozenset[str] = frozenset()
         if lock is not None:
             unwritten = with_index(
                 shards, dict.fromkeys((shard.name for shard in shards), _UNKNOWN)
             )
-            entry = lock_entry(location, lock, source, options, plan, unwritten, source.versions())
+            entry = lock_entry(location, lock, source, options, plan, unwritten, beside)
             check_room(lock, entry, instead_of=location.paths_in(lock))
             ours = _recorded_files(location, lock)
         files, already_there = write_files(
-            shards, location, ours=ours, force=force, jobs=jobs, progress=progress, say=say
+            shards,
+            location,
+            beside=texts,
+            ours=ours,
+            force=force,
+            jobs=jobs,
+            progress=progress,
+            say=say,
         )
         if lock is not None:
-            entry = lock_entry(location, lock, source, options, plan, files, source.versions())
+            entry = lock_entry(location, lock, source, options, plan, files, beside)
             update_lock(lock, entry, waiting=say, instead_of=location.paths_in(lock))
     return Generated(
         location=location,
         files=files,
         tensors=len(plan.tensors),
         already_there=already_there,
+        beside=beside,
     )
 
 

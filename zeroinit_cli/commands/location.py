@@ -1,6 +1,6 @@
 """Where a checkpoint lies: one file, or a folder of its own for one file or for shards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -101,7 +101,7 @@ def lock_entry(
     options: Options,
     plan: Plan,
     files: Sequence[FileDigest],
-    built_with: Mapping[str, str],
+    beside: Sequence[FileDigest] = (),
 ) -> LockEntry:
     """Make the entry of a checkpoint for a lock: one file's, or one of shards."""
     from zeroinit_cli.store.shards import overall
@@ -119,10 +119,11 @@ def lock_entry(
         sha256=sha256,
         size=size,
         tensors=len(plan.tensors),
-        built_with=built_with,
-        shards=[
-            LockedShard(path=f"{prefix}{file.name}", sha256=file.sha256, size=file.size)
-            for file in files
-            if sharded
-        ],
+        built_with=source.versions(),
+        shards=[_locked(file, prefix) for file in files if sharded],
+        beside=[_locked(file, prefix) for file in beside],
     )
+
+
+def _locked(file: FileDigest, prefix: str) -> LockedShard:
+    return LockedShard(path=f"{prefix}{file.name}", sha256=file.sha256, size=file.size)

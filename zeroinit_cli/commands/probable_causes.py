@@ -16,6 +16,7 @@ from zeroinit_cli.commands.foreign_files import foreign
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.dtypes import FLOATS
 from zeroinit_cli.errors import CheckpointError, InputError, ZeroinitError
+from zeroinit_cli.filenames import CONFIG
 from zeroinit_cli.lock import LockEntry
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.text import listed
@@ -106,7 +107,9 @@ def _cause_of_files(
     derived: "Derived | None",
 ) -> Cause | None:
     """Guess from the bytes of each file, else from the tensors of all files."""
-    changed = [file for file in files if file.lines and not file.elsewhere]
+    changed = [
+        file for file in files if file.lines and not file.elsewhere and file.expected.name != CONFIG
+    ]
     guesses = [(file.expected.name, _cause_of_file(file, derived)) for file in changed]
     cause = _first(guesses, named=location.own_folder)
     if cause is not None or derived is None or Outcome.UNREPRODUCED in outcomes:

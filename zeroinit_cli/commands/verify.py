@@ -5,7 +5,7 @@ is derived and the files are compared with it; without one, the files are compar
 digests alone. Nothing here writes, and all findings are reported.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ from zeroinit_cli.commands.checked_files import (
     Derived,
     checked_files,
     file_findings,
-    locked_files,
     whole_words,
 )
+from zeroinit_cli.commands.exchange import digests_of
 from zeroinit_cli.commands.findings import (
     Finding,
     Outcome,
@@ -46,6 +46,7 @@ def verify_locked(
     *,
     ignore_missing: bool = False,
     hash_only: bool = False,
+    trust_code: bool = False,
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> list[Verified | Unanswered]:
@@ -57,6 +58,7 @@ def verify_locked(
         paths: folders with a lock, locks, or locked files; the current folder if there are none.
         ignore_missing: a file that is not there fails nothing.
         hash_only: hold the files against the locked digests alone, without torch.
+        trust_code: the code that locks name may run.
         jobs: processes that check shards at a time.
         progress: shown while bytes are computed.
 
@@ -74,6 +76,7 @@ def verify_locked(
                 locked,
                 ignore_missing=ignore_missing,
                 hash_only=hash_only,
+                trust_code=trust_code,
                 jobs=jobs,
                 progress=progress,
             )
@@ -91,6 +94,7 @@ def verify_entry(
     *,
     ignore_missing: bool = False,
     hash_only: bool = False,
+    trust_code: bool = False,
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> Verified:
@@ -104,8 +108,10 @@ def verify_entry(
     location = Location(path=locked.path, own_folder=bool(entry.shard))
     derived = None
     if not hash_only:
-        source, options = entry.read_source(locked.lock.parent), entry.read_options()
-        derived = _derive(location, source, options, jobs=jobs, progress=progress)
+        source = entry.read_source(locked.lock.parent, trust_code=trust_code)
+        options = entry.read_options()
+        beside = source.beside(options.dtype) if entry.beside else {}
+        derived = _derive(location, source, options, beside, jobs=jobs, progress=progress)
     return _verify(
         location,
         derived,
@@ -140,7 +146,10 @@ def verify_source(
                 found=str(path),
             )
         size_of(path)  # raises InputError if the named file is missing
-    return _verify(location, _derive(location, source, options, jobs=jobs, progress=progress), None)
+    texts = source.beside(options.dtype) if location.own_folder else {}
+    there = {name: data for name, data in texts.items() if is_there(path / name)}
+    derived = _derive(location, source, options, there, jobs=jobs, progress=progress)
+    return _verify(location, derived, None)
 
 
 def _verify(
@@ -160,12 +169,12 @@ def _verify(
         within: the folder of the lock, where digests alone are compared.
         ignore_missing: a file that is not there fails nothing.
     """
-    expected = locked_files(location, entry) if entry is not None else ()
+    expected = entry.named_files() if entry is not None else ()
     unreproduced: tuple[str, ...] = ()
     if derived is not None and entry is not None:
         tensors = entry.tensors, len(derived.plan.tensors)
         unreproduced = unreproduced_lines(
-            expected, derived.files, tensors, named=location.own_folder
+            expected, derived.files, tensors, named=location.own_folder or len(expected) > 1
         )
     elif derived is not None:
         expected = derived.files
@@ -213,7 +222,13 @@ def _held(
 
 
 def _derive(
-    location: Location, source: Source, options: Options, *, jobs: int, progress: Progress
+    location: Location,
+    source: Source,
+    options: Options,
+    beside: Mapping[str, bytes],
+    *,
+    jobs: int,
+    progress: Progress,
 ) -> Derived:
     """Plan the source, and compare each file that is there with its part of the plan."""
     from zeroinit_cli.models import plan_source
@@ -230,7 +245,10 @@ def _derive(
         source=source,
         plan=plan,
         plans={shard.name: shard.plan for shard in shards},
-        files=with_index(shards, {name: sha256 for name, (sha256, _) in by_name.items()}),
+        files=(
+            *with_index(shards, {name: sha256 for name, (sha256, _) in by_name.items()}),
+            *digests_of(beside),
+        ),
         index=index_bytes(shards) if len(shards) > 1 else b"",
         comparisons={
             name: comparison for name, (_, comparison) in by_name.items() if comparison is not None

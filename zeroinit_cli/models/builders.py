@@ -1,16 +1,21 @@
 """Builders of other packages: what they take, found without building, and their errors as ours."""
 
+import importlib
 import inspect
 import typing
+import warnings
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from torch import nn
 
-from zeroinit_cli.errors import ArgumentError, BuildError, near
+from zeroinit_cli.arguments import Value
+from zeroinit_cli.errors import ArgumentError, BuildError, SourceError, ZeroinitError, near
 from zeroinit_cli.models.building import Factory, build
-from zeroinit_cli.source import Source, Value
+from zeroinit_cli.nets.torchvision import import_torchvision
+from zeroinit_cli.source import Source
 
 Builder = Callable[..., nn.Module]
 
@@ -21,7 +26,9 @@ def reported(source: Source, factory: Factory) -> Factory:
     def build_or_report() -> nn.Module:
         try:
             return factory()
-        except Exception as error:  # a builder may raise anything
+        except ZeroinitError:
+            raise
+        except (Exception, SystemExit) as error:  # a builder may raise anything
             raise BuildError(
                 "the builder failed",
                 where=str(source),
@@ -32,7 +39,7 @@ def reported(source: Source, factory: Factory) -> Factory:
     return build_or_report
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "no message")
 
 
@@ -67,19 +74,78 @@ def check_arguments(
             )
 
 
+def module_of(function: Callable[..., Any], arguments: Mapping[str, Value]) -> nn.Module:
+    """What a function of a user's returns, if it is a module.
+
+    Raises:
+        TypeError: it is none.
+        Exception: whatever the function raises.
+    """
+    module = function(**arguments)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"it returned {type(module).__name__}, not a torch.nn.Module")
+    return module
+
+
+def imported(package: str, source: Source) -> ModuleType:
+    """Import a package that builds models, after torchvision, which it imports itself.
+
+    Raises:
+        SourceError: it is not installed.
+        BuildError: it cannot be imported.
+    """
+    import_torchvision()  # which may need help to be
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of packages, about each other
+            return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise _unusable(package, source, error) from error
+        raise SourceError(
+            f"{package} is not installed",
+            where=str(source),
+            hint=f"pip install 'zeroinit-cli[{package}]'",
+        ) from error
+    except Exception as error:  # whatever a package raises while it is imported
+        raise _unusable(package, source, error) from error
+
+
+def _unusable(package: str, source: Source, error: Exception) -> BuildError:
+    return BuildError(
+        f"{package} cannot be imported",
+        where=str(source),
+        found=f"{type(error).__name__}: {_first_line(error)}",
+    )
+
+
 def _candidates(builder: Builder) -> list[str]:
     """Named parameters of the builder and, if it passes others on, of the class that it builds."""
-    names = _named(builder)
+    names = named(builder)
     if _passes_on(builder, inspect.Parameter.VAR_KEYWORD):
-        for kind in _built_class(builder).__mro__:
-            constructor = inspect.getattr_static(kind, "__init__")
-            names |= _named(constructor)
-            if not _passes_on(constructor, inspect.Parameter.VAR_POSITIONAL):
-                break  # a constructor (*args, **kwargs) is its parent's
+        names |= constructor_names(_built_class(builder))
     return sorted(names)
 
 
-def _named(function: Callable[..., Any]) -> set[str]:
+def constructor_names(kind: type, *, through: Any = inspect.Parameter.VAR_POSITIONAL) -> set[str]:
+    """Named parameters of a class's constructor, and of its parent's if it passes all on to it.
+
+    Args:
+        kind: the class.
+        through: the kind of parameter that says so: a constructor (*args, **kwargs) is its
+            parent's.
+    """
+    names: set[str] = set()
+    for each in kind.__mro__:
+        constructor = inspect.getattr_static(each, "__init__")
+        names |= named(constructor)
+        if not _passes_on(constructor, through):
+            break
+    return names
+
+
+def named(function: Callable[..., Any]) -> set[str]:
+    """The parameters of a function that have a name to give them by."""
     variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     parameters = inspect.signature(function).parameters.values()
     return {parameter.name for parameter in parameters if parameter.kind not in variable}
@@ -112,7 +178,7 @@ def _is_taken(builder: Builder, arguments: Mapping[str, Any], key: str) -> bool:
     The builder is called up to the class's constructor: some take any key and forget it, some fix
     a key themselves and either fail ("multiple values") or overwrite what they were given.
     """
-    if key in _named(builder):
+    if key in named(builder):
         return True
     with _stopping(_built_class(builder)):
         try:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zeroinit_cli.arguments import GivenInput
 from zeroinit_cli.errors import UsageError
 
 BATCH = 2  # more than one, which batch norms refuse
@@ -46,6 +47,7 @@ class Kind(Enum):
     CLIP = "video"
     FLOW = "optical_flow"
     DETECTION = "detection"
+    EXAMPLES = "examples"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +60,9 @@ class Inputs:
         shapes: of arrays, without the batch, by name, in the order of forward.
         tokens: some of them are integers.
         native: sizes of images that the model was made for, tried after the usual one.
+        channels: of images.
+        examples: of arguments, the likeliest first; guesses from the first layers come after them.
+        is_given: a caller gave the only example, which has to be right.
     """
 
     where: str
@@ -65,6 +70,9 @@ class Inputs:
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     tokens: bool = False
     native: tuple[int, ...] = ()
+    channels: int = 3
+    examples: "tuple[Example, ...]" = ()
+    is_given: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +122,25 @@ def example_given(inputs: Any) -> Example | None:
     )
 
 
+def given_inputs(where: str, given: Iterable[GivenInput]) -> Inputs:
+    """What `--input` gave, as what a source says of its inputs."""
+    args, kwargs = [], {}
+    for each in given:
+        dtype: torch.dtype = getattr(torch, each.dtype)
+        if dtype.is_floating_point:
+            tensor = torch.empty(each.shape, dtype=dtype, device="meta")
+        elif dtype == torch.bool or "mask" in each.name:
+            tensor = torch.ones(each.shape, dtype=dtype)  # of a mask, which then hides nothing
+        else:
+            tensor = torch.zeros(each.shape, dtype=dtype)
+        if each.name:
+            kwargs[each.name] = tensor
+        else:
+            args.append(tensor)
+    example = Example(args=tuple(args), kwargs=kwargs)
+    return Inputs(where=where, kind=Kind.EXAMPLES, examples=(example,), is_given=True)
+
+
 def examples_of_package(module: nn.Module) -> Iterator[Example]:
     """Examples of what torchvision's models take that take more than an image."""
     package = type(module).__module__
@@ -136,10 +163,11 @@ def examples_of(inputs: Inputs, module: nn.Module) -> Iterator[Example]:
             yield from _flows()
         case Kind.DETECTION:
             yield from _detections(module)
+        case Kind.EXAMPLES:
+            yield from inputs.examples
         case _:
-            yield from _pictures(
-                3, (CLIP_FRAMES,) if inputs.kind is Kind.CLIP else (), inputs.native
-            )
+            frames = (CLIP_FRAMES,) if inputs.kind is Kind.CLIP else ()
+            yield from _pictures(inputs.channels, frames, inputs.native)
 
 
 def _arrays(inputs: Inputs) -> Iterator[Example]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain, islice
 
 from torch import nn
 
@@ -18,7 +19,9 @@ from zeroinit_cli.models.constants import (
     unproven,
 )
 from zeroinit_cli.models.entries import Entry, state_entries
+from zeroinit_cli.models.guesses import guesses
 from zeroinit_cli.models.inputs import Example, Inputs, examples_of
+from zeroinit_cli.models.inputs import Kind as InputKind
 from zeroinit_cli.models.kept import hold, is_meant, keep
 from zeroinit_cli.models.kinds import kind_of, use_of
 from zeroinit_cli.models.meant import SEEDS, check_same_tensors, find_meant
@@ -39,6 +42,7 @@ Kinds = list[tuple[Entry, Kind]]
 
 Doubtful = tuple[Entry, Ruled | None]
 
+_MOST_GUESSES = 50  # where the examples of a source do not go through; there may be millions
 _SHIFTS = (UseKind.BIAS, UseKind.NORM_SHIFT)
 _SPACED = "evenly spaced over what its constructor draws from"
 
@@ -164,7 +168,13 @@ def _plan_entries(
 def _examples(
     inputs: Inputs | Example | None, module: nn.Module
 ) -> Iterable[Example] | Example | None:
-    return examples_of(inputs, module) if isinstance(inputs, Inputs) else inputs
+    if not isinstance(inputs, Inputs):
+        return inputs
+    if inputs.kind is not InputKind.EXAMPLES:
+        return examples_of(inputs, module)
+    if inputs.is_given or not inputs.examples:
+        return inputs.examples[0] if inputs.examples else None
+    return chain(inputs.examples, islice(guesses(module), _MOST_GUESSES))
 
 
 def _kinds(entries: list[Entry], structure: Structure, options: Options) -> Kinds:

@@ -1,6 +1,6 @@
 """SOURCE: any model that people have, one module a kind.
 
-resnet18    torchvision:resnet18    nets/small.yaml
+resnet18    net.yaml    timm:vit_tiny_patch16_224    transformers:DIR    python:package.net:build
 
 Each kind is a `Source`: how its text is parsed, what builds it, what it is fed, which libraries it
 comes from, and what a lock records of it. Torch and the libraries are imported when they are used.
@@ -9,57 +9,110 @@ comes from, and what a lock records of it. Torch and the libraries are imported 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from zeroinit_cli.errors import SourceError, near
-from zeroinit_cli.source import Asked, Source, Value, parse_settings
+from zeroinit_cli.arguments import GivenInput, Value, parse_inputs, parse_settings
+from zeroinit_cli.errors import SourceError, UsageError, near
+from zeroinit_cli.filenames import CONFIG
+from zeroinit_cli.source import Asked, Source
+from zeroinit_cli.sources.python import Python
 from zeroinit_cli.sources.spec import YamlSpec, is_spec_path
+from zeroinit_cli.sources.timm import Timm, known_names
 from zeroinit_cli.sources.torchvision import Torchvision
+from zeroinit_cli.sources.transformers import Transformers
 
-Kind = type[Torchvision] | type[YamlSpec]
-_NAMED: tuple[Kind, ...] = (Torchvision,)
+Kind = type[Torchvision] | type[YamlSpec] | type[Timm] | type[Transformers] | type[Python]
+_NAMED: tuple[Kind, ...] = (Torchvision, Timm, Transformers, Python)
 BY_PREFIX: Mapping[str, Kind] = {kind.prefix: kind for kind in _NAMED}
 """The kinds that a prefix names."""
+READ_FROM_FILE: tuple[Kind, ...] = (YamlSpec, Transformers)
+"""The kinds that a file describes, by its path."""
 
 
-def parse_source(text: str, settings: Iterable[str] = (), folder: Path | None = None) -> Source:
-    """Parse SOURCE and its `--set KEY=VALUE` settings; a file is read, a name not yet looked up.
+def parse_source(
+    text: str,
+    settings: Iterable[str] = (),
+    folder: Path | None = None,
+    *,
+    inputs: Iterable[str] = (),
+) -> Source:
+    """Parse SOURCE as a person gives it; a file is read, a name not yet looked up.
 
     Args:
         text: SOURCE.
         settings: `KEY=VALUE` each.
         folder: what a relative path is relative to; the current one by default.
+        inputs: `[NAME=]TYPE[SIZES]` each.
 
     Raises:
         SourceError: the text is no SOURCE.
         ArgumentError: a setting is malformed or given twice, or given to a spec.
+        UsageError: an input is malformed, or given to a source that knows its own.
         SpecError: a spec has mistakes.
         InputError: a file cannot be read.
     """
-    return read_source(text, parse_settings(settings), folder=folder)
-
-
-def read_source(text: str, arguments: Mapping[str, Value], *, folder: Path | None = None) -> Source:
-    """Parse SOURCE, its arguments known; otherwise as `parse_source`."""
     kind, name = kind_of(text)
-    return kind.parse(Asked(text=text, name=name, arguments=arguments, folder=folder))
+    asked = Asked(
+        text=text,
+        name=name,
+        arguments=parse_settings(settings),
+        inputs=parse_inputs(inputs),
+        folder=folder,
+    )
+    return read_source(kind, asked)
+
+
+def read_source(kind: Kind, asked: Asked) -> Source:
+    """Make the source of what was asked for; otherwise as `parse_source`."""
+    if asked.inputs and kind in (Torchvision, YamlSpec):
+        raise UsageError(
+            "inputs for a source that knows its own",
+            where="--input",
+            found=", ".join(map(str, asked.inputs)),
+            hint="leave them out",
+        )
+    return kind.parse(asked)
 
 
 def kind_of(text: str) -> tuple[Kind, str]:
     """Return the kind of a SOURCE, and what it is called within the kind.
 
     Raises:
-        SourceError: it has a prefix that no kind has.
+        SourceError: it has a prefix that no kind has, or needs one.
     """
     if is_spec_path(text):
         return YamlSpec, text
     prefix, colon, rest = text.partition(":")
-    if not colon:
-        return Torchvision, text
-    if prefix in BY_PREFIX:
+    if colon and prefix in BY_PREFIX:
         return BY_PREFIX[prefix], rest
+    if text.startswith(f"{Timm.prefix}/"):
+        return Timm, text.removeprefix(f"{Timm.prefix}/")
+    if not colon and not _meant(text):
+        return Torchvision, text
     raise SourceError(
-        f"unknown prefix {prefix!r}",
+        f"unknown prefix {prefix!r}" if colon else "a source without its prefix",
         where="SOURCE",
-        expected=f"a model name, alone or after {Torchvision.prefix!r} and a colon",
+        expected="a model name of torchvision's, a path to a .yaml file, or "
+        f"{', '.join(f'{known}:' for known in BY_PREFIX)} and what it names",
         found=repr(text),
-        hint=near(prefix, BY_PREFIX),
+        hint=_hint(text, prefix if colon else None),
     )
+
+
+def _meant(text: str) -> str | None:
+    """Write what a text without a prefix means besides a name of torchvision's."""
+    path = Path(text)
+    try:
+        is_config = path.name == CONFIG or (path / CONFIG).is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        is_config = False
+    return f"{Transformers.prefix}:{text}" if is_config else None
+
+
+def _hint(text: str, prefix: str | None) -> str | None:
+    if prefix is None:
+        return f"did you mean {_meant(text)}?"
+    if "/" not in text and "\\" not in text and near(prefix, BY_PREFIX) is None:
+        return f"did you mean {Python.prefix}:{text}?"
+    return near(prefix, BY_PREFIX)
+
+
+__all__ = ["GivenInput", "Value", "kind_of", "known_names", "parse_source", "read_source"]

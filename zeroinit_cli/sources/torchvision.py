@@ -1,11 +1,13 @@
 """Torchvision's builders: `resnet18`, `torchvision:resnet18`."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from zeroinit_cli.errors import SourceError, UnknownModelError, near
 from zeroinit_cli.source import Asked, Source, installed
+from zeroinit_cli.sources.timm import Timm, known_names
 
 if TYPE_CHECKING:
     from zeroinit_cli.models.building import Factory
@@ -52,7 +54,7 @@ class Torchvision(Source):
                 f"no model is called {self.name!r}",
                 where="SOURCE",
                 expected="a name that zeroinit models lists",
-                hint=near(self.name, names),
+                hint=self._hint(names),
             )
         from torchvision.models import get_model_builder
 
@@ -60,6 +62,12 @@ class Torchvision(Source):
         fixed = {key: None for key in _WEIGHTS if key in inspect.signature(builder).parameters}
         check_arguments(self.name, builder, self.arguments, fixed, not_ours=_NOT_OURS)
         return reported(self, lambda: builder(**fixed, **self.arguments))
+
+    def _hint(self, names: Iterable[str]) -> str | None:
+        """Write the nearest names, or the prefix under which there is such a model."""
+        if self.name in known_names():
+            return f"did you mean {Timm.prefix}:{self.name}?"
+        return near(self.name, names)
 
     def example_inputs(self) -> "Inputs":
         """Find what the builder's models take, and the sizes that they were made for."""

@@ -58,7 +58,7 @@ def print_github(plan: Plan, source: Source) -> None:
             github.Level.WARNING,
             f"zeroinit plan: {warning.kind}",
             [warning.text, *hint],
-            file=source.file,
+            file=next(iter(source.files), None),
         )
 
 

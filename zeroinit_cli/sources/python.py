@@ -1,0 +1,205 @@
+"""Code of one's own: `python:package.module:callable`, imported as uvicorn does."""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
+
+from zeroinit_cli.errors import (
+    ArgumentError,
+    BuildError,
+    SourceError,
+    UnknownModelError,
+    UsageError,
+    near,
+    pasted,
+)
+from zeroinit_cli.source import Asked, Source, path_from
+
+if TYPE_CHECKING:
+    from zeroinit_cli.models.building import Factory
+    from zeroinit_cli.models.inputs import Inputs
+
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_imported: dict[str, str] = {}  # modules of a user's folder: a name -> the folder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Python(Source):
+    """A callable that returns the module, and what it is called with.
+
+    Attributes:
+        folder: that its code is imported from, before the path.
+        trusted: the code may run.
+    """
+
+    folder: Path
+    trusted: bool
+
+    prefix = "python"
+
+    @classmethod
+    def parse(cls, asked: Asked) -> Self:
+        """Check the form of a name; nothing is imported.
+
+        Raises:
+            SourceError: it cannot be one.
+        """
+        if not _NAME.fullmatch(asked.name):
+            raise SourceError(
+                "not a callable's name",
+                where="SOURCE",
+                expected="python:package.module:callable",
+                found=repr(asked.text),
+            )
+        return cls(
+            name=asked.name,
+            arguments=asked.arguments,
+            inputs=asked.inputs,
+            folder=asked.folder or Path(),
+            trusted=asked.trusted,
+        )
+
+    def factory(self) -> "Factory":
+        """Import the callable, if its code may run, and return what calls it.
+
+        Raises:
+            UsageError: nobody has said that the code may run.
+            BuildError: it cannot be imported, or returns no module.
+            ArgumentError: it does not take an argument.
+        """
+        if not self.trusted:
+            raise UsageError(
+                "code that a lock names, which is not run unasked",
+                where=str(self),
+                expected="your consent: whoever wrote the code and the lock could do anything here",
+                hint="read it, then --trust-code; --hash-only compares digests without it",
+            )
+        from zeroinit_cli.models.builders import module_of, reported
+
+        function = self._found()
+        self._check_arguments(function)
+
+        def build() -> Any:
+            with self._on_path():
+                return module_of(function, self.arguments)
+
+        return reported(self, build)
+
+    def _found(self) -> Callable[..., Any]:
+        """Import the module and take the callable from it.
+
+        Raises:
+            UnknownModelError: there is no such module, or nothing of this name in it.
+            BuildError: it cannot be imported, or is not what builds a module.
+        """
+        module, _, path = self.name.partition(":")
+        with self._on_path():
+            found: Any = self._import(module)
+            for part in path.split("."):
+                if not hasattr(found, part):
+                    raise UnknownModelError(
+                        f"no {path!r} in {module}",
+                        where=str(self),
+                        hint=near(part, [name for name in vars(found) if name[0] != "_"])
+                        if hasattr(found, "__dict__")
+                        else None,
+                    )
+                found = getattr(found, part)
+        if not callable(found) or (hasattr(found, "state_dict") and not isinstance(found, type)):
+            raise BuildError(
+                "not what builds a module",
+                where=str(self),
+                expected="a function, or a class of torch.nn.Module",
+                found=type(found).__name__,
+            )
+        function: Callable[..., Any] = found
+        return function
+
+    def _import(self, module: str) -> ModuleType:
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+                raise UnknownModelError(
+                    f"no module {error.name!r}",
+                    where=str(self),
+                    expected=f"{error.name.replace('.', '/')}.py, or a package of this name, in "
+                    f"{pasted(self.folder.resolve())} or installed",
+                ) from error
+            raise self._unimportable(error) from error
+        except (Exception, SystemExit) as error:  # whatever the user's code raises
+            raise self._unimportable(error) from error
+
+    def _unimportable(self, error: BaseException) -> BuildError:
+        first = next(iter(str(error).splitlines()), "no message")
+        return BuildError(
+            "the code cannot be imported",
+            where=str(self),
+            found=f"{type(error).__name__}: {first}",
+        )
+
+    def _check_arguments(self, function: Callable[..., Any]) -> None:
+        """Refuse arguments that the callable does not take, and missing ones."""
+        try:
+            signature = inspect.signature(function)
+        except ValueError:  # written in C: calling it tells
+            return
+        try:
+            signature.bind(**self.arguments)
+        except TypeError as error:
+            raise ArgumentError(
+                f"not the arguments of {self.name}",
+                where="--set",
+                expected=", ".join(map(str, signature.parameters.values())) or "none",
+                found=str(error),
+            ) from error
+
+    @contextmanager
+    def _on_path(self) -> Iterator[None]:
+        """Import from the folder first in the block; what is printed there goes to the messages.
+
+        Modules of another folder's are forgotten before, since two may have the same names.
+        """
+        folder = str(self.folder.resolve())
+        for name in [name for name, home in _imported.items() if home != folder]:
+            sys.modules.pop(name, None)
+            del _imported[name]
+        before = set(sys.modules)
+        sys.path.insert(0, folder)
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        finally:
+            with suppress(ValueError):  # the code may have changed the path itself
+                sys.path.remove(folder)
+            for name in set(sys.modules) - before:
+                if _lies_in(sys.modules[name], folder):
+                    _imported[name] = folder
+
+    def example_inputs(self) -> "Inputs":
+        """Return those that were given; without them they are guessed from the first layers."""
+        from zeroinit_cli.models.inputs import Inputs, Kind, given_inputs
+
+        if self.inputs:
+            return given_inputs(str(self), self.inputs)
+        return Inputs(where=str(self), kind=Kind.EXAMPLES)
+
+    def recorded_folder(self, folder: Path) -> str | None:
+        """Return the path from a lock's folder to that of the code."""
+        return path_from(folder, self.folder.resolve(), what="code")
+
+
+def _lies_in(module: object, folder: str) -> bool:
+    """Tell whether a module is the folder's own, not installed in an environment within it."""
+    file, name = getattr(module, "__file__", None), getattr(module, "__name__", "")
+    if not isinstance(file, str):
+        return False
+    top = Path(folder) / str(name).partition(".")[0]
+    return Path(file) == top.with_suffix(".py") or Path(file).is_relative_to(top)
