@@ -213,10 +213,14 @@ class LockEntry(_Strict):
 
     def named_files(self) -> tuple[FileDigest, ...]:
         """List the checkpoint's files, and those beside it, by their names in its folder."""
-        whole = LockedShard(path=self.path, sha256=self.sha256, size=self.size)
+        checkpoint = [(file.path, file.sha256, file.size) for file in self.shard]
+        beside = [(file.path, file.sha256, file.size) for file in self.beside]
         return tuple(
-            FileDigest(name=file.path.removeprefix(self.prefix), sha256=file.sha256, size=file.size)
-            for file in (*(self.shard or (whole,)), *self.beside)
+            FileDigest(name=path.removeprefix(self.prefix), sha256=sha256, size=size)
+            for path, sha256, size in (
+                *(checkpoint or [(self.path, self.sha256, self.size)]),
+                *beside,
+            )
         )
 
     def read_source(self, folder: Path | None = None, *, trust_code: bool = False) -> Source:
