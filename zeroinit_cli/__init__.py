@@ -3,11 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeroinit_cli.api import build, init_, plan, save
+    from zeroinit_cli.api import build, generate, init_, plan, probe, save, verify
     from zeroinit_cli.errors import ZeroinitError
     from zeroinit_cli.policies import Policy
 
-__all__ = ["Policy", "ZeroinitError", "__version__", "build", "init_", "plan", "save"]
+__all__ = [
+    "Policy",
+    "ZeroinitError",
+    "__version__",
+    "build",
+    "generate",
+    "init_",
+    "plan",
+    "probe",
+    "save",
+    "verify",
+]
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""The Python API: plan, initialise or save a module of your own. Torch is imported when it is used.
+"""The Python API: what the command does, for modules of your own. Torch is imported when used.
 
 `zeroinit_cli` offers these names; this module is where they live.
 """
@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from zeroinit_cli.commands.findings import Unanswered, Verified
     from zeroinit_cli.options import Options
     from zeroinit_cli.plans.plan import Plan
     from zeroinit_cli.policies import Policy
+    from zeroinit_cli.probing.judge import Verdict
+    from zeroinit_cli.probing.report import Probe
+    from zeroinit_cli.source import Source
 
     ExampleInputs = torch.Tensor | tuple[Any, ...] | dict[str, Any]
 
@@ -39,7 +43,7 @@ def plan(
             are equal, a buffer always, and the plan's warnings name both.
         example_inputs: what its forward takes: a tensor, a tuple of arguments or a dict of keys,
             on any device, meta too. It is run once, to see how each parameter is used.
-            If not given, inputs are guessed from its first layers; a SOURCE knows its own.
+            If not given, inputs are guessed from its first layers, or the SOURCE knows its own.
         dtype: type of the floating tensors, float32 if not given.
         policy: `default`, `paper`, or a `zeroinit_cli.Policy` of your own; that of the
             default if not given.
@@ -53,20 +57,12 @@ def plan(
         ZeroinitError: an option is wrong, or the architecture cannot be planned.
         Exception: whatever the function raises.
     """
-    from zeroinit_cli.errors import UsageError
     from zeroinit_cli.models import plan_given, plan_source
     from zeroinit_cli.source import requested_options
-    from zeroinit_cli.sources import parse_source
 
-    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    name = _type_name(dtype)
     if isinstance(architecture, str):
-        if example_inputs is not None:
-            raise UsageError(
-                "inputs for a SOURCE, which knows its own",
-                where="example_inputs",
-                hint="leave them out, or give a function that builds the module",
-            )
-        source = parse_source(architecture)
+        source = _source(architecture, example_inputs)
         words, own = _words(name, policy)
         asked = requested_options(source, words, overrides=_listed(overrides))
         return plan_source(source, replace(asked, policy=own or asked.policy))
@@ -77,7 +73,7 @@ def build(source: "str | PathLike[str]") -> "nn.Module":
     """Build the module of a source, with torch's own random weights, to load a checkpoint into.
 
     Args:
-        source: a path to a YAML spec, or a torchvision model name.
+        source: a SOURCE of the command line, such as `net.yaml`, `resnet18` or `timm:NAME`.
 
     Returns:
         the module whose state dict a checkpoint of the same source has, name by name.
@@ -100,6 +96,7 @@ def init_(
     example_inputs: "ExampleInputs | None" = None,
     policy: "str | Policy | None" = None,
     overrides: Iterable[str] = (),
+    only: Iterable[str] | None = None,
 ) -> Module:
     """Initialise a module in place; each tensor keeps its own type and device.
 
@@ -116,6 +113,8 @@ def init_(
         policy: `default`, `paper`, or a `zeroinit_cli.Policy` of your own; that of the
             default if not given.
         overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
+        only: globs over names, such as `["head.*"]` for a new head on pretrained weights: what
+            matches none of them is not touched.
 
     Returns:
         the same module.
@@ -127,7 +126,8 @@ def init_(
     """
     from zeroinit_cli.models import init_given
 
-    init_given(module, build, _options(None, policy, overrides), example_inputs)
+    names = None if only is None else _listed(only, "only")
+    init_given(module, build, _options(None, policy, overrides), example_inputs, names)
     return module
 
 
@@ -167,6 +167,157 @@ def save(
     return write_plan(plan, location, most_bytes, force=force).sha256
 
 
+def generate(
+    architecture: "str | Callable[[], nn.Module]",
+    path: "str | PathLike[str]",
+    *,
+    lock: "str | PathLike[str] | bool" = True,
+    example_inputs: "ExampleInputs | None" = None,
+    dtype: "str | torch.dtype | None" = None,
+    policy: str | None = None,
+    overrides: Iterable[str] = (),
+    max_shard_size: int | str | None = None,
+    force: bool = False,
+) -> str:
+    """Write a checkpoint, its `.sha256` and its entry in a lock, as `zeroinit generate` does.
+
+    Args:
+        architecture: a SOURCE of the command line, or a function that builds a module. A lock
+            names the function by where it is defined: `python:package.module:function`.
+        path: the checkpoint; a folder, or a text that ends in a slash, for one with
+            `model.safetensors` or shards in it.
+        lock: where it is recorded: True for `zeroinit.lock` beside it, False for nowhere.
+        example_inputs: what its forward takes, where the source does not know its own. The lock
+            records their types and shapes, and their values do not count.
+        dtype: type of the floating tensors, float32 if not given.
+        policy: `default` or `paper`.
+        overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
+        max_shard_size: the most bytes of tensors in a file, such as `"5GB"`.
+        force: replace files with other bytes.
+
+    Returns:
+        the SHA-256, in hexadecimal, of the file's bytes; of shards, that of their list.
+
+    Raises:
+        ZeroinitError: any of its kinds; then nothing was written, or the checkpoint is whole and
+            the message says what is missing beside it.
+    """
+    import os
+    from pathlib import Path
+
+    from zeroinit_cli.commands.generate import generate as run
+    from zeroinit_cli.commands.location import Location
+    from zeroinit_cli.options import SHARD_SIZE
+    from zeroinit_cli.source import requested_options
+
+    source = _source(architecture, example_inputs)
+    words: dict[str, str | None] = {"dtype": _type_name(dtype), "policy": policy}
+    words[SHARD_SIZE] = None if max_shard_size is None else str(max_shard_size)
+    options = requested_options(source, words, overrides=_listed(overrides))
+    location = Location.named(os.fspath(path), own_folder=max_shard_size is not None)
+    recorded = location.default_lock if lock is True else Path(lock) if lock else None
+    return run(source, options, location, lock=recorded, force=force).sha256
+
+
+def verify(
+    path: "str | PathLike[str]" = ".",
+    *,
+    ignore_missing: bool = False,
+    hash_only: bool = False,
+    trust_code: bool = False,
+) -> "list[Verified | Unanswered]":
+    """Check a locked file, or every checkpoint of a folder's lock, as `zeroinit verify` does.
+
+    Args:
+        path: a folder with a lock, a lock, or a locked file.
+        ignore_missing: a file that is not there fails nothing.
+        hash_only: hold the files against the locked digests alone, without torch.
+        trust_code: run the code that `python:` sources of the lock name.
+
+    Returns:
+        what was found of each checkpoint: `findings` are empty where all holds, and one that could
+        not be checked has an `error` in their place.
+
+    Raises:
+        LockError: there is no lock, no entry for a file, or a lock that cannot be trusted.
+        InputError: a lock cannot be read.
+    """
+    from pathlib import Path
+
+    from zeroinit_cli.commands.verify import verify_locked
+
+    return verify_locked(
+        [Path(path)], ignore_missing=ignore_missing, hash_only=hash_only, trust_code=trust_code
+    )
+
+
+def probe(
+    architecture: "str | Callable[[], nn.Module]",
+    *,
+    example_inputs: "ExampleInputs | None" = None,
+    policy: "str | Policy | None" = None,
+    overrides: Iterable[str] = (),
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    device: str = "cpu",
+) -> "tuple[Verdict, Probe]":
+    """Ask whether a start will train, by a few steps from it and from torch's own.
+
+    Args:
+        architecture: a function that builds a module, or a SOURCE of the command line.
+        example_inputs: what its forward takes, a batch; values on the meta device are made up.
+        policy: of the start; that of the default if not given.
+        overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
+        steps: of plain SGD; as many as `zeroinit probe` takes if not given.
+        learning_rate: of them, likewise.
+        device: torch's name of where it runs.
+
+    Returns:
+        the verdict, with `kind`, `text`, `reasons` and `hints`, and what was measured.
+
+    Raises:
+        ZeroinitError: it cannot be built, planned or run.
+        Exception: whatever the function raises.
+    """
+    from zeroinit_cli.models.given import probed
+    from zeroinit_cli.probing.judge import judge
+    from zeroinit_cli.probing.run import probe_source, probe_subject, subject_of
+    from zeroinit_cli.probing.setting import LEARNING_RATE, STEPS, Setting, check_setting
+    from zeroinit_cli.source import requested_options
+
+    rate = LEARNING_RATE if learning_rate is None else learning_rate
+    setting = Setting(steps=steps or STEPS, learning_rate=rate, device=device)
+    check_setting(setting)
+    if isinstance(architecture, str):
+        source = _source(architecture, example_inputs)
+        words, own = _words(None, policy)
+        asked = requested_options(source, words, overrides=_listed(overrides))
+        found = probe_source(source, replace(asked, policy=own or asked.policy), setting)
+    else:
+        factory, inputs = probed(architecture, example_inputs)
+        options = _options(None, policy, overrides)
+        found = probe_subject(subject_of(factory, options, inputs), setting)
+    return judge(found), found
+
+
+def _source(
+    architecture: "str | Callable[[], nn.Module]", example_inputs: "ExampleInputs | None"
+) -> "Source":
+    """Return the source of a SOURCE's text, or of a function that a module of its own defines."""
+    from zeroinit_cli.models.given import forms
+    from zeroinit_cli.sources import parse_source
+    from zeroinit_cli.sources.python import source_of
+
+    inputs = [] if example_inputs is None else forms(example_inputs)
+    if isinstance(architecture, str):
+        return parse_source(architecture, inputs=inputs)
+    return source_of(architecture, inputs)
+
+
+def _type_name(dtype: "str | torch.dtype | None") -> str | None:
+    return None if dtype is None else str(dtype).removeprefix("torch.")
+
+
 def _options(
     dtype: str | None, policy: "str | Policy | None", overrides: Iterable[str]
 ) -> "Options":
@@ -196,15 +347,16 @@ def _words(
     )
 
 
-def _listed(overrides: Iterable[str]) -> list[str]:
-    """List the overrides; refuse a single text, whose letters would each be an override."""
+def _listed(texts: Iterable[str], where: str = "overrides") -> list[str]:
+    """List some texts; refuse a single one, whose letters would each be one."""
     from zeroinit_cli.errors import UsageError
 
-    if isinstance(overrides, str):
+    if isinstance(texts, str):
+        example = "*.head.weight=zeros" if where == "overrides" else "head.*"
         raise UsageError(
-            "one text for a list of overrides",
-            where="overrides",
-            expected="a list, such as ['*.head.weight=zeros']",
-            found=repr(overrides),
+            f"one text for a list of {'patterns' if where == 'only' else where}",
+            where=where,
+            expected=f"a list, such as ['{example}']",
+            found=repr(texts),
         )
-    return list(overrides)
+    return list(texts)

@@ -1,4 +1,4 @@
-"""SOURCE of other packages: the command's bytes are those of `init_`, and their loaders take them."""
+"""SOURCE of other packages: the command's bytes are those of `init_`, and their loaders agree."""
 
 import json
 import warnings

@@ -1,9 +1,10 @@
 """Where a checkpoint lies: one file, or a folder of its own for one file or for shards."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from zeroinit_cli.errors import UsageError
 from zeroinit_cli.filenames import MODEL, FileDigest
@@ -28,6 +29,16 @@ class Location:
 
     path: Path
     own_folder: bool = False
+
+    @classmethod
+    def named(cls, text: str, *, own_folder: bool = False) -> Self:
+        """Return the place that a text names: a folder if it is one, or ends in a slash.
+
+        A Path would lose the slash.
+        """
+        # not Path.is_dir, which raises OSError for a name that is too long
+        is_folder = text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
+        return cls(path=Path(text), own_folder=is_folder or own_folder)
 
     @property
     def folder(self) -> Path:

@@ -40,7 +40,8 @@ def reported(source: Source, factory: Factory) -> Factory:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "no message")
+    first, *more = [line.strip() for line in str(error).splitlines()] or ["no message"]
+    return f"{first} {more[0]}" if first.endswith(":") and more else first
 
 
 def check_arguments(

@@ -66,6 +66,7 @@ def plan_factory(
     where: str,
     types: Types | None = None,
     inputs: Inputs | Example | None = None,
+    only: frozenset[str] | None = None,
 ) -> tuple[nn.Module, Plan]:
     """A module, without its large weights, and every tensor of its state dict with its rule.
 
@@ -75,6 +76,7 @@ def plan_factory(
         where: what messages call the module.
         types: of some tensors, where the options do not decide.
         inputs: what the module is fed; guessed from its first layers if not given.
+        only: names of the tensors to plan; None for all.
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
@@ -90,6 +92,7 @@ def plan_factory(
     def witness(kinds: Kinds) -> Witness:
         return find_meant(built, kinds, factory, where)
 
+    entries = _only(entries, only)
     plan = _plan_entries(built.module, entries, witness, options, where, types or {}, inputs)
     return built.module, plan
 
@@ -100,6 +103,7 @@ def plan_module(
     where: str,
     types: Types | None = None,
     inputs: Example | None = None,
+    only: frozenset[str] | None = None,
 ) -> Plan:
     """Every tensor of a module's state dict and its rule, the module as it is being the witness.
 
@@ -109,6 +113,7 @@ def plan_module(
         where: what messages call the module.
         types: of some tensors, where the options do not decide.
         inputs: what the module is fed; guessed from its first layers if not given.
+        only: names of the tensors to plan; None for all.
 
     Raises:
         NoRuleError: some tensors may be random and no rule covers them.
@@ -116,13 +121,17 @@ def plan_module(
             gone.
         UsageError: an override matches nothing or does not fit.
     """
-    entries = state_entries(module, where)
+    entries = _only(state_entries(module, where), only)
 
     def witness(kinds: Kinds) -> Witness:
         check_holds_values(module, kinds, where)
         return OneModule()
 
     return _plan_entries(module, entries, witness, options, where, types or {}, inputs)
+
+
+def _only(entries: list[Entry], names: frozenset[str] | None) -> list[Entry]:
+    return [entry for entry in entries if names is None or entry.name in names]
 
 
 def _plan_entries(

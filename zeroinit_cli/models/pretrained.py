@@ -89,7 +89,7 @@ def _named(package: ModuleType, name: str, where: str) -> Any:
     is_model = isinstance(kind, type) and issubclass(kind, package.PreTrainedModel)
     if is_model or getattr(kind, "_model_mapping", None) is not None:
         return kind
-    models = [each for each in dir(package) if each.startswith(name[:3])]
+    models = [each for each in dir(package) if each[:1].isupper() and each != name]
     raise UnknownModelError(
         f"transformers has no model class {name!r}",
         where=where,

@@ -196,6 +196,8 @@ def _examples(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Fe
 
 def _valued(example: Tensor, setting: Setting) -> Tensor:
     """Give an example values: pictures for fractions; integers stay what they are."""
+    if not example.is_meta and example.dtype.is_floating_point and setting.batch is None:
+        return example  # a caller's own
     batch, *shape = example.shape
     if example.dtype.is_floating_point:
         size = _resized(tuple(shape), setting)

@@ -4,13 +4,14 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
+from zeroinit_cli.arguments import parse_inputs
 from zeroinit_cli.errors import (
     ArgumentError,
     BuildError,
@@ -203,3 +204,29 @@ def _lies_in(module: object, folder: str) -> bool:
         return False
     top = Path(folder) / str(name).partition(".")[0]
     return Path(file) == top.with_suffix(".py") or Path(file).is_relative_to(top)
+
+
+def source_of(function: Callable[..., Any], inputs: Iterable[str] = ()) -> Python:
+    """Return the source of a function by where it is defined, so that a lock can name it.
+
+    Raises:
+        UsageError: it has no name that leads to it.
+    """
+    module = inspect.getmodule(function)
+    path = getattr(function, "__qualname__", "<nothing>")
+    file = getattr(module, "__file__", None)
+    if module is None or module.__name__ == "__main__" or "<" in path or file is None:
+        raise UsageError(
+            "a function that a lock cannot name",
+            where=repr(path),
+            expected="a function or class at the top of a module of its own, imported from it",
+            hint="zeroinit_cli.save(zeroinit_cli.plan(build), path) writes without a lock",
+        )
+    package = Path(file).resolve()
+    up = module.__name__.count(".") + (package.name == "__init__.py")
+    return Python(
+        name=f"{module.__name__}:{path}",
+        inputs=parse_inputs(inputs),
+        folder=package.parents[up],
+        trusted=True,
+    )
