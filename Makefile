@@ -47,6 +47,7 @@ test-torch-free:
 # Torch then comes with CUDA, in gigabytes: make test-newest PYTHON=python3.13
 # What only development needs, and the linter that no old rich has, are left out.
 OTHER_VERSIONS := --ignore tests/evidence --ignore tests/benchmarks --ignore tests/outside \
+	--ignore tests/golden/test_outside_models.py \
 	--deselect tests/test_project.py::test_torch_outside_its_room_would_be_seen
 test-oldest: OTHER := -c constraints-oldest.txt
 test-oldest test-newest:

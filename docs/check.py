@@ -21,7 +21,7 @@ from math import isqrt, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SCHEME = "zero-2-draft"
+SCHEME = "zero-2"
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.json)?")

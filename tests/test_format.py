@@ -220,7 +220,7 @@ def edited(change: str) -> str:
     [
         ("rule", 1, "differs: the digest of the plan"),
         ("kept", 2, "unusable: ValueError: the rule of index does not fit its shape"),
-        ("scheme", 2, "unusable: ValueError: scheme 'zero-9' is not 'zero-2-draft'"),
+        ("scheme", 2, "unusable: ValueError: scheme 'zero-9' is not 'zero-2'"),
         ("order", 2, "unusable: ValueError: tensors twice or not in file order"),
         ("unknown", 2, "unusable: KeyError: 'noise'"),
         ("parameter", 2, "unusable: ValueError: zeros has other parameters: []"),

@@ -189,11 +189,8 @@ def generate(
         lock: where it is recorded: True for `zeroinit.lock` beside it, False for nowhere.
         example_inputs: what its forward takes, where the source does not know its own. The lock
             records their types and shapes, and their values do not count.
-        dtype: type of the floating tensors, float32 if not given.
-        policy: `default` or `paper`.
-        overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
-        max_shard_size: the most bytes of tensors in a file, such as `"5GB"`.
-        force: replace files with other bytes.
+        dtype, policy, overrides: as in `plan`; a policy of your own has no name for a lock.
+        max_shard_size, force: as in `save`.
 
     Returns:
         the SHA-256, in hexadecimal, of the file's bytes; of shards, that of their list.
@@ -235,8 +232,8 @@ def verify(
         trust_code: run the code that `python:` sources of the lock name.
 
     Returns:
-        what was found of each checkpoint: `findings` are empty where all holds, and one that could
-        not be checked has an `error` in their place.
+        what was found of each: `findings` are empty where all holds; what could not be checked has
+        an `error` in their place.
 
     Raises:
         LockError: there is no lock, no entry for a file, or a lock that cannot be trusted.
@@ -266,11 +263,8 @@ def probe(
     Args:
         architecture: a function that builds a module, or a SOURCE of the command line.
         example_inputs: what its forward takes, a batch; values on the meta device are made up.
-        policy: of the start; that of the default if not given.
-        overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
-        steps: of plain SGD; as many as `zeroinit probe` takes if not given.
-        learning_rate: of them, likewise.
-        device: torch's name of where it runs.
+        policy, overrides: of the start, as in `plan`.
+        steps, learning_rate, device: as of `zeroinit probe`.
 
     Returns:
         the verdict, with `kind`, `text`, `reasons` and `hints`, and what was measured.

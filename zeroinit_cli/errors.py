@@ -238,8 +238,11 @@ def shown(value: object) -> str:
 def pasted(path: PurePath) -> str:
     """Quote a path as a word of a shell's command line, for hints that can be pasted."""
     text = str(path)
-    if text.startswith("-"):
-        text = f"./{text}"  # a word, not an option
+    return pasted_word(f"./{text}" if text.startswith("-") else text)  # a word, not an option
+
+
+def pasted_word(text: str) -> str:
+    """Quote a word of a shell's command line, for hints that can be pasted."""
     if text.isprintable():
         return shlex.quote(text)
     # A message escapes unprintable characters; only this quotation survives that and pastes well.

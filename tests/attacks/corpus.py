@@ -298,7 +298,7 @@ LOCKS: dict[str, bytes] = {
     "overrides-no-pattern": lock("policy =", 'overrides = ["=zeros"], policy ='),
     "overrides-1001": lock("policy =", f"overrides = [{_ONES * 1001}], policy ="),
     "overrides-long-pattern": lock("policy =", f"overrides = ['{'*a' * 600}=ones'], policy ="),
-    "scheme-unknown": lock("zero-2-draft", "zero-1"),
+    "scheme-unknown": lock("zero-2", "zero-1"),
     "plan-without-its-algorithm": lock("sha256:1", "1"),
     "digest-upper-case": lock('sha256 = "0000', 'sha256 = "ABCD'),
     "digest-short": lock('sha256 = "0000', 'sha256 = "'),

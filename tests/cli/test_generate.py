@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import stat
 import subprocess
 from importlib.metadata import version
@@ -39,7 +40,7 @@ def test_it_leaves_three_files_and_nothing_else(made: Path) -> None:
         "path": "init.safetensors",
         "source": f"torchvision:{MODEL}",
         "options": {"dtype": "float32", "policy": "default"},
-        "scheme": "zero-2-draft",
+        "scheme": "zero-2",
         "sha256": digest,
         "size": SIZE,
         "tensors": 338,
@@ -79,6 +80,19 @@ def test_the_summary_goes_to_standard_error_and_the_digest_to_standard_output(
     )
 
 
+def test_what_the_plan_warns_of_is_counted_with_the_command_that_tells(
+    zeroinit: Command, tmp_path: Path
+) -> None:
+    options = ("--set", "num_classes=7", "--policy", "paper", "--override", "*.1.bias=ones")
+    result = zeroinit("generate", MODEL, "-o", "a.safetensors", "--no-lock", *options)
+    told = result.err.splitlines()[-1]
+    command = f"zeroinit plan {MODEL} --set num_classes=7 --policy paper --override '*.1.bias=ones'"
+    assert told == f"1 warning about how it trains: {command}"
+    assert zeroinit(*shlex.split(command)[1:]).err.count("warning: ") == 1
+    again = zeroinit("generate", MODEL, "-o", "a.safetensors", "--no-lock", *options, "-q")
+    assert (again.code, again.out, again.err) == (0, "", "")
+
+
 def test_json_and_quiet(zeroinit: Command, tmp_path: Path) -> None:
     result = zeroinit("generate", MODEL, "-o", "a.safetensors", "--no-lock", "--json")
     assert result.json == {
@@ -87,6 +101,7 @@ def test_json_and_quiet(zeroinit: Command, tmp_path: Path) -> None:
         "sha256": sha256(tmp_path / "a.safetensors"),
         "size": SIZE,
         "tensors": 338,
+        "warnings": 0,
     }
     assert result.err == ""
     again = zeroinit("generate", MODEL, "-o", "a.safetensors", "--no-lock", "-q")

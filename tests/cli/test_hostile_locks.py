@@ -76,7 +76,7 @@ def test_what_is_no_table_or_array_is_called_so_in_the_words_of_toml(
 ) -> None:
     (tmp_path / "zeroinit.lock").write_text(
         "version = 1\n[[checkpoint]]\noptions = 1\nshard = {}\narguments = []\nbuilt-with = 1\n"
-        'plan = "sha256:"\nsha256 = ""\npath = "a"\nsource = "x"\nscheme = "zero-2-draft"\n'
+        'plan = "sha256:"\nsha256 = ""\npath = "a"\nsource = "x"\nscheme = "zero-2"\n'
         "size = 1\n"
         "tensors = 1\n"
     )
@@ -144,7 +144,8 @@ OLD_OPTIONS = 'expansion = "sylvester", residual = "end", scale = "orthonormal"'
         ("zero-0", OLD_OPTIONS, "'zero-0'", OLDER),
         ("zero-1", OLD_OPTIONS, "'zero-1'", OLDER),
         ("zero-1", 'policy = "default"', "'zero-1'", OLDER),
-        ("zero-2-draft", OLD_OPTIONS, "its draft with expansion, residual, scale", OLDER),
+        ("zero-2-draft", OLD_OPTIONS, "'zero-2-draft'", OLDER),
+        ("zero-2-draft", 'policy = "default"', "'zero-2-draft'", OLDER),
         ("zero-9", 'policy = "default", seed = 1', "'zero-9'", NEWER),
     ],
 )
@@ -152,7 +153,7 @@ def test_another_scheme_is_told_before_fields_that_this_one_does_not_know(
     zeroinit: Command, made: Path, scheme: str, options: str, found: str, hint: str
 ) -> None:
     lock = made / "zeroinit.lock"
-    replace(lock, '"zero-2-draft"', f'"{scheme}"')
+    replace(lock, '"zero-2"', f'"{scheme}"')
     replace(lock, 'policy = "default"', options)
     for arguments in (("verify",), ("generate", MODEL, "-o", "init.safetensors", "--force")):
         result = zeroinit(*arguments)
@@ -160,7 +161,7 @@ def test_another_scheme_is_told_before_fields_that_this_one_does_not_know(
             2,
             "",
             "error: a checkpoint of another scheme in zeroinit.lock: checkpoint.0\n"
-            "  expected: zero-2-draft, which this zeroinit makes\n"
+            "  expected: zero-2, which this zeroinit makes\n"
             f"  found: {found}\n{hint}",
         )
 

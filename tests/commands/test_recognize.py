@@ -1,21 +1,18 @@
 """What a rule wrote is recognized, and nothing else ever is."""
 
 import inspect
-import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.commands.drawn import POLICY, policy_tensors
 from tests.commands.tensors import bits_of, reader, recognized
-from tests.golden.make_models import OPTION_SETS
 from tests.plans.oracles import ruled_tensors
 from zeroinit_cli.commands.recognize import ContentKind, Recognized, recognize
 from zeroinit_cli.commands.tensor_summary import summarize
 from zeroinit_cli.dtypes import BF16, DTYPES, F16, F32, F64, FLOATS, DType
-from zeroinit_cli.models import plan_source
 from zeroinit_cli.plans import parametrizations, policy
 from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import (
@@ -30,19 +27,11 @@ from zeroinit_cli.plans.layouts import (
 from zeroinit_cli.plans.norms import Directions
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
-from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Kept, Ones, Rule, Twisted, Zeros
-from zeroinit_cli.policies import POLICIES
-from zeroinit_cli.sources import parse_source
+from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Ones, Rule, Twisted, Zeros
 from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas
 CENTRE = ((1, 2), (1, 2))
-
-Draw = st.DrawFn
-Drawn = tuple[Rule, tuple[int, ...]]
-SIZES = st.integers(1, 24)
-KERNELS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
-OPTIONS = st.sampled_from(list(POLICIES.values()))
 
 
 def hadamard(half_exponent: int) -> Hadamard:
@@ -127,187 +116,6 @@ FOREIGN: list[tuple[Rule, tuple[int, ...]]] = [
     (ZeroRow(row=3, of=Mirrored(of=I)), (8, 9)),
 ]
 """Rules that the policy gives no tensor of this shape."""
-
-
-def linear(draw: Draw) -> Drawn:
-    shape = draw(SIZES), draw(SIZES)
-    return policy.linear(shape, draw(OPTIONS)), shape
-
-
-def transposed_linear(draw: Draw) -> Drawn:
-    shape = draw(SIZES), draw(SIZES)
-    return policy.transposed_linear(shape, draw(OPTIONS)), shape
-
-
-def fused_linear(draw: Draw) -> Drawn:
-    parts = draw(st.integers(2, 4))
-    shape = parts * draw(SIZES), draw(SIZES)
-    return policy.fused_linear(shape, parts, draw(OPTIONS)), shape
-
-
-def fused_projections(draw: Draw) -> Drawn:
-    """Queries, keys and values in blocks: if none are 0, a third or as many as inputs are q."""
-    blocks, fan_in, queries, closed = draw(SIZES), draw(SIZES), draw(SIZES), draw(st.booleans())
-    if draw(st.booleans()):
-        queries = max(fan_in // blocks, 1)
-    grouped = closed or queries * blocks == fan_in
-    keys = draw(st.integers(1, queries)) if grouped else queries
-    parts = (queries, False), (keys, closed), (keys, closed)
-    shape: tuple[int, ...] = blocks * (queries + 2 * keys), fan_in
-    transposed = draw(st.booleans())
-    shape = shape[::-1] if transposed else (*shape, *draw(st.sampled_from([(), (1,), (1, 1)])))
-    rule = policy.fused_projections(
-        shape, parts, draw(OPTIONS), blocks=blocks, transposed=transposed
-    )
-    return rule, shape
-
-
-def convolution(draw: Draw) -> Drawn:
-    groups = draw(st.integers(1, 6))
-    shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.convolution(shape, groups, draw(OPTIONS)), shape
-
-
-def algorithm_2(draw: Draw) -> Drawn:
-    groups = draw(st.integers(1, 6))
-    shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.algorithm_2(shape, groups, draw(OPTIONS)), shape
-
-
-def flattened_kernel(draw: Draw) -> Drawn:
-    shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.flattened_kernel(shape, draw(OPTIONS)), shape
-
-
-def stem_convolution(draw: Draw) -> Drawn:
-    shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.stem_convolution(shape, draw(OPTIONS)), shape
-
-
-def patch_stem(draw: Draw) -> Drawn:
-    shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.patch_stem(shape, draw(OPTIONS)), shape
-
-
-def patch_convolution(draw: Draw) -> Drawn:
-    shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.patch_convolution(shape, draw(OPTIONS)), shape
-
-
-def transposed_convolution(draw: Draw) -> Drawn:
-    groups, kernel = draw(st.integers(1, 6)), draw(KERNELS)
-    shape = groups * draw(SIZES), draw(SIZES), *kernel
-    stride, padding, dilation = (
-        tuple(draw(st.integers(least, 4)) for _ in kernel) for least in (1, 0, 1)
-    )
-    geometry = policy.Geometry(groups=groups, stride=stride, padding=padding, dilation=dilation)
-    return policy.transposed_convolution(shape, geometry, draw(OPTIONS)), shape
-
-
-def embedding(draw: Draw) -> Drawn:
-    shape = draw(SIZES), draw(SIZES)
-    row = draw(st.none() | st.integers(0, shape[0] - 1))
-    is_tied = draw(st.booleans())
-    return policy.embedding(shape, row, draw(OPTIONS), is_tied=is_tied), shape
-
-
-def position_table(draw: Draw) -> Drawn:
-    shape = *draw(st.lists(st.integers(1, 4), max_size=2)), draw(SIZES), draw(SIZES)
-    beside = draw(st.none() | st.tuples(st.integers(2, 10**6), st.just(shape[-1])))
-    return policy.position_table(shape, draw(OPTIONS), beside=beside), shape
-
-
-def stack_of_linear(draw: Draw) -> Drawn:
-    stack, parts = (
-        draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)),
-        draw(st.integers(1, 4)),
-    )
-    height, width, transposed = parts * draw(SIZES), draw(SIZES), draw(st.booleans())
-    shape = (*stack, width, height) if transposed else (*stack, height, width)
-    rule = policy.stack_of_linear(shape, draw(OPTIONS), parts=parts, transposed=transposed)
-    return rule, shape
-
-
-def recurrent_input(draw: Draw) -> Drawn:
-    gates = draw(st.sampled_from([1, 3, 4]))
-    shape = gates * draw(SIZES), draw(SIZES)
-    return policy.recurrent_input(shape, gates, draw(OPTIONS)), shape
-
-
-def recurrent_state(draw: Draw) -> Drawn:
-    gates, hidden = draw(st.sampled_from([1, 3, 4])), draw(SIZES)
-    shape = gates * hidden, draw(st.just(hidden) | st.integers(1, hidden))
-    return policy.recurrent_state(shape, gates, draw(OPTIONS)), shape
-
-
-def bilinear(draw: Draw) -> Drawn:
-    shape = draw(SIZES), draw(SIZES), draw(SIZES)
-    return policy.bilinear(shape, draw(OPTIONS)), shape
-
-
-def weight_norm_direction(draw: Draw) -> Drawn:
-    """Of a weight of 0, or of one that has no slice of 0: the others are not looked for."""
-    shape = draw(SIZES), draw(SIZES), *draw(st.lists(st.integers(1, 4), max_size=2))
-    of = draw(st.sampled_from([Z, policy.patch_convolution(shape, draw(OPTIONS))]))
-    dim = draw(st.integers(0, len(shape) - 1))
-    rule = parametrizations.weight_norm_direction(of, shape, dim)
-    return (rule if of == Z or rule == of else of), shape
-
-
-def spectral_norm_left(draw: Draw) -> Drawn:
-    rule, shape = convolution(draw)
-    return parametrizations.spectral_norm_left(rule, shape), shape[:1]
-
-
-def spectral_norm_right(draw: Draw) -> Drawn:
-    rule, shape = convolution(draw)
-    return parametrizations.spectral_norm_right(rule, shape), (math.prod(shape[1:]),)
-
-
-def unit_vector(draw: Draw) -> Drawn:
-    size = draw(SIZES)
-    return parametrizations.unit_vector(size, draw(st.integers(0, size - 1))), (size,)
-
-
-def unit_vectors(draw: Draw) -> Drawn:
-    shape = (*draw(st.lists(st.integers(1, 3), min_size=1, max_size=2)), draw(SIZES))
-    return parametrizations.unit_vectors(shape), shape
-
-
-POLICY = {
-    function.__name__: function
-    for function in (
-        linear,
-        transposed_linear,
-        fused_linear,
-        fused_projections,
-        convolution,
-        patch_convolution,
-        algorithm_2,
-        flattened_kernel,
-        stem_convolution,
-        patch_stem,
-        transposed_convolution,
-        embedding,
-        position_table,
-        stack_of_linear,
-        recurrent_input,
-        recurrent_state,
-        bilinear,
-        weight_norm_direction,
-        spectral_norm_left,
-        spectral_norm_right,
-        unit_vector,
-        unit_vectors,
-    )
-}
-"""How a rule of each of the policy's functions is drawn."""
-
-
-@st.composite
-def policy_tensors(draw: Draw) -> Drawn:
-    """A rule of the policy and a shape that has it."""
-    return draw(st.sampled_from(sorted(POLICY.items())))[1](draw)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=lambda dtype: dtype.name)
@@ -521,25 +329,3 @@ def test_integers_are_data_not_trained() -> None:
 def test_odd_shapes_do_no_harm(rule: Rule, shape: tuple[int, ...]) -> None:
     bits = np.resize(np.array([0x3F800000, 0xBF800000, 0], "<u4"), shape)
     recognized(bits.astype("<u4"))
-
-
-def golden() -> Iterator[tuple[str, str]]:
-    for title in OPTION_SETS:
-        for name in OPTION_SETS[title].names():
-            yield title, name
-
-
-@pytest.mark.parametrize(("title", "name"), list(golden()))
-def test_every_ruled_tensor_of_the_golden_models_is_read_as_its_plan_says(
-    title: str, name: str
-) -> None:
-    plan = plan_source(parse_source(name), OPTION_SETS[title].options)
-    done = set()
-    for tensor in plan.tensors:
-        rule, info = tensor.rule, tensor.info
-        if isinstance(rule, Kept) or (rule, info.shape) in done:
-            continue
-        done.add((rule, info.shape))
-        found, _ = recognized(bits_of(rule, info.shape, info.dtype), info.dtype)
-        assert found.rule is not None, info
-        assert found.rule.describe(info.shape) == rule.describe(info.shape), info

@@ -20,7 +20,7 @@ _WORDS = [
     *b"{a=1} {a=[1]}".split(),
     *(b"%d" % (1 << bits) for bits in (31, 63, 64)),
     *b'"" "x" "torchvision:resnet18" "timm:x" "a.yaml" "../a.yaml" "/a.yaml"'.split(),
-    *b'"zero-2-draft" "zero-1" "zero-2" "float32" "float8" "default" "paper"'.split(),
+    *b'"zero-2" "zero-1" "zero-3" "float32" "float8" "default" "paper"'.split(),
     *b'"end" "none" "layer" "paper"'.split(),
     *b'"*=zeros" "=zeros" "a=b" "[=ones" "sha256:"'.split(),
     *(b'"%s"' % path for path in (b"a", b".", b"..", b"../a", b"/a", b"a/../b", b"a//b", b"C:a")),

@@ -18,18 +18,9 @@ from tests.golden.pins import (
     pin_of_source,
     recorded,
 )
-from tests.golden.recorded import EVERY_RULE
+from tests.golden.recorded import EVERY_RULE, OTHER_ENDS
 from zeroinit_cli.options import CHOICES, Options
 
-# Those of EVERY_RULE meet every rule; these close their branches in other ways.
-OTHER_ENDS = (
-    "convnext_tiny",
-    "efficientnet_b0",
-    "maxvit_t",
-    "mobilenet_v3_small",
-    "raft_small",
-    "resnet18",
-)
 SLOW_SPECS = ["cifar-resnet1202.yaml", "residual-500.yaml"]  # seconds each
 
 

@@ -14,9 +14,8 @@ from zeroinit_cli.lock.write import render_lock, update_lock
 @pytest.fixture(scope="module")
 def full() -> str:
     """As many of the smallest entries as fit into a lock."""
-    one = render_lock([entry("a/0000")]).partition("[[checkpoint]]")[2]
-    count = MOST_LOCK_BYTES // len(f"[[checkpoint]]{one}\n")
-    text = render_lock([entry("a/0000")]).partition("[[checkpoint]]")[0]
+    text, _, one = render_lock([entry("a/0000")]).partition("[[checkpoint]]")
+    count = (MOST_LOCK_BYTES - len(text)) // len(f"[[checkpoint]]{one}\n")
     text += "\n".join(f"[[checkpoint]]{one}".replace("a/0000", f"a/{n:04}") for n in range(count))
     assert MOST_LOCK_BYTES - 1000 < len(text) <= MOST_LOCK_BYTES
     return text

@@ -20,7 +20,7 @@ path = "a"
 source = "torchvision:resnet18"
 arguments = {num_classes = 10, ratios = [1, 2.5]}
 options = {dtype = "float32", overrides = ["*.x=zeros", "y=ones"], policy = "paper"}
-scheme = "zero-2-draft"
+scheme = "zero-2"
 plan = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 size = 1

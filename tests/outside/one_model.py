@@ -45,7 +45,7 @@ def planned(case: Case) -> Record:
     parameters = sum(each.numel() for each in _own(case).parameters())
     inputs = case.inputs()
     gc.collect()
-    held, started = _peak_mb(reset=True), time.perf_counter()
+    held, started = _peak_mb(reset=True), time.process_time()
     record = Record(key=case.key, parameters=parameters)
     try:
         plan = zeroinit_cli.plan(case.build, example_inputs=inputs)
@@ -62,7 +62,7 @@ def planned(case: Case) -> Record:
             untraced=tuple(each.text for each in plan.warnings if each.kind == _UNTRACED),
             digest=plan.digest(),
         )
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     return replace(record, seconds=seconds, peak_mb=_peak_mb() - held)
 
 

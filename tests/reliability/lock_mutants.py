@@ -23,7 +23,7 @@ FIELDS: Fields = {
     "path": ['"b.safetensors"', '"./a.safetensors"', '"../a.safetensors"', '"A.safetensors"', '""'],
     "source": ['"other.yaml"', '"torchvision:resnet18"', '"./net.yaml "', '"/net.yaml"'],
     "spec-sha256": _DIGESTS,
-    "scheme": ['"zero-2"', '"zero"', "1"],
+    "scheme": ['"zero-3"', '"zero"', "1"],
     "plan": [f'"sha256:{_ZEROS}"', f'"{_ZEROS}"', f'"md5:{_ZEROS}"'],
     "sha256": _DIGESTS,
     "size": [],

@@ -93,6 +93,9 @@ def command(
         out_json(_to_json(result))
     elif not quiet:
         _print(result, chosen)
+        if result.warnings:
+            about = counted(result.warnings, "warning")
+            say(printable(f"{about} about how it trains: zeroinit plan {asked.typed(source)}"))
 
 
 def _to_json(result: "Generated") -> dict[str, Any]:
@@ -103,6 +106,7 @@ def _to_json(result: "Generated") -> dict[str, Any]:
         "sha256": result.sha256,
         "size": result.size,
         "tensors": result.tensors,
+        "warnings": result.warnings,
     }
     if location.own_folder:
         document["files"] = [

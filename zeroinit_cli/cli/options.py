@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from zeroinit_cli.cli import complete
-from zeroinit_cli.errors import UsageError, near
+from zeroinit_cli.errors import UsageError, near, pasted_word
 from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, SHARD_SIZE, Options
 from zeroinit_cli.source import Source, requested_options
 from zeroinit_cli.sources import parse_source
@@ -202,6 +202,14 @@ class Asked:
         words = {**self._words(), SHARD_SIZE: max_shard_size}
         overrides = self.override or ()
         return what, requested_options(what, words, overrides=overrides)
+
+    def typed(self, source: str) -> str:
+        """Write SOURCE and these options as a shell's command line has them."""
+        given = [("--set", each) for each in self.settings or ()]
+        given += [(f"--{name}", word) for name, word in self._words().items() if word is not None]
+        given += [("--override", each) for each in self.override or ()]
+        words = [source, *(word for pair in given for word in pair)]
+        return " ".join(pasted_word(word) for word in words)
 
     def _words(self) -> dict[str, str | None]:
         return {"dtype": self.dtype, "policy": self.policy}

@@ -38,12 +38,14 @@ class Generated:
         beside: likewise, of what belongs beside them.
         tensors: how many they hold.
         already_there: all files had exactly these bytes and were left alone.
+        warnings: how many things the plan warns of.
     """
 
     location: Location
     files: tuple[FileDigest, ...]
     tensors: int
     already_there: bool
+    warnings: int
     beside: tuple[FileDigest, ...] = ()
 
     @property
@@ -123,6 +125,7 @@ def generate(
         files=files,
         tensors=len(plan.tensors),
         already_there=already_there,
+        warnings=len(plan.warnings),
         beside=beside,
     )
 
@@ -151,6 +154,7 @@ def write_plan(
         files=files,
         tensors=len(plan.tensors),
         already_there=already_there,
+        warnings=len(plan.warnings),
     )
 
 

@@ -21,9 +21,7 @@ _OLDER = (
     "nothing of that scheme was released, and this zeroinit cannot make its bytes: "
     "remove the lock and run zeroinit generate again"
 )
-_OLD_SCHEMES = ("zero-0", "zero-1")
-_OLD_OPTIONS = ("expansion", "residual", "scale")
-"""What a lock of zero-2-draft recorded before there were policies."""
+_OLD_SCHEMES = ("zero-0", "zero-1", "zero-2-draft")
 _MOST_FAULTS = 10
 _MOST_CHARACTERS = 200  # of one fault, since a stranger's value may have any length
 _TOML_MESSAGES = {
@@ -135,16 +133,15 @@ def _check_schemes(table: Mapping[str, Any], where: str) -> None:
     entries = table.get("checkpoint")
     for number, entry in enumerate(entries if isinstance(entries, list) else ()):
         fields = entry if isinstance(entry, Mapping) else {}
-        scheme, options = fields.get("scheme"), fields.get("options")
-        old = [word for word in _OLD_OPTIONS if isinstance(options, Mapping) and word in options]
-        if not isinstance(scheme, str) or (scheme == SCHEME and not old):
+        scheme = fields.get("scheme")
+        if not isinstance(scheme, str) or scheme == SCHEME:
             continue
         raise LockError(
             "a checkpoint of another scheme",
             where=f"{where}: checkpoint.{number}",
             expected=f"{SCHEME}, which this zeroinit makes",
-            found=shown(scheme) if scheme != SCHEME else f"its draft with {', '.join(old)}",
-            hint=_OLDER if scheme in (SCHEME, *_OLD_SCHEMES) else _NEWER,
+            found=shown(scheme),
+            hint=_OLDER if scheme in _OLD_SCHEMES else _NEWER,
         )
 
 

@@ -15,7 +15,7 @@ def heads(flow: DataFlow, adds: Iterable[Add]) -> Iterator[Node]:
 
     One that is added to another value is none, as LoRA's are.
     """
-    added = {parent for add in adds for parent in _behind(flow, add.node)}
+    added = _added(flow, adds)
     return (node for node in _last_layers(flow) if node not in added)
 
 
@@ -41,13 +41,14 @@ def _last_layers(flow: DataFlow) -> list[Node]:
     return last[::-1]
 
 
-def _behind(flow: DataFlow, add: Node) -> Iterator[Node]:
-    """What an add is computed from, up to the next weight layers."""
-    waiting, seen = list(flow.parents(add)), {add}
+def _added(flow: DataFlow, adds: Iterable[Add]) -> set[Node]:
+    """What adds are computed from, up to the next weight layers."""
+    waiting = [parent for add in adds for parent in flow.parents(add.node)]
+    found: set[Node] = set()
     while waiting:
         node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            yield node
+        if node not in found:
+            found.add(node)
             if not flow.layers(node):
                 waiting += flow.parents(node)
+    return found

@@ -16,7 +16,7 @@ from zeroinit_cli.dtypes import RANK, DType
 if TYPE_CHECKING:  # rules import numpy, which a command that reads headers alone does without
     from zeroinit_cli.plans.rules import Rule
 
-SCHEME = "zero-2-draft"
+SCHEME = "zero-2"
 """The rules' version: the same scheme gives the same bytes for ever. docs/format.md states it."""
 
 

@@ -72,8 +72,9 @@ def open_branches(seen: Seen) -> Iterator[PlanWarning]:
     """Branches that nothing closes, by the reason."""
     reasons: defaultdict[tuple[str, str | None], list[Branch]] = defaultdict(list)
     for branch in seen.structure.branches:
-        closed = _is_closed_by_override(seen, branch) or _is_inside_another(seen, branch)
-        if branch.ending is None and not closed:
+        if branch.ending is None and not (
+            _is_closed_by_override(seen, branch) or _is_inside_another(seen, branch)
+        ):
             reason = (branch.obstacle or "").replace(f"{branch.place}.", "")
             reasons[reason, branch.hint].append(branch)
     unclosed = reasons.pop((NONE_CLOSED, None), [])
