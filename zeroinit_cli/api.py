@@ -8,17 +8,17 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zeroinit_cli.given import listed, options_of, source_of, type_name, words_of
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from zeroinit_cli.commands.findings import Unanswered, Verified
-    from zeroinit_cli.options import Options
     from zeroinit_cli.plans.plan import Plan
     from zeroinit_cli.policies import Policy
     from zeroinit_cli.probing.judge import Verdict
     from zeroinit_cli.probing.report import Probe
-    from zeroinit_cli.source import Source
 
     ExampleInputs = torch.Tensor | tuple[Any, ...] | dict[str, Any]
 
@@ -60,13 +60,13 @@ def plan(
     from zeroinit_cli.models import plan_given, plan_source
     from zeroinit_cli.source import requested_options
 
-    name = _type_name(dtype)
+    name = type_name(dtype)
     if isinstance(architecture, str):
-        source = _source(architecture, example_inputs)
-        words, own = _words(name, policy)
-        asked = requested_options(source, words, overrides=_listed(overrides))
+        source = source_of(architecture, example_inputs)
+        words, own = words_of(name, policy)
+        asked = requested_options(source, words, overrides=listed(overrides))
         return plan_source(source, replace(asked, policy=own or asked.policy))
-    return plan_given(architecture, _options(name, policy, overrides), example_inputs)
+    return plan_given(architecture, options_of(name, policy, overrides), example_inputs)
 
 
 def build(source: "str | PathLike[str]") -> "nn.Module":
@@ -126,8 +126,8 @@ def init_(
     """
     from zeroinit_cli.models import init_given
 
-    names = None if only is None else _listed(only, "only")
-    init_given(module, build, _options(None, policy, overrides), example_inputs, names)
+    names = None if only is None else listed(only, "only")
+    init_given(module, build, options_of(None, policy, overrides), example_inputs, names)
     return module
 
 
@@ -189,8 +189,11 @@ def generate(
         lock: where it is recorded: True for `zeroinit.lock` beside it, False for nowhere.
         example_inputs: what its forward takes, where the source does not know its own. The lock
             records their types and shapes, and their values do not count.
-        dtype, policy, overrides: as in `plan`; a policy of your own has no name for a lock.
-        max_shard_size, force: as in `save`.
+        dtype: type of the floating tensors, float32 if not given.
+        policy: `default` or `paper`; one of your own has no name for a lock.
+        overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
+        max_shard_size: the most bytes of tensors in a file, such as `"5GB"`.
+        force: replace files with other bytes.
 
     Returns:
         the SHA-256, in hexadecimal, of the file's bytes; of shards, that of their list.
@@ -207,10 +210,10 @@ def generate(
     from zeroinit_cli.options import SHARD_SIZE
     from zeroinit_cli.source import requested_options
 
-    source = _source(architecture, example_inputs)
-    words: dict[str, str | None] = {"dtype": _type_name(dtype), "policy": policy}
+    source = source_of(architecture, example_inputs)
+    words: dict[str, str | None] = {"dtype": type_name(dtype), "policy": policy}
     words[SHARD_SIZE] = None if max_shard_size is None else str(max_shard_size)
-    options = requested_options(source, words, overrides=_listed(overrides))
+    options = requested_options(source, words, overrides=listed(overrides))
     location = Location.named(os.fspath(path), own_folder=max_shard_size is not None)
     recorded = location.default_lock if lock is True else Path(lock) if lock else None
     return run(source, options, location, lock=recorded, force=force).sha256
@@ -263,8 +266,11 @@ def probe(
     Args:
         architecture: a function that builds a module, or a SOURCE of the command line.
         example_inputs: what its forward takes, a batch; values on the meta device are made up.
-        policy, overrides: of the start, as in `plan`.
-        steps, learning_rate, device: as of `zeroinit probe`.
+        policy: of the start; that of the default if not given.
+        overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
+        steps: of plain SGD; as many as `zeroinit probe` takes if not given.
+        learning_rate: of them, likewise.
+        device: torch's name of where it runs.
 
     Returns:
         the verdict, with `kind`, `text`, `reasons` and `hints`, and what was measured.
@@ -283,74 +289,12 @@ def probe(
     setting = Setting(steps=steps or STEPS, learning_rate=rate, device=device)
     check_setting(setting)
     if isinstance(architecture, str):
-        source = _source(architecture, example_inputs)
-        words, own = _words(None, policy)
-        asked = requested_options(source, words, overrides=_listed(overrides))
+        source = source_of(architecture, example_inputs)
+        words, own = words_of(None, policy)
+        asked = requested_options(source, words, overrides=listed(overrides))
         found = probe_source(source, replace(asked, policy=own or asked.policy), setting)
     else:
         factory, inputs = probed(architecture, example_inputs)
-        options = _options(None, policy, overrides)
+        options = options_of(None, policy, overrides)
         found = probe_subject(subject_of(factory, options, inputs), setting)
     return judge(found), found
-
-
-def _source(
-    architecture: "str | Callable[[], nn.Module]", example_inputs: "ExampleInputs | None"
-) -> "Source":
-    """Return the source of a SOURCE's text, or of a function that a module of its own defines."""
-    from zeroinit_cli.models.given import forms
-    from zeroinit_cli.sources import parse_source
-    from zeroinit_cli.sources.python import source_of
-
-    inputs = [] if example_inputs is None else forms(example_inputs)
-    if isinstance(architecture, str):
-        return parse_source(architecture, inputs=inputs)
-    return source_of(architecture, inputs)
-
-
-def _type_name(dtype: "str | torch.dtype | None") -> str | None:
-    return None if dtype is None else str(dtype).removeprefix("torch.")
-
-
-def _options(
-    dtype: str | None, policy: "str | Policy | None", overrides: Iterable[str]
-) -> "Options":
-    from zeroinit_cli.options import Options
-
-    words, own = _words(dtype, policy)
-    options = Options.from_words(words, overrides=_listed(overrides))
-    return replace(options, policy=own or options.policy)
-
-
-def _words(
-    dtype: str | None, policy: "str | Policy | None"
-) -> "tuple[dict[str, str | None], Policy | None]":
-    """Return the options as the command line has them, and a policy that has no word there."""
-    from zeroinit_cli.errors import UsageError
-    from zeroinit_cli.policies import POLICIES, Policy
-
-    if policy is None or isinstance(policy, str):
-        return {"dtype": dtype, "policy": policy}, None
-    if isinstance(policy, Policy):
-        return {"dtype": dtype}, policy
-    raise UsageError(
-        "not a policy",
-        where="policy",
-        expected=f"{', '.join(POLICIES)}, or a zeroinit_cli.Policy",
-        found=repr(policy),
-    )
-
-
-def _listed(texts: Iterable[str], where: str = "overrides") -> list[str]:
-    """List some texts; refuse a single one, whose letters would each be one."""
-    from zeroinit_cli.errors import UsageError
-
-    if isinstance(texts, str):
-        example = "*.head.weight=zeros" if where == "overrides" else "head.*"
-        raise UsageError(
-            f"one text for a list of {'patterns' if where == 'only' else where}",
-            where=where,
-            expected=f"a list, such as ['{example}']",
-            found=repr(texts),
-        )
-    return list(texts)

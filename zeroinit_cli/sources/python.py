@@ -37,11 +37,9 @@ class Python(Source):
 
     Attributes:
         folder: that its code is imported from, before the path.
-        trusted: the code may run.
     """
 
     folder: Path
-    trusted: bool
 
     prefix = "python"
 
@@ -51,6 +49,7 @@ class Python(Source):
 
         Raises:
             SourceError: it cannot be one.
+            UsageError: a lock names it, and nobody has said that the code may run.
         """
         if not _NAME.fullmatch(asked.name):
             raise SourceError(
@@ -59,29 +58,27 @@ class Python(Source):
                 expected="python:package.module:callable",
                 found=repr(asked.text),
             )
+        if not asked.trusted:
+            raise UsageError(
+                "code that a lock names, which is not run unasked",
+                where=asked.text,
+                expected="your consent: whoever wrote the code and the lock could do anything here",
+                hint="read it, then --trust-code; --hash-only compares digests without it",
+            )
         return cls(
             name=asked.name,
             arguments=asked.arguments,
             inputs=asked.inputs,
             folder=asked.folder or Path(),
-            trusted=asked.trusted,
         )
 
     def factory(self) -> "Factory":
-        """Import the callable, if its code may run, and return what calls it.
+        """Import the callable, and return what calls it.
 
         Raises:
-            UsageError: nobody has said that the code may run.
             BuildError: it cannot be imported, or returns no module.
             ArgumentError: it does not take an argument.
         """
-        if not self.trusted:
-            raise UsageError(
-                "code that a lock names, which is not run unasked",
-                where=str(self),
-                expected="your consent: whoever wrote the code and the lock could do anything here",
-                hint="read it, then --trust-code; --hash-only compares digests without it",
-            )
         from zeroinit_cli.models.builders import module_of, reported
 
         function = self._found()
@@ -228,5 +225,4 @@ def source_of(function: Callable[..., Any], inputs: Iterable[str] = ()) -> Pytho
         name=f"{module.__name__}:{path}",
         inputs=parse_inputs(inputs),
         folder=package.parents[up],
-        trusted=True,
     )
