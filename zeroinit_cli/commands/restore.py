@@ -175,7 +175,8 @@ def _drift(locked: Locked, source: Source, plan: Plan) -> tuple[str, ...]:
 
         comparison = compare_with_plan(plan, locked.path)
     same = comparison is not None and comparison.same
-    return (*spec, *drift_lines(plan, locked.entry, comparison, reproduced=same, changed=False))
+    difference = None if comparison is None else comparison.difference
+    return (*spec, *drift_lines(plan, locked.entry, difference, reproduced=same, changed=False))
 
 
 @contextmanager

@@ -37,7 +37,9 @@ from zeroinit_cli.source import Source
 from zeroinit_cli.store.jobs import in_order
 
 if TYPE_CHECKING:
+    from zeroinit_cli.plans.plan import Plan
     from zeroinit_cli.store.compare import Comparison
+    from zeroinit_cli.store.diff import Difference
     from zeroinit_cli.store.shards import PlannedFile
 
 
@@ -281,9 +283,20 @@ def _drift(
     spec = source_lines(derived.source, entry)
     if derived.plan.digest() == entry.plan and not spec:
         return ()
-    comparison = None
-    if not location.own_folder:
-        comparison = derived.comparisons.get(location.file.name)
+    difference = None
+    if location.own_folder:
+        if not reproduced and all(file.there and not file.lines for file in files):
+            difference = _difference_of(location.folder, derived.plan)
+    elif (comparison := derived.comparisons.get(location.file.name)) is not None:
+        difference = comparison.difference
     changed = any(file.lines for file in files)
-    told = drift_lines(derived.plan, entry, comparison, reproduced=reproduced, changed=changed)
+    told = drift_lines(derived.plan, entry, difference, reproduced=reproduced, changed=changed)
     return (*spec, *told)
+
+
+def _difference_of(folder: Path, plan: "Plan") -> "Difference":
+    """Compare a plan with the tensors of a folder, whatever files they lie in."""
+    from zeroinit_cli.store.diff import diff, planned_contents, stored_contents
+    from zeroinit_cli.store.read import read_checkpoint
+
+    return diff(planned_contents("", plan), stored_contents(read_checkpoint(folder)))
