@@ -70,9 +70,12 @@ def test_the_public_names_are_these() -> None:
         "ZeroinitError",
         "__version__",
         "build",
+        "generate",
         "init_",
         "plan",
+        "probe",
         "save",
+        "verify",
     ]
     assert str(inspect.signature(zeroinit_cli.save)) == (
         "(plan: 'Plan', path: 'str | PathLike[str]', *, max_shard_size: int | str | None = None, "
@@ -90,6 +93,7 @@ def test_the_public_names_are_these() -> None:
         "build",
         "example_inputs",
         *options,
+        "only",
     ]
 
 

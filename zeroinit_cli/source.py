@@ -7,7 +7,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -159,6 +158,8 @@ def path_from(folder: Path, path: Path, *, what: str) -> str:
 
 def installed(*packages: str) -> dict[str, str]:
     """Return the versions of those packages that are installed, without the name of a build."""
+    from importlib.metadata import PackageNotFoundError, version  # which --help can do without
+
     found = {}
     for package in packages:
         try:

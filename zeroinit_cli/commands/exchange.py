@@ -5,7 +5,6 @@ index of shards is removed first and moved in last, so that no loader takes a mi
 new files for a checkpoint.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +23,13 @@ from zeroinit_cli.commands.foreign_files import recognised
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.commands.preflight import check_replaced_files
 from zeroinit_cli.errors import InputError, LockError, OutputError
-from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family, sha256sum_list
+from zeroinit_cli.filenames import (
+    INDEX,
+    FileDigest,
+    digests_of,
+    is_of_family,
+    sha256sum_list,
+)
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.progress import Advance, Progress, no_advance, no_progress
 from zeroinit_cli.store.compare import compare_with_plan
@@ -113,14 +118,6 @@ def write_files(
             listed_files = (*files, *digests_of(beside or {}))
             write_all(file, sha256sum_list((file.name, file.sha256) for file in listed_files))
     return files, not new and not stale
-
-
-def digests_of(texts: Mapping[str, bytes]) -> tuple[FileDigest, ...]:
-    """List the digests of files whose bytes are at hand."""
-    return tuple(
-        FileDigest(name=name, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-        for name, data in texts.items()
-    )
 
 
 def _texts(shards: Sequence[Shard], beside: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeroinit_cli.commands.exchange import digests_of, made_folder, write_files
+from zeroinit_cli.commands.exchange import made_folder, write_files
 from zeroinit_cli.commands.location import Location, lock_entry
 from zeroinit_cli.commands.preflight import (
     check_lock,
@@ -16,7 +16,7 @@ from zeroinit_cli.commands.preflight import (
     check_recordable,
     check_source_is_kept,
 )
-from zeroinit_cli.filenames import FileDigest
+from zeroinit_cli.filenames import FileDigest, digests_of
 from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.write import check_room, update_lock
 from zeroinit_cli.options import Options

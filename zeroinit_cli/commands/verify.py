@@ -17,7 +17,6 @@ from zeroinit_cli.commands.checked_files import (
     file_findings,
     whole_words,
 )
-from zeroinit_cli.commands.exchange import digests_of
 from zeroinit_cli.commands.findings import (
     Finding,
     Outcome,
@@ -29,6 +28,7 @@ from zeroinit_cli.commands.findings import (
 )
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import UsageError, ZeroinitError
+from zeroinit_cli.filenames import digests_of
 from zeroinit_cli.files import is_there, size_of
 from zeroinit_cli.lock import Locked, LockEntry, locked_checkpoints
 from zeroinit_cli.options import Options

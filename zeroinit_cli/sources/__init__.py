@@ -110,7 +110,7 @@ def _meant(text: str) -> str | None:
 def _hint(text: str, prefix: str | None) -> str | None:
     if prefix is None:
         return f"did you mean {_meant(text)}?"
-    if "/" not in text and "\\" not in text and near(prefix, BY_PREFIX) is None:
+    if "." in prefix and near(prefix, BY_PREFIX) is None and "/" not in text:
         return f"did you mean {Python.prefix}:{text}?"
     return near(prefix, BY_PREFIX)
 

@@ -3,7 +3,6 @@
 It is read before any large library is imported.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from zeroinit_cli.errors import InputError, SourceError, pasted, shown
 from zeroinit_cli.filenames import CONFIG
 from zeroinit_cli.files import is_there, opened, outside, read_exactly
 from zeroinit_cli.source import Asked
-from zeroinit_cli.store.strict_json import parse_json
 
 TYPES = ("dtype", "torch_dtype")
 """The keys of the type that weights are stored in; the second is the older name."""
@@ -42,6 +40,10 @@ def read_configuration(asked: Asked) -> tuple[Path, dict[str, Any], str]:
         SourceError: it is no configuration, or asks for what is not in it.
         InputError: it cannot be read.
     """
+    import hashlib  # which --help can do without, for its speed
+
+    from zeroinit_cli.store.strict_json import parse_json
+
     path = _path_of(asked)
     where = path.as_posix()
     with opened(path) as (file, size):

@@ -197,7 +197,7 @@ class Python(Source):
 def _lies_in(module: object, folder: str) -> bool:
     """Tell whether a module is the folder's own, not installed in an environment within it."""
     file, name = getattr(module, "__file__", None), getattr(module, "__name__", "")
-    if not isinstance(file, str):
+    if not isinstance(file, str) or str(name).startswith(f"{__package__.partition('.')[0]}."):
         return False
     top = Path(folder) / str(name).partition(".")[0]
     return Path(file) == top.with_suffix(".py") or Path(file).is_relative_to(top)

@@ -3,7 +3,6 @@
 Nothing is ever downloaded, and no code but that of the installed package runs.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,6 +179,8 @@ class Transformers(Source):
 
         It is written as `save_pretrained` writes it, so that `from_pretrained` loads the folder.
         """
+        import json  # which --help can do without, for its speed
+
         given = {**self.config, **self._given()}
         if _CLASS in self.arguments:
             given["architectures"] = [self._found()[0].__name__]
