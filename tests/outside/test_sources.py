@@ -176,8 +176,9 @@ def test_a_callable_of_ones_own_is_planned_generated_and_loaded(
 ) -> None:
     (tmp_path / "nets.py").write_text(NETS)
     made(tmp_path, f"python:{name}", "-o", "init.safetensors", *CALLABLES[name])
-    done = here("probe", f"python:{name}", *CALLABLES[name], "--json", cwd=tmp_path)
-    assert done.code == 0, done.err
+    if name == "nets:Reader.small":
+        done = here("probe", f"python:{name}", *CALLABLES[name], "--seeds", "1", cwd=tmp_path)
+        assert done.code == 0, done.err
     space: dict[str, Any] = {}
     exec(NETS, space)
     path = name.partition(":")[2].split(".")

@@ -69,8 +69,8 @@ def test_a_function_is_probed_on_what_it_is_given() -> None:
     verdict, measured = zeroinit_cli.probe(small, example_inputs=IDS, steps=2)
     assert verdict.kind in type(verdict.kind)
     assert dict(measured.conditions.inputs) == {"": "int64 2 x 3"}
-    again, _ = zeroinit_cli.probe("squeezenet1_1", steps=1)
-    assert again.text
+    again, _ = zeroinit_cli.probe(f"python:{__name__}:small", example_inputs=IDS, steps=2)
+    assert again == verdict
 
 
 def test_only_what_is_named_is_touched() -> None:

@@ -1,6 +1,7 @@
 """What each kind takes, records and says: names, hints, inputs, locks, drift, specs."""
 
 import json
+import sys
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -289,3 +290,43 @@ def test_a_lock_that_was_tampered_with_is_refused(
     result = zeroinit("verify")
     assert result.code == 2
     assert message in result.err
+
+
+@pytest.mark.parametrize(
+    ("package", "text"), [("timm", "timm:x"), ("transformers", "transformers:conf")]
+)
+def test_a_library_that_is_not_installed_is_named_with_its_extra(
+    zeroinit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, text: str
+) -> None:
+    write(tmp_path / "conf", SOUND)
+    monkeypatch.setitem(sys.modules, package, None)
+    result = zeroinit("plan", text)
+    assert (result.code, result.err) == (
+        2,
+        f"error: {package} is not installed in {text}\n\n"
+        f"hint: pip install 'zeroinit-cli[{package}]'\n",
+    )
+
+
+def test_a_spec_names_a_configuration_by_a_relative_path(zeroinit: Command, tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text("zeroinit: 1\nmodel: {transformers: /etc/conf}\n")
+    result = zeroinit("plan", "net.yaml")
+    assert (result.code, result.err) == (
+        2,
+        "error: an absolute path in net.yaml:2:23: model.transformers\n"
+        "  expected: one from the spec's folder, the same wherever both lie\n"
+        "  found: '/etc/conf'\n",
+    )
+
+
+def test_the_answer_for_programs_lists_the_configuration_too(
+    zeroinit: Command, tmp_path: Path
+) -> None:
+    write(tmp_path / "conf", SOUND)
+    files = zeroinit("generate", "transformers:conf", "-o", "out/", "--json").json["files"]
+    assert [each["path"] for each in files] == ["out/model.safetensors", "out/config.json"]
+
+
+def test_sources_of_all_kinds_can_be_compared(zeroinit: Command, tmp_path: Path) -> None:
+    assert zeroinit("diff", "timm/lcnet_035", "timm:lcnet_035").code == 0
+    assert zeroinit("diff", "timm/lcnet_035", "timm:lcnet_050").code == 1

@@ -111,7 +111,7 @@ def _to_json(result: "Generated") -> dict[str, Any]:
     if location.own_folder:
         document["files"] = [
             {"path": str(location.folder / file.name), "sha256": file.sha256, "size": file.size}
-            for file in result.files
+            for file in (*result.files, *result.beside)
         ]
     return document
 

@@ -149,6 +149,12 @@ def _builder(path: Path, spec: "Spec", lock: Path | None) -> Source | None:
     kinds = (Torchvision, Timm, Transformers)
     [kind] = [kind for kind in kinds if kind.prefix == blueprint.library]
     try:
+        if Path(asked.name).is_absolute():
+            raise SourceError(
+                "an absolute path",
+                expected="one from the spec's folder, the same wherever both lie",
+                found=repr(asked.name),
+            )
         return kind.parse(asked)
     except (SourceError, InputError) as error:
         raise spec.misfit(error) from error
