@@ -36,7 +36,7 @@ def test_the_names_are_timms() -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "hint"),
     [
-        ("conf", "a source without its prefix", "transformers:conf"),
+        ("./conf", "a source without its prefix", "transformers:./conf"),
         ("conf/config.json", "a source without its prefix", "transformers:conf/config.json"),
         ("timn:resnet18", "unknown prefix 'timn'", "timm"),
         ("package.nets:build", "unknown prefix 'package.nets'", "python:package.nets:build"),
@@ -62,6 +62,25 @@ def test_a_name_that_only_timm_has_gets_its_prefix_as_the_hint(zeroinit: Command
         "  expected: a name that zeroinit models lists\n\n"
         "hint: did you mean timm:vit_tiny_patch16_224?\n",
     )
+
+
+def test_a_folder_of_a_models_name_does_not_hide_the_model(
+    zeroinit: Command, tmp_path: Path
+) -> None:
+    write(tmp_path / "alexnet", SOUND)
+    assert zeroinit("plan", "alexnet", "--json").json["source"] == "torchvision:alexnet"
+    write(tmp_path / "conf", SOUND)
+    assert zeroinit("plan", "conf").err.endswith("\nhint: did you mean transformers:conf?\n")
+
+
+def test_what_a_lock_sets_is_as_bounded_as_what_a_configuration_says(
+    zeroinit: Command, tmp_path: Path
+) -> None:
+    write(tmp_path / "conf", SOUND)
+    for setting in ("backbone=evil/x", "n_layer=1000000", "auto_map=x", "_attn_implementation=a/b"):
+        result = zeroinit("plan", "transformers:conf", "--set", setting)
+        assert result.code == 2
+        assert f" in --set {setting.partition('=')[0]}\n" in result.err
 
 
 def test_models_lists_timms_by_the_prefix(zeroinit: Command) -> None:

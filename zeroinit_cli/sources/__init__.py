@@ -9,13 +9,13 @@ comes from, and what a lock records of it. Torch and the libraries are imported 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from zeroinit_cli.arguments import GivenInput, Value, parse_inputs, parse_settings
+from zeroinit_cli.arguments import parse_inputs, parse_settings
 from zeroinit_cli.errors import SourceError, UsageError, near
-from zeroinit_cli.filenames import CONFIG
 from zeroinit_cli.source import Asked, Source
+from zeroinit_cli.sources.configuration import meant_by
 from zeroinit_cli.sources.python import Python
 from zeroinit_cli.sources.spec import YamlSpec, is_spec_path
-from zeroinit_cli.sources.timm import Timm, known_names
+from zeroinit_cli.sources.timm import Timm
 from zeroinit_cli.sources.torchvision import Torchvision
 from zeroinit_cli.sources.transformers import Transformers
 
@@ -85,7 +85,7 @@ def kind_of(text: str) -> tuple[Kind, str]:
         return BY_PREFIX[prefix], rest
     if text.startswith(f"{Timm.prefix}/"):
         return Timm, text.removeprefix(f"{Timm.prefix}/")
-    if not colon and not _meant(text):
+    if not colon and (text.isidentifier() or not meant_by(text)):
         return Torchvision, text
     raise SourceError(
         f"unknown prefix {prefix!r}" if colon else "a source without its prefix",
@@ -93,26 +93,11 @@ def kind_of(text: str) -> tuple[Kind, str]:
         expected="a model name of torchvision's, a path to a .yaml file, or "
         f"{', '.join(f'{known}:' for known in BY_PREFIX)} and what it names",
         found=repr(text),
-        hint=_hint(text, prefix if colon else None),
+        hint=_hint(text, prefix) if colon else f"did you mean {Transformers.prefix}:{text}?",
     )
 
 
-def _meant(text: str) -> str | None:
-    """Write what a text without a prefix means besides a name of torchvision's."""
-    path = Path(text)
-    try:
-        is_config = path.name == CONFIG or (path / CONFIG).is_file()
-    except (OSError, ValueError):  # no name that a file can have
-        is_config = False
-    return f"{Transformers.prefix}:{text}" if is_config else None
-
-
-def _hint(text: str, prefix: str | None) -> str | None:
-    if prefix is None:
-        return f"did you mean {_meant(text)}?"
+def _hint(text: str, prefix: str) -> str | None:
     if "." in prefix and near(prefix, BY_PREFIX) is None and "/" not in text:
         return f"did you mean {Python.prefix}:{text}?"
     return near(prefix, BY_PREFIX)
-
-
-__all__ = ["GivenInput", "Value", "kind_of", "known_names", "parse_source", "read_source"]

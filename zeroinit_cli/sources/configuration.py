@@ -23,8 +23,17 @@ _MOST_PARTS = 1_024  # of layers, experts, stages: each is built
 _COUNTS = re.compile(r"(^|_)(num|n|max|size|sizes|length|positions|labels|vocab)(_|$)")
 _PARTS = re.compile(r"layers?(_|$)|(^|_)depths?$|blocks?(_|$)|experts?(_|$)|stages?(_|$)")
 _OF_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
-_OF_PLACES = ("backbone", "architecture", "implementation", "kernel", "tokenizer_class")
+_OF_PLACES = ("backbone", "architecture", "implementation", "kernel")
 _PLACE = re.compile(r"[/\\:]|^\.")
+
+
+def meant_by(text: str) -> bool:
+    """Tell whether a text is the path of a configuration, or of a folder that has one."""
+    path = Path(text)
+    try:
+        return path.name == CONFIG or (path / CONFIG).is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        return False
 
 
 def read_configuration(asked: Asked) -> tuple[Path, dict[str, Any], str]:
@@ -62,9 +71,11 @@ def read_configuration(asked: Asked) -> tuple[Path, dict[str, Any], str]:
         raise SourceError("not a JSON file", where=where, found=str(error)) from error
     if not isinstance(config, dict):
         raise SourceError("not a configuration", where=where, expected="an object of JSON")
-    _check(config, where, named="class" in asked.arguments)
+    named = "class" in asked.arguments
+    for place, key, value in _entries(config):
+        _check(key, value, f"{where}: {place}", named=named)
     for key, value in asked.arguments.items():
-        _check_value(key, value, f"--set {key}")
+        _check(key, value, f"--set {key}", named=named)
     return path, config, hashlib.sha256(data).hexdigest()
 
 
@@ -98,50 +109,46 @@ def _leads_out(path: Path, folder: Path) -> bool:
     return within and outside(path, folder) is not None
 
 
-def _check(config: dict[str, Any], where: str, *, named: bool) -> None:
+def _check(key: str, value: Any, where: str, *, named: bool) -> None:
     """Refuse code from elsewhere, other places, quantized weights, and endless sizes.
 
     Args:
-        config: what it says.
-        where: its path.
+        key: of the configuration.
+        value: that it has.
+        where: it stands.
         named: the user says which of transformers' own classes is built.
     """
-    for path, key, value in _entries(config):
-        if key in _OF_CODE and value and not named:
-            raise SourceError(
-                f"{key}, which asks for code of another place",
-                where=f"{where}: {path}",
-                expected="a class of transformers itself; no other code is run",
-                hint="--set class=NAME builds transformers' own class of that name, and runs none "
-                "of it",
-            )
-        if key == "quantization_config" and value:
-            raise SourceError(
-                "a quantized model, which has no start",
-                where=f"{where}: {path}",
-                hint=f"remove {key}: what is initialised is the model before",
-            )
-        if key == "use_pretrained_backbone" and value:
-            raise SourceError(
-                "pretrained weights of another place",
-                where=f"{where}: {path}",
-                expected="false: nothing is downloaded",
-                hint="set it to false; ZerO starts the backbone too",
-            )
-        if any(word in key for word in _OF_PLACES) and isinstance(value, str):
-            _check_place(path, value, where)
-        _check_value(key, value, f"{where}: {path}")
-
-
-def _check_place(path: str, value: str, where: str) -> None:
-    if _PLACE.search(value):
+    if key in _OF_CODE and value and not named:
+        raise SourceError(
+            f"{key}, which asks for code of another place",
+            where=where,
+            expected="a class of transformers itself; no other code is run",
+            hint="--set class=NAME builds transformers' own class of that name, and runs none "
+            "of it",
+        )
+    if key == "quantization_config" and value:
+        raise SourceError(
+            "a quantized model, which has no start",
+            where=where,
+            hint=f"remove {key}: what is initialised is the model before",
+        )
+    if key == "use_pretrained_backbone" and value:
+        raise SourceError(
+            "pretrained weights of another place",
+            where=where,
+            expected="false: nothing is downloaded",
+            hint="set it to false; ZerO starts the backbone too",
+        )
+    names_place = isinstance(value, str) and any(word in key for word in _OF_PLACES)
+    if names_place and _PLACE.search(value):
         raise SourceError(
             "what another place holds",
-            where=f"{where}: {path}",
+            where=where,
             expected="a name that transformers or timm knows; nothing is downloaded, and no other "
             "file is read",
             found=shown(value),
         )
+    _check_value(key, value, where)
 
 
 def _check_value(key: str, value: Any, where: str) -> None:

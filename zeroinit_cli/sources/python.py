@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 from zeroinit_cli.arguments import parse_inputs
@@ -98,18 +97,14 @@ class Python(Source):
             BuildError: it cannot be imported, or is not what builds a module.
         """
         module, _, path = self.name.partition(":")
+        found: Any
         with self._on_path():
-            found: Any = self._import(module)
-            for part in path.split("."):
-                if not hasattr(found, part):
-                    raise UnknownModelError(
-                        f"no {path!r} in {module}",
-                        where=str(self),
-                        hint=near(part, [name for name in vars(found) if name[0] != "_"])
-                        if hasattr(found, "__dict__")
-                        else None,
-                    )
-                found = getattr(found, part)
+            try:
+                found = importlib.import_module(module)
+                for part in path.split("."):
+                    found = getattr(found, part)
+            except (Exception, SystemExit) as error:  # whatever the user's code raises
+                raise self._not_found(error, module) from error
         if not callable(found) or (hasattr(found, "state_dict") and not isinstance(found, type)):
             raise BuildError(
                 "not what builds a module",
@@ -120,22 +115,24 @@ class Python(Source):
         function: Callable[..., Any] = found
         return function
 
-    def _import(self, module: str) -> ModuleType:
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{module}.".startswith(f"{error.name}."):
-                raise UnknownModelError(
-                    f"no module {error.name!r}",
+    def _not_found(self, error: BaseException, module: str) -> SourceError:
+        """The error of a name that leads to nothing, or of code that fails on the way."""
+        match error:
+            case ModuleNotFoundError(name=str(name)) if f"{module}.".startswith(f"{name}."):
+                return UnknownModelError(
+                    f"no module {name!r}",
                     where=str(self),
-                    expected=f"{error.name.replace('.', '/')}.py, or a package of this name, in "
+                    expected=f"{name.replace('.', '/')}.py, or a package of this name, in "
                     f"{pasted(self.folder.resolve())} or installed",
-                ) from error
-            raise self._unimportable(error) from error
-        except (Exception, SystemExit) as error:  # whatever the user's code raises
-            raise self._unimportable(error) from error
-
-    def _unimportable(self, error: BaseException) -> BuildError:
+                )
+            case AttributeError(name=str(part), obj=owner) if part in self.name.split(":")[1].split(
+                "."
+            ):
+                return UnknownModelError(
+                    f"no {part!r} in {module}",
+                    where=str(self),
+                    hint=near(part, getattr(owner, "__dict__", {})),
+                )
         first = next(iter(str(error).splitlines()), "no message")
         return BuildError(
             "the code cannot be imported",
@@ -147,7 +144,7 @@ class Python(Source):
         """Refuse arguments that the callable does not take, and missing ones."""
         try:
             signature = inspect.signature(function)
-        except ValueError:  # written in C: calling it tells
+        except (TypeError, ValueError):  # written in C: calling it tells
             return
         try:
             signature.bind(**self.arguments)

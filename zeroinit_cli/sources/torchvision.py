@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from zeroinit_cli.errors import SourceError, UnknownModelError, near
 from zeroinit_cli.source import Asked, Source, installed
+from zeroinit_cli.sources.configuration import meant_by
 from zeroinit_cli.sources.timm import Timm, known_names
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Torchvision(Source):
         """Write the nearest names, or the prefix under which there is such a model."""
         if self.name in known_names():
             return f"did you mean {Timm.prefix}:{self.name}?"
+        if meant_by(self.name):
+            return f"did you mean transformers:{self.name}?"
         return near(self.name, names)
 
     def example_inputs(self) -> "Inputs":
