@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 def source_of(
     architecture: "str | Callable[[], nn.Module]", example_inputs: "ExampleInputs | None"
 ) -> "Source":
-    """Return the source of a SOURCE's text, or of a function that a module of its own defines."""
-    from zeroinit_cli.sources import parse_source, python
+    """Return the source of a SOURCE's text, or of a function that a module of its own defines.
+
+    Raises:
+        UsageError: inputs are given to a SOURCE that knows its own, or the function has no name.
+        SourceError: the text is no SOURCE.
+    """
+    from zeroinit_cli.errors import UsageError
+    from zeroinit_cli.sources import KNOW_THEIR_INPUTS, kind_of, parse_source, python
 
     inputs: list[str] = []
     if example_inputs is not None:
@@ -26,6 +32,12 @@ def source_of(
 
         inputs = forms(example_inputs)
     if isinstance(architecture, str):
+        if inputs and kind_of(architecture)[0] in KNOW_THEIR_INPUTS:
+            raise UsageError(
+                "inputs for a SOURCE, which knows its own",
+                where="example_inputs",
+                hint="leave them out, or give a function that builds the module",
+            )
         return parse_source(architecture, inputs=inputs)
     return python.source_of(architecture, inputs)
 

@@ -25,6 +25,8 @@ BY_PREFIX: Mapping[str, Kind] = {kind.prefix: kind for kind in _NAMED}
 """The kinds that a prefix names."""
 READ_FROM_FILE: tuple[Kind, ...] = (YamlSpec, Transformers)
 """The kinds that a file describes, by its path."""
+KNOW_THEIR_INPUTS: tuple[Kind, ...] = (Torchvision, YamlSpec)
+"""The kinds that nobody tells what their forwards take."""
 
 
 def parse_source(
@@ -62,7 +64,7 @@ def parse_source(
 
 def read_source(kind: Kind, asked: Asked) -> Source:
     """Make the source of what was asked for; otherwise as `parse_source`."""
-    if asked.inputs and kind in (Torchvision, YamlSpec):
+    if asked.inputs and kind in KNOW_THEIR_INPUTS:
         raise UsageError(
             "inputs for a source that knows its own",
             where="--input",

@@ -72,7 +72,7 @@ def read_configuration(asked: Asked) -> tuple[Path, dict[str, Any], str]:
     if not isinstance(config, dict):
         raise SourceError("not a configuration", where=where, expected="an object of JSON")
     named = "class" in asked.arguments
-    for place, key, value in _entries(config):
+    for place, key, value in entries(config):
         _check(key, value, f"{where}: {place}", named=named)
     for key, value in asked.arguments.items():
         _check(key, value, f"--set {key}", named=named)
@@ -164,7 +164,7 @@ def _check_value(key: str, value: Any, where: str) -> None:
             )
 
 
-def _entries(config: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
+def entries(config: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
     """Yield every value of an object and of those in it: its path, its key, itself."""
     waiting = [(path, config)]
     while waiting:

@@ -13,7 +13,7 @@ from zeroinit_cli.dtypes import DType
 from zeroinit_cli.errors import ArgumentError, SourceError, near, shown
 from zeroinit_cli.filenames import CONFIG
 from zeroinit_cli.source import Asked, Source, installed, path_from
-from zeroinit_cli.sources.configuration import TYPES, read_configuration, without
+from zeroinit_cli.sources.configuration import TYPES, entries, read_configuration, without
 
 if TYPE_CHECKING:
     from zeroinit_cli.models.building import Factory
@@ -157,8 +157,11 @@ class Transformers(Source):
         return Inputs(where=str(self), kind=Kind.EXAMPLES, examples=found)
 
     def versions(self) -> dict[str, str]:
-        """Return the libraries that it is built with."""
-        return installed("torch", "transformers")
+        """Return the libraries that it is built with; a backbone may be one of timm's."""
+        backbones = [key for _, key, value in entries(self.config) if "timm" in key and value]
+        named = isinstance(self.config.get("backbone"), str)
+        more = ["timm"] if backbones or named else []
+        return installed(*more, "torch", "transformers")
 
     def recorded_in(self, folder: Path) -> str:
         """Return the prefix and the path from a lock's folder."""
