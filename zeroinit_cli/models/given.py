@@ -1,6 +1,7 @@
 """What callers of the Python API hand over: a module, or a function that builds one."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,13 +11,14 @@ from zeroinit_cli.dtypes import FLOATS
 from zeroinit_cli.errors import PlanError, UsageError
 from zeroinit_cli.models.building import Factory
 from zeroinit_cli.models.classes import type_name
-from zeroinit_cli.models.entries import Entry, state_entries
-from zeroinit_cli.models.filling import copy_hidden, fill
-from zeroinit_cli.models.inputs import Inputs, Kind, example_given
+from zeroinit_cli.models.entries import state_entries
+from zeroinit_cli.models.filling import copy_hidden, fill, fill_parts
+from zeroinit_cli.models.inputs import Example, Inputs, Kind, example_given
+from zeroinit_cli.models.live.held import check_matches, check_real, has_shards, held_module
 from zeroinit_cli.models.planning import Types, plan_factory, plan_module
-from zeroinit_cli.models.warnings.seen import listed
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
+from zeroinit_cli.text import listed
 
 Architecture = nn.Module | Callable[[], nn.Module]
 
@@ -46,64 +48,101 @@ def init_given(
     build: Factory | None,
     options: Options,
     example_inputs: Any = None,
+    *,
+    part: bool = False,
     only: Collection[str] | None = None,
 ) -> None:
     """Initialise a module in place; each of its tensors keeps its own type and device.
 
     Args:
-        module: what is initialised. Without `build` it holds its constructor's values.
+        module: what is initialised. Without `build` it holds its constructor's values. Of a
+            sharded one, what this rank holds; nothing is sent.
         build: builds the same module, and gives the values that only a constructor knows.
         options: what the rules depend on, but for the type.
         example_inputs: a tensor, a tuple of arguments or a dict of keywords for its forward.
+        part: the module may lack tensors of the one that `build` gives.
         only: globs over names; what matches none is not touched. None for all.
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
         PlanError: the module cannot be planned, a part of it is on the meta device, its
             constructor's values are gone and there is no `build`, or that builds another module or
-            ties what the module does not.
+            ties what the module does not; or it is sharded in a way that is not known.
         UsageError: an override matches nothing or does not fit.
         Exception: whatever `build` raises.
     """
     if not isinstance(module, nn.Module):
         raise _no_module("module", module)
     where, inputs = type_name(module), example_given(example_inputs)
-    entries = {entry.name: entry for entry in state_entries(module, where)}
-    names = None if only is None else _matching(entries, only)
-    entries = {name: each for name, each in entries.items() if names is None or name in names}
-    _check_real(entries, where)
-    types: Types = {name: each.dtype for name, each in entries.items() if each.dtype in FLOATS}
     if build is None:
-        fill(entries, plan_module(module, options, where, types, inputs, names))
+        _init_alone(module, options, where, inputs, part=part, only=only)
         return
+    held, names = held_module(module, where), None
+    if only is not None:
+        names = _chosen({name: id(held.owned[name]) for name in held.tensors}, only)
+        held = replace(held, tensors={name: held.tensors[name] for name in sorted(names)})
+    types: Types = {name: each for name, each in held.dtypes.items() if each in FLOATS}
     built, plan = plan_factory(_checked(build), options, where, types, inputs, names)
-    _check_same(entries, plan, where)
-    fill(entries, plan)
+    other = "build gives another module than the one to initialise"
+    check_matches(held, plan, part=part, other=other)
+    fill_parts({name: each.parts for name, each in held.tensors.items()}, plan)
     if names is None:
-        copy_hidden(built, module, entries)
+        copy_hidden(built, held.hidden)
 
 
-def _matching(entries: dict[str, Entry], only: Collection[str]) -> frozenset[str]:
-    """The names of entries that a glob of `only` matches.
+def _init_alone(
+    module: nn.Module,
+    options: Options,
+    where: str,
+    inputs: Example | None,
+    *,
+    part: bool,
+    only: Collection[str] | None,
+) -> None:
+    """Initialise a module that is its own witness."""
+    if part or has_shards(module):
+        raise PlanError(
+            "a part of a module, which does not tell what the whole is",
+            where=where,
+            expected="a function that builds the whole module",
+            found="shards and no build" if not part else "part=True and no build",
+            hint="init_(module, build=lambda: Model(...))",
+        )
+    entries, names = {entry.name: entry for entry in state_entries(module, where)}, None
+    if only is not None:
+        names = _chosen({name: entry.first_name for name, entry in entries.items()}, only)
+        entries = {name: entry for name, entry in entries.items() if name in names}
+    check_real({name: entry.tensor for name, entry in entries.items()}, where)
+    types: Types = {name: each.dtype for name, each in entries.items() if each.dtype in FLOATS}
+    fill(entries, plan_module(module, options, where, types, inputs, names))
+
+
+def _chosen(owners: Mapping[str, object], only: Collection[str]) -> frozenset[str]:
+    """The names that a glob of `only` matches.
+
+    Args:
+        owners: by name what a tensor is; two that are tied are the same.
+        only: globs.
 
     Raises:
         UsageError: a glob matches nothing, or what it matches is tied to what none matches.
     """
     for glob in only:
-        if not any(fnmatchcase(name, glob) for name in entries):
+        if not any(fnmatchcase(name, glob) for name in owners):
             raise UsageError("a pattern that matches no tensor", where="only", found=repr(glob))
-    names = frozenset(name for name in entries if any(fnmatchcase(name, glob) for glob in only))
+    names = frozenset(name for name in owners if any(fnmatchcase(name, glob) for glob in only))
+    chosen = {owners[name]: name for name in names}
     torn = sorted(
-        f"{name} is {each.tied_to}"
-        for name, each in entries.items()
-        if each.tied_to is not None and (name in names) != (each.tied_to in names)
+        f"{chosen[owner]} is {name}"
+        for name, owner in owners.items()
+        if name not in names and owner in chosen
     )
     if torn:
         raise UsageError(
             "a part of tied tensors, which would change the other",
             where="only",
             expected="patterns that match both names, or neither",
-            found=listed(torn),
+            found=listed(torn, 4),
         )
     return names
 
@@ -133,51 +172,6 @@ def _no_module(where: str, found: object) -> UsageError:
 
 def _name(build: object) -> str:
     return str(getattr(build, "__name__", type(build).__name__))
-
-
-def _check_real(entries: dict[str, Entry], where: str) -> None:
-    """Refuse tensors that no value can be put into."""
-    metas = [name for name, entry in entries.items() if entry.tensor.is_meta]
-    if metas:
-        raise PlanError(
-            "tensors on the meta device, which hold no values",
-            where=where,
-            expected="a module on the device that it is to be used on",
-            found=listed(metas),
-            hint='module.to_empty(device="cpu") first, then init_ with build=lambda: Model(...)',
-        )
-
-
-def _check_same(entries: dict[str, Entry], plan: Plan, where: str) -> None:
-    planned = {tensor.info.name: tensor.info.shape for tensor in plan.tensors}
-    found = {name: entry.owned.shape for name, entry in entries.items()}
-    if planned != found:
-        names = sorted({name for name, _ in planned.items() ^ found.items()})
-        raise PlanError(
-            "build gives another module than the one to initialise",
-            where=where,
-            expected="the same names and shapes",
-            found=f"differences in {', '.join(names)}",
-        )
-    _check_ties(entries, plan, where)
-
-
-def _check_ties(entries: dict[str, Entry], plan: Plan, where: str) -> None:
-    """Refuse a module that lost ties: trained from here, the two would part."""
-    lost = [
-        f"{tensor.info.name} is not {tensor.tied_to}"
-        for tensor in plan.tensors
-        if tensor.tied_to is not None and entries[tensor.info.name].tied_to != tensor.tied_to
-    ]
-    if lost:
-        raise PlanError(
-            "parameters that build ties are not tied",
-            where=where,
-            expected="one parameter under both names",
-            found=listed(lost),
-            hint="tie them again after to_empty(), as the constructor does: "
-            "module.head.weight = module.embed.weight, or module.tie_weights()",
-        )
 
 
 def probed(build: Factory, example_inputs: Any) -> tuple[Factory, Inputs]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from zeroinit_cli.api import ExampleInputs
     from zeroinit_cli.options import Options
     from zeroinit_cli.policies import Policy
     from zeroinit_cli.source import Source
+
+    ExampleInputs = torch.Tensor | tuple[Any, ...] | dict[str, Any]
 
 
 def source_of(
