@@ -73,10 +73,11 @@ def test_a_function_is_probed_on_what_it_is_given() -> None:
     assert again == verdict
 
 
-def test_only_what_is_named_is_touched() -> None:
+@pytest.mark.parametrize("build", [None, small])
+def test_only_what_is_named_is_touched(build: Callable[[], nn.Module] | None) -> None:
     module = small()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    zeroinit_cli.init_(module, only=["1.*"])
+    zeroinit_cli.init_(module, build=build, only=["1.*"])
     whole = zeroinit_cli.init_(small()).state_dict()
     for name, tensor in module.state_dict().items():
         wanted = whole if name.startswith("1.") else before
@@ -104,8 +105,9 @@ def test_what_is_not_named_may_be_what_no_rule_knows() -> None:
 def test_a_pattern_that_would_change_another_tensor_is_refused() -> None:
     module = nn.Sequential(nn.Embedding(11, 4), nn.Linear(4, 11))
     module[1].weight = module[0].weight
-    with pytest.raises(UsageError, match="a part of tied tensors"):
-        zeroinit_cli.init_(module, only=["1.*"])
+    for build in (None, lambda: module):
+        with pytest.raises(UsageError, match="a part of tied tensors"):
+            zeroinit_cli.init_(module, build=build, only=["1.*"])
     with pytest.raises(UsageError, match="a pattern that matches no tensor"):
         zeroinit_cli.init_(module, only=["head.*"])
     with pytest.raises(UsageError, match="one text for a list of patterns"):

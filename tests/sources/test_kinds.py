@@ -246,6 +246,33 @@ def test_a_malformed_input_is_refused(zeroinit: Command, given: str, message: st
     assert result.err.startswith(f"error: {message} in --input\n")
 
 
+def test_an_input_that_the_forward_does_not_take_is_said_so(
+    zeroinit: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\ndef build():\n    return nn.Linear(4, 2)\n"
+    )
+    result = zeroinit("plan", "python:net:build", "--input", "float32[2,5]")
+    assert result.code == 2
+    assert result.err.startswith(
+        "error: the forward fails on --input in Linear\n  expected: what it takes: input\n"
+    )
+
+
+def test_what_may_help_a_guess_is_an_option_of_the_command(
+    zeroinit: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\nclass Odd(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.inner = nn.Linear(4, 4)\n\n"
+        "    def forward(self, pairs):\n"
+        "        return self.inner(pairs['left']['deep'])\n"
+    )
+    hints = [each["hint"] for each in zeroinit("plan", "python:net:Odd", "--json").json["warnings"]]
+    assert any("--input [NAME=]TYPE[SIZES]" in (hint or "") for hint in hints)
+
+
 def test_an_input_for_a_source_that_knows_its_own_is_refused(zeroinit: Command) -> None:
     result = zeroinit("plan", "resnet18", "--input", "float32[2,3,8,8]")
     assert (result.code, result.err) == (
@@ -267,6 +294,8 @@ def test_a_spec_names_a_model_of_a_library(zeroinit: Command, tmp_path: Path) ->
     assert {"spec-sha256", "config-sha256"} <= entry.keys()
     assert (tmp_path / "out" / "config.json").exists()
     assert zeroinit("verify", "out").code == 0
+    write(tmp_path / "nets" / "conf", {**SOUND, "vocab_size": 12})
+    assert "the configuration that it names has changed: locked" in zeroinit("verify", "out").out
     alone = zeroinit("digest", "transformers:nets/conf", "--set", "n_layer=2").out
     assert zeroinit("digest", "nets/net.yaml").out == alone
 

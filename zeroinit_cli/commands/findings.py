@@ -96,8 +96,10 @@ class Unanswered:
 def source_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
     """Say which of the files that describe the source are not the locked ones."""
     locked, found = entry.source_digests(), source.digests()
+    # a spec may name a configuration, too
+    names = {"config-sha256": "that it names"} if entry.spec_sha256 is not None else {}
     return tuple(
-        f"the {DESCRIBED[key]} {entry.source} has changed: "
+        f"the {DESCRIBED[key]} {names.get(key, entry.source)} has changed: "
         f"locked {locked.get(key)}, found {found.get(key)}"
         for key in sorted(locked.keys() | found.keys())
         if locked.get(key) != found.get(key)

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from torch import nn
 
 from zeroinit_cli.dtypes import FLOATS, DType
-from zeroinit_cli.errors import NoRuleError
+from zeroinit_cli.errors import NoRuleError, PlanError
 from zeroinit_cli.models.building import Factory, build_noted, on_cpu
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.constants import (
@@ -42,6 +42,7 @@ Kinds = list[tuple[Entry, Kind]]
 
 Doubtful = tuple[Entry, Ruled | None]
 
+_INPUT = "--input [NAME=]TYPE[SIZES]"  # what the command line has for `example_inputs`
 _MOST_GUESSES = 50  # where the examples of a source do not go through; there may be millions
 _SHIFTS = (UseKind.BIAS, UseKind.NORM_SHIFT)
 _SPACED = "evenly spaced over what its constructor draws from"
@@ -56,8 +57,17 @@ def plan_source(source: Source, options: Options) -> Plan:
         PlanError: the state dict holds what a checkpoint cannot.
         UsageError: an override matches nothing or does not fit.
     """
-    factory = source.factory()
-    return plan_factory(factory, options, str(source), inputs=source.example_inputs())[1]
+    factory, inputs = source.factory(), source.example_inputs()
+    try:
+        _, plan = plan_factory(factory, options, str(source), inputs=inputs)
+    except PlanError as error:
+        error.problem = error.problem.replace("example_inputs", "--input")
+        raise
+    warnings = (
+        replace(each, hint=each.hint and each.hint.replace("example_inputs=...", _INPUT))
+        for each in plan.warnings
+    )
+    return replace(plan, warnings=tuple(warnings))
 
 
 def plan_factory(
