@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.machine import Machine
-from benchmarks.parts import extremes, models, shards, sizes, startup
+from benchmarks.parts import extremes, models, plans, scale, shards, sizes, startup
 from benchmarks.samples import Part, Series
 
 _ROWS = {
@@ -15,6 +15,8 @@ _ROWS = {
     "shards": shards.ROWS,
     "embedding": extremes.COSTS,
     "many": extremes.MANY_ROWS,
+    "plans": plans.ROWS,
+    "scale": scale.ROWS,
     "startup": startup.ROWS,
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.machine import Machine, describe_machine
-from benchmarks.parts import extremes, models, plans, shards, sizes, startup
+from benchmarks.parts import extremes, models, plans, scale, shards, sizes, startup
 from benchmarks.processes import run_python
 from benchmarks.results import read_results, write_results
 from benchmarks.samples import Part
@@ -30,6 +30,7 @@ PARTS: dict[str, Measure] = {
     "embedding": extremes.measure_embedding,
     "many": extremes.measure_many,
     "plans": plans.measure,
+    "scale": scale.measure,
     "startup": startup.measure,
 }
 

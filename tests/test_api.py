@@ -4,6 +4,8 @@ import hashlib
 import inspect
 import random
 import re
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,13 +68,17 @@ def saved(module: nn.Module) -> str:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(zeroinit_cli.__all__) == [
+        "Checked",
         "Policy",
         "ZeroinitError",
         "__version__",
         "build",
+        "check",
         "init_",
         "plan",
+        "plan_reader",
         "save",
+        "values",
     ]
     assert str(inspect.signature(zeroinit_cli.save)) == (
         "(plan: 'Plan', path: 'str | PathLike[str]', *, max_shard_size: int | str | None = None, "
@@ -89,8 +95,18 @@ def test_the_public_names_are_these() -> None:
         "module",
         "build",
         "example_inputs",
+        "part",
         *options,
     ]
+    assert str(inspect.signature(zeroinit_cli.check)) == (
+        "(module: 'nn.Module', plan: 'Plan', *, group: 'ProcessGroup | None' = None, "
+        "part: bool = False, expected: str | None = None) -> 'Checked'"
+    )
+    assert str(inspect.signature(zeroinit_cli.plan_reader)) == "(plan: 'Plan') -> 'StorageReader'"
+    assert str(inspect.signature(zeroinit_cli.values)) == (
+        "(plan: 'Plan', name: str, region: 'slice | tuple[slice, ...]' = ()) "
+        "-> 'NDArray[np.generic]'"
+    )
 
 
 @pytest.mark.parametrize("name", some_long(MODELS, lambda name: name not in QUICK))
@@ -419,3 +435,67 @@ def test_what_is_no_policy_is_refused() -> None:
         "  expected: default, paper, or a zeroinit_cli.Policy\n"
         "  found: 3"
     )
+
+
+def test_values_are_those_of_the_saved_file() -> None:
+    plan = zeroinit_cli.plan(Scaled)
+    whole = zeroinit_cli.init_(Scaled()).state_dict()
+    for name in whole:
+        array = zeroinit_cli.values(plan, name)
+        assert array.dtype == whole[name].numpy().dtype
+        assert np.array_equal(array, whole[name].numpy())
+    part = zeroinit_cli.values(plan, "layer.weight", np.s_[:, 1:3])
+    assert np.array_equal(part, whole["layer.weight"].numpy()[:, 1:3])
+    assert zeroinit_cli.values(plan, "index", np.s_[1:]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_values_of_bfloat16_are_bits_where_numpy_has_no_such_type(
+    installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = types.ModuleType("ml_dtypes")
+    library.bfloat16 = np.dtype("V2")  # type: ignore[attr-defined]  # a stand-in of its size
+    monkeypatch.setitem(sys.modules, "ml_dtypes", library if installed else None)
+    plan = zeroinit_cli.plan(lambda: nn.LayerNorm(2), dtype="bfloat16")
+    array = zeroinit_cli.values(plan, "weight")
+    assert array.dtype == (np.dtype("V2") if installed else np.dtype("<u2"))
+    assert array.tobytes() == b"\x80\x3f" * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "region", "message"),
+    [
+        (
+            "layer.wieght",
+            (),
+            "error: no such tensor in the plan in 'layer.wieght'\n"
+            "\n"
+            "hint: did you mean layer.weight?",
+        ),
+        (
+            "layer.weight",
+            np.s_[0:1, 2:5],
+            "error: a region that is not within the tensor in layer.weight\n"
+            "  expected: slices of step 1 within [1, 4], such as numpy.s_[0:4, :]\n"
+            "  found: (slice(0, 1, None), slice(2, 5, None))",
+        ),
+        (
+            "layer.weight",
+            np.s_[:, ::2],
+            "error: a region that is not within the tensor in layer.weight\n"
+            "  expected: slices of step 1 within [1, 4], such as numpy.s_[0:4, :]\n"
+            "  found: (slice(None, None, None), slice(None, None, 2))",
+        ),
+        (
+            "gamma",
+            [slice(2)],
+            "error: a region that is not within the tensor in gamma\n"
+            "  expected: slices of step 1 within [4], such as numpy.s_[0:4, :]\n"
+            "  found: [slice(None, 2, None)]",
+        ),
+    ],
+)
+def test_a_region_that_is_none_is_refused(name: str, region: Any, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        zeroinit_cli.values(zeroinit_cli.plan(Scaled), name, region)
+    assert str(caught.value) == message

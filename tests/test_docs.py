@@ -1,15 +1,21 @@
 """Every snippet of the documentation runs."""
 
+import os
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+import zeroinit_cli
 from tests.cli.command import child
+from tests.live.ranks import CAN_SHARD, on_ranks
 from zeroinit_cli.cli.app import _NAMES
 from zeroinit_cli.cli.complete import known_models
+from zeroinit_cli.plans.checked import Checked, CheckedTensor
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,6 +34,52 @@ def test_the_page_for_python_runs_from_top_to_bottom(
     sha256 = names["sha256"]
     assert (tmp_path / "init.safetensors.sha256").read_text() == f"{sha256}  init.safetensors\n"
     assert "0.weight (1000, 64) embedding table: mirrored signs" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not CAN_SHARD, reason="an old torch")
+def test_the_page_of_scale_runs_on_two_ranks(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "scale.md").read_text()
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(snippets) == 5
+
+    def work(rank: int) -> bool:
+        os.chdir(tmp_path)
+        # the ranks have met already
+        pytest.MonkeyPatch().setattr(torch.distributed, "init_process_group", lambda: None)
+        names: dict[str, Any] = {}
+        for snippet in snippets:
+            exec(snippet, names)
+        for name, dimension in (("0.weight", 0), ("1.linear1.weight", 1)):
+            whole = zeroinit_cli.values(names["plan"], name)
+            halves = [names["megatron"](name, dimension, each, 2) for each in range(2)]
+            assert np.array_equal(np.concatenate(halves, dimension), whole)
+            pieces = np.concatenate([names["zero3"](name, each, 7) for each in range(7)])
+            assert np.array_equal(pieces[: whole.size], whole.reshape(-1))
+            assert len(pieces) == -(-whole.size // 7) * 7
+            assert not pieces[whole.size :].any()
+        return bool(names["found"].ok)
+
+    assert on_ranks(2, work, backend="gloo") == [True, True]
+
+
+def test_the_page_of_scale_shows_what_a_check_says() -> None:
+    tensors = [
+        CheckedTensor(
+            name=name,
+            shape=shape,
+            held=held,
+            differing=differing,
+            differing_in_copies=in_copies,
+            first_difference=first,
+        )
+        for name, shape, held, differing, in_copies, first in (
+            ("1.linear1.weight", (256, 64), 256 * 64, 12, 0, (3, 0)),
+            ("2.norm1.bias", (64,), 64, 0, 1, (5,)),
+            *[("0.weight", (1000, 64), 64_000, 0, 0, None)] * 49,
+        )
+    ]
+    found = Checked(digest="sha256:…", tensors=tuple(tensors))
+    assert f"```text\n{found}\n```" in (ROOT / "docs" / "scale.md").read_text()
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -7,7 +7,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
+
 from tests.cli.command import child, here
+from tests.commands.test_tensor_picture import decoded
 from zeroinit_cli import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +22,18 @@ def test_readme_shows_what_the_command_prints(tmp_path: Path) -> None:
     verified = child("verify", cwd=tmp_path)
     shown = f"{done.stdout}{done.stderr}$ zeroinit verify\n{verified.stdout}```"
     assert f"$ zeroinit generate resnet18 -o init.safetensors\n{shown}" in readme
+    drawn = tmp_path / "zero.png"
+    child(
+        "inspect",
+        "init.safetensors",
+        "--tensor",
+        "conv1.weight",
+        "--image",
+        str(drawn),
+        cwd=tmp_path,
+    )
+    picture = ROOT / "docs" / "images" / "zero.png"
+    assert np.array_equal(decoded(drawn.read_bytes()), decoded(picture.read_bytes()))
 
 
 def test_readme_shows_what_check_prints() -> None:

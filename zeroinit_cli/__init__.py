@@ -3,11 +3,24 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeroinit_cli.api import build, init_, plan, save
+    from zeroinit_cli.api import build, check, init_, plan, plan_reader, save, values
     from zeroinit_cli.errors import ZeroinitError
+    from zeroinit_cli.plans.checked import Checked
     from zeroinit_cli.policies import Policy
 
-__all__ = ["Policy", "ZeroinitError", "__version__", "build", "init_", "plan", "save"]
+__all__ = [
+    "Checked",
+    "Policy",
+    "ZeroinitError",
+    "__version__",
+    "build",
+    "check",
+    "init_",
+    "plan",
+    "plan_reader",
+    "save",
+    "values",
+]
 
 __version__ = "0.1.0"
 
@@ -17,8 +30,9 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from zeroinit_cli import api, errors, policies
+    from zeroinit_cli.plans import checked
 
-    home = {"Policy": policies, "ZeroinitError": errors}.get(name, api)
+    home = {"Checked": checked, "Policy": policies, "ZeroinitError": errors}.get(name, api)
     return getattr(home, name)
 
 

@@ -9,10 +9,15 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import nn
+    from torch.distributed import ProcessGroup
+    from torch.distributed.checkpoint.storage import StorageReader
 
     from zeroinit_cli.options import Options
+    from zeroinit_cli.plans.checked import Checked
     from zeroinit_cli.plans.plan import Plan
     from zeroinit_cli.policies import Policy
 
@@ -98,6 +103,7 @@ def init_(
     *,
     build: "Callable[[], nn.Module] | None" = None,
     example_inputs: "ExampleInputs | None" = None,
+    part: bool = False,
     policy: "str | Policy | None" = None,
     overrides: Iterable[str] = (),
 ) -> Module:
@@ -107,12 +113,16 @@ def init_(
     `--dtype` where the module is not float32. No random state is touched.
 
     Args:
-        module: what is initialised. Without `build` it is as its constructor left it.
+        module: what is initialised. Without `build` it is as its constructor left it. Of DTensors
+            each rank fills its own shards, and sends nothing (docs/scale.md).
         build: a function that builds the same module. It is needed after `to_empty()`, when the
-            values that only the constructor knows are gone, and it settles what is random.
+            values that only the constructor knows are gone, and for DTensors; and it settles what
+            is random.
         example_inputs: what its forward takes: a tensor, a tuple of arguments or a dict of keys,
             on any device, meta too. It is run once, to see how each parameter is used.
             If not given, inputs are guessed from its first layers.
+        part: the module is a part of the one that `build` gives, such as a stage of a pipeline;
+            else it must have all its tensors.
         policy: `default`, `paper`, or a `zeroinit_cli.Policy` of your own; that of the
             default if not given.
         overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
@@ -127,8 +137,81 @@ def init_(
     """
     from zeroinit_cli.models import init_given
 
-    init_given(module, build, _options(None, policy, overrides), example_inputs)
+    init_given(module, build, _options(None, policy, overrides), example_inputs, part=part)
     return module
+
+
+def check(
+    module: "nn.Module",
+    plan: "Plan",
+    *,
+    group: "ProcessGroup | None" = None,
+    part: bool = False,
+    expected: str | None = None,
+) -> "Checked":
+    """Compare a live module with its plan, bit by bit, on whatever ranks it is spread over.
+
+    Each rank compares its own shards, then counts are added up; no tensor is gathered. All ranks of
+    the group must call it, if torch.distributed is in use, and all get the same answer.
+
+    Args:
+        module: a plain module, or one of DTensors, or wrapped.
+        plan: of the whole module, under the module's type: `plan(build, dtype="bfloat16")`.
+        group: the ranks that hold it; all if not given.
+        part: each rank holds a part of the plan's tensors, such as a stage of a pipeline.
+        expected: the plan's digest in a lock, `sha256:...`.
+
+    Returns:
+        what was found. `.ok` says whether all is as planned, `.problems` are the tensors that are
+        not, and `str()` tells it. A difference raises no error.
+
+    Raises:
+        ZeroinitError: on some rank the module is not the planned one or cannot be compared, or the
+            plan is another than the expected or than other ranks'. Every rank raises the same.
+    """
+    from zeroinit_cli.models.live.checking import check_given
+
+    return check_given(module, plan, group=group, part=part, expected=expected)
+
+
+def plan_reader(plan: "Plan") -> "StorageReader":
+    """Make a checkpoint of torch.distributed.checkpoint out of a plan; no file is read.
+
+    `torch.distributed.checkpoint.load(state, storage_reader=plan_reader(plan))` puts the planned
+    values into whatever that can load into, such as FSDP1's shards.
+
+    Args:
+        plan: of `plan()`, under the type of the tensors that it is loaded into.
+
+    Returns:
+        the reader.
+    """
+    from zeroinit_cli.models.live.reader import PlanReader
+
+    return PlanReader(plan)
+
+
+def values(
+    plan: "Plan", name: str, region: "slice | tuple[slice, ...]" = ()
+) -> "NDArray[np.generic]":
+    """Compute the entries of any rectangle of a planned tensor.
+
+    Args:
+        plan: of `plan()`.
+        name: of the tensor.
+        region: a slice of each dimension, as `numpy.s_[0:4, :]` gives them; of dimensions that are
+            left out, all.
+
+    Returns:
+        an array of the region's shape; of bfloat16 as ml_dtypes has it, or, where that is not
+        installed, the bits as uint16.
+
+    Raises:
+        UsageError: there is no such tensor, or the region is not within it.
+    """
+    from zeroinit_cli.plans.values import named_values
+
+    return named_values(plan, name, region)
 
 
 def save(

@@ -48,7 +48,7 @@ class _Block(nn.Module):
         return x + down
 
 
-class _Llama(nn.Module):
+class Llama(nn.Module):
     """A table, blocks, a norm and a head."""
 
     def __init__(self, width: int, middle: int, layers: int) -> None:
@@ -80,7 +80,7 @@ def _of_transformers(width: int, middle: int, layers: int) -> Any:
 
 def measure(size: str, kind: str) -> Figures:
     """Plan a model and digest the plan; the first, small one imports what is needed."""
-    make: Any = _Llama if kind == "written" else _of_transformers
+    make: Any = Llama if kind == "written" else _of_transformers
     inputs = torch.zeros(1, 8, dtype=torch.long)
     api.plan(partial(make, 1_024, 2_048, 1), example_inputs=inputs)
     figures: Figures = {}

@@ -3,6 +3,7 @@
 Run by hand, when a scheme is born or a test has a new net; no test run calls it. To another file
 first, for the nets are recorded from their own tests:
     python -m tests.golden.make_pins > pins.json && mv pins.json tests/golden/
+With `--nets` the nets of tests alone are made anew, and the rest is as it was.
 """
 
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.golden.pins import NETS, RECORDED, SPECS, WORDS, Pin, pin_of_source, to_text
+from tests.golden.pins import NETS, RECORDED, SPECS, WORDS, Pin, pin_of_source, recorded, to_text
 from zeroinit_cli.models import model_names
 
 _NETS_OF = "tests/models"
@@ -54,7 +55,10 @@ def pins_of_nets() -> dict[str, list[Pin]]:
 
 
 def main() -> None:
-    table: dict[str, dict[str, Any]] = {title: pins_of_sources(title) for title in WORDS}
+    made = recorded() if "--nets" in sys.argv else {}
+    table: dict[str, dict[str, Any]] = {
+        title: made.get(title) or pins_of_sources(title) for title in WORDS
+    }
     print(to_text({**table, NETS: pins_of_nets()}))
 
 

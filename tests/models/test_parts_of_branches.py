@@ -22,6 +22,7 @@ from tests.models.closings import (
 )
 from tests.models.warned import texts
 from zeroinit_cli import init_
+from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import find_structure
 
 
@@ -68,6 +69,24 @@ def test_each_part_of_a_joined_branch_is_closed_by_its_own_end() -> None:
     init_(module, build=lambda: Around(Ghost()), example_inputs=(images(),))
     everything = {name for name, _ in module.named_parameters()}
     assert _learns(module, images()) == everything
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_parts_of_positions_need_not_all_go_on_from_the_add(dim: int) -> None:
+    """A norm that gives one part, and what the other is made of: closed if they are channels."""
+
+    def forward(m: Any, x: Any) -> Any:
+        y = m.norm(x)
+        return m.h(x + torch.cat([m.f(y).narrow(dim, 0, 4), y.narrow(dim, 4, 4)], dim))
+
+    made = {"norm": nn.BatchNorm1d(8), "f": nn.Conv1d(8, 8, 1), "h": nn.Conv1d(8, 8, 1)}
+    structure = find_structure(
+        Written(forward, **made), "end", Example(args=(torch.randn(2, 8, 8),))
+    )
+    if dim == 1:
+        assert closed(structure) == {"f.weight", "norm.weight"}
+    else:
+        assert left_open(structure) == ["what norm (BatchNorm1d) gives is used elsewhere too"]
 
 
 def test_a_sum_in_place_writes_into_what_was_joined_and_uses_nothing_of_it() -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from tests.plans.oracles import whole
 from zeroinit_cli.dtypes import F64
 from zeroinit_cli.plans import parametrizations, policy
+from zeroinit_cli.plans.policy import kernels, maps, tables
 from zeroinit_cli.plans.rules import Rule, Twisted
 from zeroinit_cli.policies import DEFAULT, PAPER, POLICIES, Policy
 
@@ -189,7 +190,9 @@ def test_a_state_tells_all_units_apart_and_does_not_grow_fast(hidden: int, by: P
     assert torch.linalg.matrix_norm(state, 2) < 1.42
 
 
-@pytest.mark.parametrize("module", [policy, parametrizations], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [kernels, maps, tables, parametrizations], ids=lambda module: module.__name__
+)
 def test_what_a_docstring_shows_is_what_its_function_gives(module: ModuleType) -> None:
     functions = [
         found

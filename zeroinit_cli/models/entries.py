@@ -45,16 +45,35 @@ class Entry:
         Raises:
             PlanError: a checkpoint of ours cannot hold it.
         """
-        name = str(self.tensor.dtype).removeprefix("torch.")
-        dtype = BY_NAME.get(name)
-        if dtype is None or dtype not in (*FLOATS, *INTEGERS):
-            raise PlanError(
-                "a tensor type that no rule covers",
-                where=self.name,
-                expected=", ".join(known.name for known in (*FLOATS, *INTEGERS)),
-                found=name,
-            )
-        return dtype
+        return dtype_of(self.tensor, self.name)
+
+
+def dtype_of(tensor: torch.Tensor, where: str) -> DType:
+    """The type of a tensor that a message calls `where`.
+
+    Raises:
+        PlanError: a checkpoint of ours cannot hold it.
+    """
+    name = str(tensor.dtype).removeprefix("torch.")
+    dtype = BY_NAME.get(name)
+    if dtype is None or dtype not in (*FLOATS, *INTEGERS):
+        raise PlanError(
+            "a tensor type that no rule covers",
+            where=where,
+            expected=", ".join(known.name for known in (*FLOATS, *INTEGERS)),
+            found=name,
+        )
+    return dtype
+
+
+def check_plain(tensor: torch.Tensor, where: str) -> None:
+    """Refuse a tensor that is sparse or has no shape yet.
+
+    Raises:
+        PlanError: it is.
+    """
+    if tensor.layout is not torch.strided or isinstance(tensor, nn.UninitializedParameter):
+        raise PlanError("a tensor without plain storage", where=where, found=type(tensor).__name__)
 
 
 def state_entries(module: nn.Module, where: str) -> list[Entry]:
@@ -85,7 +104,7 @@ def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
             if tensor is not None:
                 name = f"{prefix}.{attribute}" if prefix else attribute
                 owners[name] = prefix, owner, attribute
-                first_names.setdefault(_memory(tensor), name)
+                first_names.setdefault(memory_of(tensor), name)
     for position, (name, tensor) in enumerate(module.state_dict(keep_vars=True).items()):
         place = f"{where}: {name}"
         if not isinstance(tensor, torch.Tensor) or name not in owners:
@@ -94,11 +113,8 @@ def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
                 where=place,
                 found=type(tensor).__name__,
             )
-        if tensor.layout is not torch.strided or isinstance(tensor, nn.UninitializedParameter):
-            raise PlanError(
-                "a tensor without plain storage", where=place, found=type(tensor).__name__
-            )
-        first = first_names[_memory(tensor)]
+        check_plain(tensor, place)
+        first = first_names[memory_of(tensor)]
         path, owner, attribute = owners[first]
         yield Entry(
             name=name,
@@ -114,7 +130,7 @@ def _entries(module: nn.Module, where: str) -> Iterator[Entry]:
         )
 
 
-def _memory(tensor: torch.Tensor) -> Hashable:
+def memory_of(tensor: torch.Tensor) -> Hashable:
     """What two tensors that are the same memory, seen in the same way, have in common."""
     if is_lazy(tensor) or tensor.layout is not torch.strided or not tensor.numel():
         return id(tensor)

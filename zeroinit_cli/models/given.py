@@ -9,11 +9,11 @@ from zeroinit_cli.dtypes import FLOATS
 from zeroinit_cli.errors import PlanError, UsageError
 from zeroinit_cli.models.building import Factory
 from zeroinit_cli.models.classes import type_name
-from zeroinit_cli.models.entries import Entry, state_entries
-from zeroinit_cli.models.filling import copy_hidden, fill
-from zeroinit_cli.models.inputs import example_given
+from zeroinit_cli.models.entries import state_entries
+from zeroinit_cli.models.filling import copy_hidden, fill, fill_parts
+from zeroinit_cli.models.inputs import Example, example_given
+from zeroinit_cli.models.live.held import check_matches, check_real, has_shards, held_module
 from zeroinit_cli.models.planning import Types, plan_factory, plan_module
-from zeroinit_cli.models.warnings.seen import listed
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 
@@ -41,37 +41,62 @@ def plan_given(architecture: Architecture, options: Options, example_inputs: Any
 
 
 def init_given(
-    module: nn.Module, build: Factory | None, options: Options, example_inputs: Any = None
+    module: nn.Module,
+    build: Factory | None,
+    options: Options,
+    example_inputs: Any = None,
+    *,
+    part: bool = False,
 ) -> None:
     """Initialise a module in place; each of its tensors keeps its own type and device.
 
     Args:
-        module: what is initialised. Without `build` it holds its constructor's values.
+        module: what is initialised. Without `build` it holds its constructor's values. Of a
+            sharded one, what this rank holds; nothing is sent.
         build: builds the same module, and gives the values that only a constructor knows.
         options: what the rules depend on, but for the type.
         example_inputs: a tensor, a tuple of arguments or a dict of keywords for its forward.
+        part: the module may lack tensors of the one that `build` gives.
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
         PlanError: the module cannot be planned, a part of it is on the meta device, its
             constructor's values are gone and there is no `build`, or that builds another module or
-            ties what the module does not.
+            ties what the module does not; or it is sharded in a way that is not known.
         UsageError: an override matches nothing or does not fit.
         Exception: whatever `build` raises.
     """
     if not isinstance(module, nn.Module):
         raise _no_module("module", module)
     where, inputs = type_name(module), example_given(example_inputs)
-    entries = {entry.name: entry for entry in state_entries(module, where)}
-    _check_real(entries, where)
-    types: Types = {name: each.dtype for name, each in entries.items() if each.dtype in FLOATS}
     if build is None:
-        fill(entries, plan_module(module, options, where, types, inputs))
+        _init_alone(module, options, where, inputs, part=part)
         return
+    held = held_module(module, where)
+    types: Types = {name: each for name, each in held.dtypes.items() if each in FLOATS}
     built, plan = plan_factory(_checked(build), options, where, types, inputs)
-    _check_same(entries, plan, where)
-    fill(entries, plan)
-    copy_hidden(built, module, entries)
+    other = "build gives another module than the one to initialise"
+    check_matches(held, plan, part=part, other=other)
+    fill_parts({name: each.parts for name, each in held.tensors.items()}, plan)
+    copy_hidden(built, held.hidden)
+
+
+def _init_alone(
+    module: nn.Module, options: Options, where: str, inputs: Example | None, *, part: bool
+) -> None:
+    """Initialise a module that is its own witness."""
+    if part or has_shards(module):
+        raise PlanError(
+            "a part of a module, which does not tell what the whole is",
+            where=where,
+            expected="a function that builds the whole module",
+            found="shards and no build" if not part else "part=True and no build",
+            hint="init_(module, build=lambda: Model(...))",
+        )
+    entries = {entry.name: entry for entry in state_entries(module, where)}
+    check_real({name: entry.tensor for name, entry in entries.items()}, where)
+    types: Types = {name: each.dtype for name, each in entries.items() if each.dtype in FLOATS}
+    fill(entries, plan_module(module, options, where, types, inputs))
 
 
 def _checked(build: Factory) -> Factory:
@@ -99,48 +124,3 @@ def _no_module(where: str, found: object) -> UsageError:
 
 def _name(build: object) -> str:
     return str(getattr(build, "__name__", type(build).__name__))
-
-
-def _check_real(entries: dict[str, Entry], where: str) -> None:
-    """Refuse tensors that no value can be put into."""
-    metas = [name for name, entry in entries.items() if entry.tensor.is_meta]
-    if metas:
-        raise PlanError(
-            "tensors on the meta device, which hold no values",
-            where=where,
-            expected="a module on the device that it is to be used on",
-            found=listed(metas),
-            hint='module.to_empty(device="cpu") first, then init_ with build=lambda: Model(...)',
-        )
-
-
-def _check_same(entries: dict[str, Entry], plan: Plan, where: str) -> None:
-    planned = {tensor.info.name: tensor.info.shape for tensor in plan.tensors}
-    found = {name: entry.owned.shape for name, entry in entries.items()}
-    if planned != found:
-        names = sorted({name for name, _ in planned.items() ^ found.items()})
-        raise PlanError(
-            "build gives another module than the one to initialise",
-            where=where,
-            expected="the same names and shapes",
-            found=f"differences in {', '.join(names)}",
-        )
-    _check_ties(entries, plan, where)
-
-
-def _check_ties(entries: dict[str, Entry], plan: Plan, where: str) -> None:
-    """Refuse a module that lost ties: trained from here, the two would part."""
-    lost = [
-        f"{tensor.info.name} is not {tensor.tied_to}"
-        for tensor in plan.tensors
-        if tensor.tied_to is not None and entries[tensor.info.name].tied_to != tensor.tied_to
-    ]
-    if lost:
-        raise PlanError(
-            "parameters that build ties are not tied",
-            where=where,
-            expected="one parameter under both names",
-            found=listed(lost),
-            hint="tie them again after to_empty(), as the constructor does: "
-            "module.head.weight = module.embed.weight, or module.tie_weights()",
-        )

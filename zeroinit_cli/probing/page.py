@@ -167,7 +167,7 @@ def _judged() -> str:
         f"rises above {limit['loss_rise']} times its first value on the way. It is uncertain if \n"
         f"that gradient is {doubtful} times torch's or more, or less than \n"
         f"{limit['gradient_ratio_small']} times; if after the last step fewer than \n"
-        f"{limit['different_units']} of all units differ, where torch's own do; or if a \n"
+        f"{THRESHOLDS['different_units']:.0%} of all units differ, where torch's own do; or if a \n"
         "parameter gets no gradient in three steps that gets one from torch's own start. How \n"
         "often such verdicts were right is told in zeroinit's docs/probe.md."
     )
