@@ -223,6 +223,15 @@ def test_an_argument_that_loads_weights_is_not_ours_to_set(zeroinit: Command, ke
     assert result.err.startswith(f"error: timm's '{key}' is not ours to set in --set\n")
 
 
+def test_a_number_of_timms_that_has_no_measure_is_refused(zeroinit: Command) -> None:
+    result = zeroinit("plan", "timm:vit_tiny_patch16_224", "--set", "depth=100000000")
+    assert (result.code, result.err) == (
+        2,
+        "error: a number beyond measure in --set depth\n"
+        "  expected: at most 1024\n  found: 100000000\n",
+    )
+
+
 def test_a_link_out_of_the_locks_folder_is_not_followed(zeroinit: Command, tmp_path: Path) -> None:
     write(tmp_path / "conf", SOUND)
     done = zeroinit("generate", "transformers:conf", "-o", "init.safetensors")

@@ -148,11 +148,20 @@ def _check(key: str, value: Any, where: str, *, named: bool) -> None:
             "file is read",
             found=shown(value),
         )
-    _check_value(key, value, where)
+    check_number(key, value, where)
 
 
-def _check_value(key: str, value: Any, where: str) -> None:
-    """Refuse a number that would take any time or memory."""
+def check_number(key: str, value: Any, where: str) -> None:
+    """Refuse a number that would take any time or memory.
+
+    Args:
+        key: that it is the value of: layers are bounded more narrowly than tokens.
+        value: a number, several, or something else.
+        where: it stands.
+
+    Raises:
+        SourceError: it is beyond measure.
+    """
     most = _MOST_PARTS if _PARTS.search(key) else _MOST_COUNT if _COUNTS.search(key) else _MOST
     for number in value if isinstance(value, list | tuple) else (value,):
         if isinstance(number, int) and number > most:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from zeroinit_cli.errors import ArgumentError, SourceError, UnknownModelError, near
 from zeroinit_cli.source import Asked, Source, installed
+from zeroinit_cli.sources.configuration import check_number
 
 if TYPE_CHECKING:
     from zeroinit_cli.models.building import Factory
@@ -43,7 +44,8 @@ class Timm(Source):
         """Check the form of a name, which is not yet looked up.
 
         Raises:
-            SourceError: it cannot be one, as that of a model elsewhere cannot.
+            SourceError: it cannot be one, as that of a model elsewhere cannot; or a number is
+                beyond measure.
             ArgumentError: an argument would load weights.
         """
         if not _NAME.fullmatch(asked.name):
@@ -55,7 +57,8 @@ class Timm(Source):
                 found=repr(asked.text),
                 hint="zeroinit models 'timm:*' lists the names",
             )
-        for key in asked.arguments:
+        for key, value in asked.arguments.items():
+            check_number(key, value, f"--set {key}")
             if key in _NOT_OURS:
                 raise ArgumentError(
                     f"timm's {key!r} is not ours to set",
