@@ -52,7 +52,7 @@ OTHER_VERSIONS := --ignore tests/sources --ignore tests/evidence --ignore tests/
 test-oldest: OTHER := -c constraints-oldest.txt
 test-oldest test-newest:
 	$(PYTHON) -m venv $(VENV)-$@
-	$(VENV)-$@/bin/python -m pip install --quiet --disable-pip-version-check $(OTHER) -e '.[dev]'
+	$(VENV)-$@/bin/python -m pip install --quiet --disable-pip-version-check $(OTHER) -e '.[test]'
 	$(VENV)-$@/bin/python -m pytest -m "" $(OTHER_VERSIONS)
 
 format: setup
