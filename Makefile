@@ -45,14 +45,14 @@ test-torch-free:
 
 # Everything under the oldest versions that pyproject.toml allows, or the newest that there are.
 # Torch then comes with CUDA, in gigabytes: make test-newest PYTHON=python3.13
-# What only development needs, and the linter that no old rich has, are left out.
-OTHER_VERSIONS := --ignore tests/evidence --ignore tests/benchmarks --ignore tests/outside \
+# What only development or one kind of source needs, and the linter that no old rich has, are left out.
+OTHER_VERSIONS := --ignore tests/sources --ignore tests/evidence --ignore tests/benchmarks --ignore tests/outside \
 	--ignore tests/golden/test_outside_models.py \
 	--deselect tests/test_project.py::test_torch_outside_its_room_would_be_seen
 test-oldest: OTHER := -c constraints-oldest.txt
 test-oldest test-newest:
 	$(PYTHON) -m venv $(VENV)-$@
-	$(VENV)-$@/bin/python -m pip install --quiet --disable-pip-version-check $(OTHER) -e '.[dev]'
+	$(VENV)-$@/bin/python -m pip install --quiet --disable-pip-version-check $(OTHER) -e '.[test]'
 	$(VENV)-$@/bin/python -m pytest -m "" $(OTHER_VERSIONS)
 
 format: setup

@@ -14,8 +14,7 @@ from evidence.data import Data, digits, text
 from evidence.nets import GPT, MLP, Deep, DenseNet, MobileNetV2, ResNet, ViT, image_net
 from evidence.nets import mobilenet_v1 as mobilenet
 from evidence.nets import vgg_bn as vgg
-from zeroinit_cli.models.registry import source_factory
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 from zeroinit_cli.spec.check import parse_spec
 
 Factory = Callable[[], nn.Module]
@@ -168,7 +167,7 @@ _BRANCHES = """layers:
 
 
 def _torchvision(model: str, *, steps: int, pixels: int = 16) -> Net:
-    factory = source_factory(parse_source(model, ["num_classes=10"]))
+    factory = parse_source(model, ["num_classes=10"]).factory()
     data: Any = partial(digits, 3, 16) if pixels == 16 else partial(_enlarged, pixels)
     return Net(name=f"torchvision's {model}", factory=factory, data=data, steps=steps)
 

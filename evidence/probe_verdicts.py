@@ -24,12 +24,12 @@ from evidence.report import put_between
 from evidence.starts import start
 from evidence.training import Outcome, Recipe, threads, train
 from zeroinit_cli.models.inputs import Inputs, Kind
-from zeroinit_cli.models.registry import versions
 from zeroinit_cli.options import Options
 from zeroinit_cli.policies import PAPER
 from zeroinit_cli.probing.judge import Will, gradient_ratio, judge
 from zeroinit_cli.probing.run import probe_subject, subject_of
 from zeroinit_cli.probing.setting import Setting
+from zeroinit_cli.source import installed
 
 RATES = {"sgd": (0.01, 0.05, 0.2), "adamw": (0.001, 0.003, 0.01)}
 _SMALLER = 5  # times: the rate that is tried, too, where the smallest was the best
@@ -200,7 +200,7 @@ def _write(which: str, cases: Sequence[Case], seconds: float) -> None:
     known[which] = {
         "cases": [asdict(case) for case in cases],
         "seconds": round(seconds),
-        "versions": versions(),
+        "versions": installed("torch", "torchvision"),
     }
     part = _RESULTS.with_suffix(".part")
     part.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -18,14 +18,13 @@ from torch import nn
 import zeroinit_cli
 from zeroinit_cli.atomic import guarded
 from zeroinit_cli.models import plan_source
-from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.plans.rules import Zeros
 from zeroinit_cli.policies import DEFAULT, PAPER, Policy
 from zeroinit_cli.probing.inits import stored_init, torch_init
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 from zeroinit_cli.store.read import read_checkpoint
 from zeroinit_cli.store.write import write_checkpoint
 
@@ -189,7 +188,7 @@ def zero_start(name: str, plan: Plan, folder: Path) -> nn.Module:
     path = folder / f"{name}.safetensors"
     with guarded(path):
         write_checkpoint(plan, path)
-    init = stored_init(source_factory(parse_source(name)), read_checkpoint(path), name)
+    init = stored_init(parse_source(name).factory(), read_checkpoint(path), name)
     model = init()
     path.unlink()
     return model
@@ -197,4 +196,4 @@ def zero_start(name: str, plan: Plan, folder: Path) -> nn.Module:
 
 def own_start(name: str) -> nn.Module:
     """The model as its constructor leaves it: Kaiming's values in most of torchvision."""
-    return torch_init(source_factory(parse_source(name)), 0)()
+    return torch_init(parse_source(name).factory(), 0)()

@@ -2,7 +2,7 @@
 
 from zeroinit_cli.lock import LockEntry, make_entry
 from zeroinit_cli.options import Options
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 
 
 def entry(path: str, *, sha256: str = "0" * 64, overrides: tuple[str, ...] = ()) -> LockEntry:

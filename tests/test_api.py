@@ -74,11 +74,14 @@ def test_the_public_names_are_these() -> None:
         "__version__",
         "build",
         "check",
+        "generate",
         "init_",
         "plan",
         "plan_reader",
+        "probe",
         "save",
         "values",
+        "verify",
     ]
     assert str(inspect.signature(zeroinit_cli.save)) == (
         "(plan: 'Plan', path: 'str | PathLike[str]', *, max_shard_size: int | str | None = None, "
@@ -97,6 +100,7 @@ def test_the_public_names_are_these() -> None:
         "example_inputs",
         "part",
         *options,
+        "only",
     ]
     assert str(inspect.signature(zeroinit_cli.check)) == (
         "(module: 'nn.Module', plan: 'Plan', *, group: 'ProcessGroup | None' = None, "

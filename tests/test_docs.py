@@ -25,7 +25,7 @@ def test_the_page_for_python_runs_from_top_to_bottom(
 ) -> None:
     page = (ROOT / "docs" / "python.md").read_text()
     snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(snippets) == 4
+    assert len(snippets) == 6
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     names: dict[str, object] = {}

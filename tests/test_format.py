@@ -249,7 +249,7 @@ def test_check_is_one_short_file_of_the_standard_library() -> None:
 def test_check_agrees_under_every_option_that_changes_elements(dtype: str, policy: str) -> None:
     from zeroinit_cli.models import plan_source
     from zeroinit_cli.options import Options
-    from zeroinit_cli.source import parse_source
+    from zeroinit_cli.sources import parse_source
 
     options = Options.from_words({"dtype": dtype, "policy": policy})
     for model in ("swin_v2_t", "mobilenet_v3_small"):

@@ -3,7 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeroinit_cli.api import build, check, init_, plan, plan_reader, save, values
+    from zeroinit_cli.api import (
+        build,
+        check,
+        generate,
+        init_,
+        plan,
+        plan_reader,
+        probe,
+        save,
+        values,
+        verify,
+    )
     from zeroinit_cli.errors import ZeroinitError
     from zeroinit_cli.plans.checked import Checked
     from zeroinit_cli.policies import Policy
@@ -15,11 +26,14 @@ __all__ = [
     "__version__",
     "build",
     "check",
+    "generate",
     "init_",
     "plan",
     "plan_reader",
+    "probe",
     "save",
     "values",
+    "verify",
 ]
 
 __version__ = "0.1.0"

@@ -5,12 +5,14 @@ The store writes them and the lock checks its entries by them, so they belong to
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 SUFFIX = ".safetensors"
 MODEL = f"model{SUFFIX}"
 INDEX = f"{MODEL}.index.json"
+CONFIG = "config.json"
+"""What transformers reads beside a checkpoint."""
 _FAMILY = re.compile(r"model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors(\.index\.json)?", re.ASCII)
 
 
@@ -38,6 +40,16 @@ def file_names(shards: int) -> tuple[str, ...]:
 def is_of_family(name: str) -> bool:
     """Tell whether a loader could take a file of this name for a part of a folder's checkpoint."""
     return _FAMILY.fullmatch(name) is not None
+
+
+def digests_of(texts: Mapping[str, bytes]) -> tuple[FileDigest, ...]:
+    """List the digests of files whose bytes are at hand, by name."""
+    import hashlib  # which --help can do without, for its speed
+
+    return tuple(
+        FileDigest(name=name, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        for name, data in texts.items()
+    )
 
 
 def sha256sum_line(name: str, sha256: str) -> bytes:

@@ -1,134 +1,172 @@
-"""SOURCE: what a user names as the architecture, and the arguments of its builder.
+"""A source: what a user names as the architecture, whichever kind it is, and its arguments.
 
-resnet18    torchvision:resnet18    resnet18 --set num_classes=10    nets/small.yaml
+The kinds are modules of `sources`; what they share is here, and imports no large library.
 """
 
-import ast
-import math
 import os
-import re
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from zeroinit_cli.errors import ArgumentError, SourceError, UsageError, near, shown
+from zeroinit_cli.arguments import GivenInput, Value
+from zeroinit_cli.dtypes import DType
+from zeroinit_cli.errors import UsageError
 from zeroinit_cli.options import Options
 
 if TYPE_CHECKING:
-    from zeroinit_cli.spec.check import Spec
+    from torch import nn
 
-Scalar = int | float | bool | str
-Value = Scalar | tuple[Scalar, ...]
-"""What `--set` can pass to a builder."""
-
-_SCHEME = "torchvision"
-_NAME = re.compile(r"[A-Za-z0-9_]+")
-_INT64 = range(-(2**63), 2**63)
-
-
-_SPEC_SUFFIXES = (".yaml", ".yml")
+    from zeroinit_cli.models.inputs import Inputs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """A torchvision model name and what its builder is called with, or a YAML spec.
+class Asked:
+    """What was asked for as SOURCE.
 
     Attributes:
-        name: the model's name, `resnet18`; for a spec its path as it was given.
-        arguments: what `--set` gave, by key; a spec takes none.
-        spec: the spec as it was read, if the source is one.
+        text: the whole, for messages.
+        name: without its prefix.
+        arguments: by key, sorted.
+        inputs: what `--input` gave.
+        folder: what a relative path is relative to; None for the current one.
+        trusted: a person has typed it, or has said that the code which a lock names may run.
+        lock: the folder of the lock that names it; None where a person did.
+    """
+
+    text: str
+    name: str
+    arguments: Mapping[str, Value] = field(default_factory=dict)
+    inputs: tuple[GivenInput, ...] = ()
+    folder: Path | None = None
+    trusted: bool = True
+    lock: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The name as a path."""
+        return Path(self.name) if self.folder is None else self.folder / self.name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source(ABC):
+    """What can be built, and what a lock records of it: the one protocol of all kinds.
+
+    Attributes:
+        name: what it is called within its kind: `resnet18`, or a path as it was given.
+        arguments: what `--set` gave, by key.
+        inputs: what `--input` gave, where it does not know its own.
     """
 
     name: str
     arguments: Mapping[str, Value] = field(default_factory=dict)
-    spec: "Spec | None" = None
+    inputs: tuple[GivenInput, ...] = ()
+
+    prefix: ClassVar[str]
+    """What stands before the colon."""
 
     def __str__(self) -> str:
-        """Write it as people do: `torchvision:resnet18`, or the spec's path."""
-        return self.name if self.spec is not None else f"{_SCHEME}:{self.name}"
+        """Write it as people do: `torchvision:resnet18`."""
+        return f"{self.prefix}:{self.name}"
 
-    def recorded_in(self, folder: Path) -> str:
-        """Return the form that a lock in a folder records; a spec's path is relative to it.
+    @abstractmethod
+    def factory(self) -> "Callable[[], nn.Module]":
+        """Return what builds the module, its name and arguments checked; nothing is built yet.
 
         Raises:
-            UsageError: a lock cannot hold the spec's path.
+            SourceError: it is not known here, or does not take its arguments.
+            BuildError: by the factory, if the builder refuses.
         """
-        if self.spec is None:
-            return str(self)
-        try:
-            # resolved folders: a lock may be reached through a link, where `..` leads elsewhere
-            spec = Path(self.name)
-            relative = os.path.relpath(spec.parent.resolve() / spec.name, folder.resolve())
-            relative = Path(relative).as_posix()
-        except ValueError:  # another drive, on Windows
-            relative = ""
-        if not relative.isprintable() or "\\" in relative or not relative:
-            raise UsageError(
-                "a spec whose path a lock cannot hold",
-                where="SOURCE",
-                expected="printable characters without a backslash, on the lock's drive",
-                found=repr(self.name),
-                hint="rename it, or --no-lock",
-            )
-        return relative
+
+    @abstractmethod
+    def example_inputs(self) -> "Inputs":
+        """Find what the module is to be fed; the source was looked up before."""
+
+    def versions(self) -> dict[str, str]:
+        """Return the libraries that it is built with: information for a lock, never compared."""
+        return installed("torch")
+
+    def recorded_in(self, folder: Path) -> str:
+        """Return the form that a lock in a folder records; a path is relative to the folder.
+
+        Raises:
+            UsageError: a lock cannot hold it.
+        """
+        del folder  # of which a name does not depend
+        return str(self)
+
+    def recorded_folder(self, folder: Path) -> str | None:
+        """Return the path from a lock's folder to that of the code which it runs, if it runs any.
+
+        Raises:
+            UsageError: a lock cannot hold it.
+        """
+        del folder  # there is no code
+        return None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that describe it, what the user named first."""
+        return ()
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of what it was read from, by the field of a lock."""
+        return {}
+
+    def beside(self, dtype: DType) -> dict[str, bytes]:
+        """Return the files that belong beside a folder's checkpoint of a type, by name."""
+        del dtype  # there are none
+        return {}
+
+    def init_words(self) -> Mapping[str, str]:
+        """Return the options that it asks for itself."""
+        return {}
+
+    def init_overrides(self) -> tuple[str, ...]:
+        """Return the overrides that it asks for itself, as the command line writes them."""
+        return ()
 
 
-def is_spec_path(text: str) -> bool:
-    """Tell whether SOURCE is the path of a spec, not a name."""
-    return text.lower().endswith(_SPEC_SUFFIXES)
-
-
-def parse_source(text: str, settings: Iterable[str] = (), folder: Path | None = None) -> Source:
-    """Parse SOURCE and its `--set KEY=VALUE` settings; a spec is read, a name not yet looked up.
+def path_from(folder: Path, path: Path, *, what: str) -> str:
+    """Write a path as a lock in a folder records it: relative to it, forward slashes.
 
     Args:
-        text: SOURCE.
-        settings: `KEY=VALUE` each.
-        folder: what a spec's relative path is relative to; the current one by default.
+        folder: of the lock.
+        path: of what is recorded, as the user named it.
+        what: it is, for messages: `a spec`.
 
     Raises:
-        SourceError: the text is no model name.
-        ArgumentError: a setting is malformed or given twice, or given to a spec.
-        SpecError: the spec has mistakes.
-        InputError: the spec cannot be read.
+        UsageError: a lock cannot hold it.
     """
-    arguments = _parse_settings(settings)
-    if is_spec_path(text):
-        return _read_spec(text, arguments, folder)
-    prefix, colon, rest = text.partition(":")
-    name = rest if colon else text
-    if colon and prefix != _SCHEME:
-        raise SourceError(
-            f"unknown prefix {prefix!r}",
+    try:
+        # resolved folders: a lock may be reached through a link, where `..` leads elsewhere
+        relative = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
+        relative = Path(relative).as_posix()
+    except ValueError:  # another drive, on Windows
+        relative = ""
+    if not relative.isprintable() or "\\" in relative or not relative:
+        raise UsageError(
+            f"{what} whose path a lock cannot hold",
             where="SOURCE",
-            expected=f"a model name, alone or after {_SCHEME!r} and a colon",
-            found=repr(text),
-            hint=near(prefix, [_SCHEME]),
+            expected="printable characters without a backslash, on the lock's drive",
+            found=repr(str(path)),
+            hint="rename it, or --no-lock",
         )
-    if not _NAME.fullmatch(name):
-        raise SourceError(
-            "not a model name",
-            where="SOURCE",
-            expected="letters, digits and underscores, such as resnet18, or a path to a .yaml file",
-            found=repr(text),
-            hint="zeroinit models lists the names",
-        )
-    return Source(name=name, arguments=arguments)
+    return relative
 
 
-def _read_spec(text: str, arguments: Mapping[str, Value], folder: Path | None) -> Source:
-    if arguments:
-        raise ArgumentError(
-            "a spec takes no settings",
-            where="--set",
-            found=", ".join(arguments),
-            hint=f"write them into {text}",
-        )
-    from zeroinit_cli.spec.check import read_spec
+def installed(*packages: str) -> dict[str, str]:
+    """Return the versions of those packages that are installed, without the name of a build."""
+    from importlib.metadata import PackageNotFoundError, version  # which --help can do without
 
-    path = Path(text) if folder is None else folder / text
-    return Source(name=path.as_posix(), spec=read_spec(path))
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package).partition("+")[0]
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def requested_options(
@@ -137,68 +175,13 @@ def requested_options(
     *,
     overrides: Iterable[str] = (),
 ) -> Options:
-    """Return a source's options: given ones win over a spec's `init`.
+    """Return a source's options: given ones win over those that it asks for itself.
 
     Raises:
         UsageError: a word is not one of its choices.
     """
-    if source.spec is None:
-        return Options.from_words(words, overrides=overrides)
     return Options.from_words(
         words,
-        overrides=(*source.spec.init_overrides(), *overrides),  # the last that matches wins
-        defaults=source.spec.init_words(),
-    )
-
-
-def _parse_settings(settings: Iterable[str]) -> dict[str, Value]:
-    arguments: dict[str, Value] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.isidentifier():
-            raise ArgumentError(
-                "malformed setting",
-                where="--set",
-                expected="KEY=VALUE, such as num_classes=10",
-                found=repr(setting),
-            )
-        if key in arguments:
-            raise ArgumentError(f"{key} is given twice", where="--set")
-        arguments[key] = _parse_value(key, text)
-    return dict(sorted(arguments.items()))
-
-
-def _parse_value(key: str, text: str) -> Value:
-    """Parse a value as people type it: 10, 0.5, true, (1, 2), 'text' or plain text."""
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text
-    if isinstance(value, list):
-        value = tuple(value)
-    return check_value(key, value)
-
-
-def check_value(key: str, value: object) -> Value:
-    """Check that a value can be a builder's argument, and return it.
-
-    Raises:
-        ArgumentError: the value is of another type, not finite, or beyond 64 bits.
-    """
-    parts = value if isinstance(value, tuple) else (value,)
-    for part in parts:
-        if not isinstance(part, int | float | str):  # bool is an int
-            _refuse_value(key, value, "an int, float, bool or str, or a tuple of them")
-        if isinstance(part, float) and not math.isfinite(part):
-            _refuse_value(key, value, "a finite number")
-        if isinstance(part, int) and part not in _INT64:
-            _refuse_value(key, value, "an integer of at most 64 bits")
-    return value  # type: ignore[return-value]  # just checked, part by part
-
-
-def _refuse_value(key: str, value: object, expected: str) -> None:
-    raise ArgumentError(
-        "unusable value", where=f"--set {key}", expected=expected, found=shown(value)
+        overrides=(*source.init_overrides(), *overrides),  # the last that matches wins
+        defaults=source.init_words(),
     )

@@ -12,7 +12,7 @@ from benchmarks.children.timing import Figures, timed
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 
 
 def measure(name: str, path: Path) -> tuple[Figures, str]:

@@ -142,6 +142,12 @@ def test_torch_is_installed_for_the_cpu(runner: Path) -> None:
     assert [pin.partition("==")[0] for pin in pins] == ["torch", "torchvision"]
 
 
+def test_the_libraries_of_sources_are_installed_where_they_are_asked_for(runner: Path) -> None:
+    done = run(runner, "Install", extras="timm,transformers")
+    assert done.returncode == 0, done.stderr
+    assert recorded(runner)[-1].endswith("constraints.txt ACTION[timm,transformers]")
+
+
 def test_by_digest_alone_needs_no_torch(runner: Path) -> None:
     done = run(runner, "Install", hash_only="true")
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """docs/ci.md: every file it shows has its tool's schema, and every command runs as it stands."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -160,3 +161,32 @@ def test_the_attributes_keep_git_from_converting_what_is_checked(tmp_path: Path)
             (folder / name).unlink()
             subprocess.run([*git, "checkout", "-q", "--", name], check=True, cwd=folder)
             assert (b"\r" in (folder / name).read_bytes()) is converted
+
+
+def test_the_light_recipe_installs_what_its_commands_need(tmp_path: Path) -> None:
+    """Each command of the page runs where nothing can be imported that it does not install."""
+    lines = snippet("light").splitlines()
+    installed = re.search(r"install (typer .*)", snippet("light"))
+    assert installed is not None
+    assert f'constraints.txt" {installed[1]}' in (ROOT / "hooks" / "verify-hash").read_text()
+    (tmp_path / "net.yaml").write_text(NET)
+    assert here("generate", "net.yaml", "-o", NAME, cwd=tmp_path).code == 0
+    commands = [line.split()[1:] for line in lines if line.startswith("light/bin/zeroinit")]
+    assert len(commands) == 3
+    for command in commands:
+        script = (
+            "import sys\n"
+            "for name in ('torch', 'torchvision', 'safetensors', 'numpy', 'timm'):\n"
+            "    sys.modules[name] = None\n"
+            "from zeroinit_cli.__main__ import run\n"
+            f"sys.argv = ['zeroinit', *{command!r}]\nsys.exit(run())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zeroinit_cli.cli import complete
-from zeroinit_cli.models import model_names
+from zeroinit_cli.sources.torchvision import model_names
 
 ROOT = Path(__file__).parents[2]
 

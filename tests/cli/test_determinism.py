@@ -14,7 +14,7 @@ from tests.long import some_long
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 from zeroinit_cli.store.stream import plan_sha256
 
 SOURCE = parse_source("resnet18")

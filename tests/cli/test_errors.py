@@ -22,10 +22,11 @@ MESSAGES: list[tuple[tuple[str, ...], str]] = [
     (("digest", "resnet81"), UNKNOWN),
     (("plan", "torchvision:resnet81"), UNKNOWN),
     (
-        ("digest", "timm:resnet18"),
-        "error: unknown prefix 'timm' in SOURCE\n"
-        "  expected: a model name, alone or after 'torchvision' and a colon\n"
-        "  found: 'timm:resnet18'\n",
+        ("digest", "keras:resnet18"),
+        "error: unknown prefix 'keras' in SOURCE\n"
+        "  expected: a model name of torchvision's, a path to a .yaml file, or torchvision:, "
+        "timm:, transformers:, python: and what it names\n"
+        "  found: 'keras:resnet18'\n",
     ),
     (
         ("digest", "../resnet18"),

@@ -99,7 +99,7 @@ def test_what_is_no_table_or_array_is_called_so_in_the_words_of_toml(
     ("old", "new", "fault"),
     [
         ('"float32"', '"float31"', "unknown choice ('float31') in --dtype"),
-        ('"torchvision:', '"timm:', f"unknown prefix 'timm' ('timm:{MODEL}') in SOURCE"),
+        ('"torchvision:', '"keras:', f"unknown prefix 'keras' ('keras:{MODEL}') in SOURCE"),
         (
             "options",
             f"arguments = {{a = 0x{'f' * 5000}}}\noptions",

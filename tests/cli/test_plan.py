@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Command
-from zeroinit_cli.models import model_names
+from zeroinit_cli.sources.torchvision import model_names
 
 
 def test_the_table_groups_alike_tensors_and_says_why(zeroinit: Command) -> None:

@@ -275,5 +275,5 @@ def test_options_that_the_lock_knows_are_refused(
     assert (result.code, result.err) == (
         2,
         "error: the lock says how its checkpoints were made in the options\n"
-        "\nhint: --set and options that change bytes go with --source\n",
+        "\nhint: --set, --input and options that change bytes go with --source\n",
     )

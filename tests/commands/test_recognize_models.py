@@ -7,7 +7,7 @@ from tests.golden.make_models import OPTION_SETS
 from tests.golden.recorded import EVERY_RULE, OTHER_ENDS
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.plans.rules import Kept
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 
 CASES = [
     pytest.param(

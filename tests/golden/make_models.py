@@ -22,11 +22,12 @@ from torch import Tensor
 
 from tests.golden.restated import Choice, family_of, restate
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.models import model_names, plan_source
+from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.policies import PAPER
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
+from zeroinit_cli.sources.torchvision import model_names
 from zeroinit_cli.store.stream import plan_sha256
 from zeroinit_cli.store.write import write_checkpoint
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.golden.pins import NETS, RECORDED, SPECS, WORDS, Pin, pin_of_source, recorded, to_text
-from zeroinit_cli.models import model_names
+from zeroinit_cli.sources.torchvision import model_names
 
 _NETS_OF = "tests/models"
 _WITHOUT_NETS = "*/test_all_models.py"

@@ -21,7 +21,8 @@ from zeroinit_cli.models import planning, structure
 from zeroinit_cli.models.building import Factory
 from zeroinit_cli.models.structure import Structure
 from zeroinit_cli.plans.plan import Plan
-from zeroinit_cli.source import parse_source, requested_options
+from zeroinit_cli.source import requested_options
+from zeroinit_cli.sources import parse_source
 
 Pin = dict[str, Any]
 """`plan`, where one was made; each map that is not empty, by its name; `adds` by their class."""

@@ -9,9 +9,11 @@ import platform
 
 import numpy
 
-from zeroinit_cli.models import model_names, plan_source, versions
+from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import Options
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.source import installed
+from zeroinit_cli.sources import parse_source
+from zeroinit_cli.sources.torchvision import model_names
 
 
 def main() -> None:
@@ -19,7 +21,11 @@ def main() -> None:
     names = model_names()
     lines = [f"{name} {plan_source(parse_source(name), Options()).digest()}\n" for name in names]
     sha256 = hashlib.sha256("".join(lines).encode()).hexdigest()
-    here = {"Python": platform.python_version(), "numpy": numpy.__version__, **versions()}
+    here = {
+        "Python": platform.python_version(),
+        "numpy": numpy.__version__,
+        **installed("torch", "torchvision"),
+    }
     words = ", ".join(f"{name} {version}" for name, version in here.items())
     print(f"{len(names)} models, plans {sha256[:16]}: {words}")
 

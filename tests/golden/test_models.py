@@ -11,9 +11,10 @@ from tests.golden.make_models import OPTION_SETS, OptionSet, saved_sha256
 from tests.golden.recorded import recorded, restated
 from tests.golden.restated import FAMILIES, Choice, family_of, restate
 from tests.long import some_long
-from zeroinit_cli.models import model_names, plan_source
+from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import Options
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
+from zeroinit_cli.sources.torchvision import model_names
 from zeroinit_cli.store.stream import plan_sha256
 
 # At least one of each family, and more where there are several structures in it.

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.entries import entry
+from zeroinit_cli.arguments import Scalar
 from zeroinit_cli.lock import parse_lock, read_lock
 from zeroinit_cli.lock.write import render_lock, update_lock
 from zeroinit_cli.policies import PAPER
-from zeroinit_cli.source import Scalar
 
 TEXT = """\
 # Written by zeroinit; check with: zeroinit verify

@@ -6,7 +6,7 @@ from zeroinit_cli.models import plan_source
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.policies import DEFAULT, Policy
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 
 
 @cache

@@ -18,11 +18,10 @@ from tests.golden.recorded import EVERY_RULE, recorded
 from tests.long import some_long
 from tests.models.models import planned
 from zeroinit_cli.atomic import guarded
-from zeroinit_cli.models import model_names
 from zeroinit_cli.models.building import build
-from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.plans.rules import Kept
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
+from zeroinit_cli.sources.torchvision import model_names
 from zeroinit_cli.store.write import write_checkpoint
 
 NAMES = model_names()
@@ -47,7 +46,7 @@ def test_a_model_is_generated_with_its_digest_and_loads_strictly(name: str, tmp_
     with guarded(path):
         assert write_checkpoint(plan, path) == recorded("default")[name]
     assert check.derive({**plan.to_json(), "kept": dict(plan.kept)}) == recorded("default")[name]
-    factory = source_factory(parse_source(name))
+    factory = parse_source(name).factory()
     with torch.random.fork_rng(devices=[]):
         small = plan.nbytes <= _REAL_BYTES
         model = _built(name, factory) if small else build(factory, seed=5)
@@ -95,5 +94,5 @@ def test_kept_values_are_those_of_the_constructor() -> None:
         plan = planned(name)
         [found] = [each for each in plan.tensors if each.info.name == tensor]
         assert isinstance(found.rule, Kept), tensor
-        real = source_factory(parse_source(name))().state_dict()[tensor]
+        real = parse_source(name).factory()().state_dict()[tensor]
         assert plan.kept[found.rule.sha256] == real.contiguous().numpy().tobytes(), tensor

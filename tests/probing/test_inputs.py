@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit_cli.errors import ProbeError, UsageError, ZeroinitError
-from zeroinit_cli.models.inputs import Inputs, Kind, inputs_of
+from zeroinit_cli.models.inputs import Inputs, Kind
 from zeroinit_cli.probing.inputs import Feed
 from zeroinit_cli.probing.run import find_feed
 from zeroinit_cli.probing.setting import Setting
-from zeroinit_cli.source import Source, parse_source
+from zeroinit_cli.source import Source
+from zeroinit_cli.sources import parse_source
 
 
 def source(folder: Path, text: str) -> Source:
@@ -23,10 +24,9 @@ def source(folder: Path, text: str) -> Source:
 
 
 def fed(what: Source, setting: Setting | None = None) -> Feed:
-    from zeroinit_cli.models.registry import build_module
 
     torch.manual_seed(0)
-    return find_feed(inputs_of(what), setting or Setting(), build_module(what))
+    return find_feed(what.example_inputs(), setting or Setting(), what.factory()())
 
 
 SPECS = {
@@ -72,14 +72,14 @@ def test_tokens_stay_below_the_table_that_is_asked(tmp_path: Path) -> None:
 
 def test_several_models_of_torchvision() -> None:
     assert fed(parse_source("squeezenet1_1")).described == {"": "float32 8 x 3 x 96 x 96"}
-    assert inputs_of(parse_source("vit_b_32")).native == (224,)
+    assert parse_source("vit_b_32").example_inputs().native == (224,)
     kinds = {
         "r3d_18": Kind.CLIP,
         "raft_small": Kind.FLOW,
         "ssdlite320_mobilenet_v3_large": Kind.DETECTION,
         "lraspp_mobilenet_v3_large": Kind.IMAGES,
     }
-    assert {name: inputs_of(parse_source(name)).kind for name in kinds} == kinds
+    assert {name: parse_source(name).example_inputs().kind for name in kinds} == kinds
 
 
 class TakesOnly(nn.Module):

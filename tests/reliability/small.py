@@ -105,7 +105,7 @@ def planned_once() -> Iterator[None]:
     sources: dict[tuple[str, str | None], Source] = {}
 
     def plan_source(source: Source, options: Options) -> Plan:
-        key = source.name, source.spec.digest() if source.spec else None
+        key = source.name, source.digests().get("spec-sha256")
         sources[key] = source
         return planned(*key, options)
 

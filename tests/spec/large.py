@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2] / "model_specs"
 _LOAD = """
 import sys, torch, zeroinit_cli
 from safetensors.torch import load_file
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.spec.check import read_spec
 path, length = sys.argv[1], int(sys.argv[2])
-spec = parse_source(path).spec
+spec = read_spec(Path(path))
 with torch.device("meta"):
     module = zeroinit_cli.build(path)
 module.load_state_dict(load_file("init.safetensors"), strict=True, assign=True)

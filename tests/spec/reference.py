@@ -35,8 +35,8 @@ def reference() -> str:
         "### One of `overrides`",
         _described(schema["$defs"]["Override"]),
         "## `model`",
-        "A family by its key, or a builder of torchvision:",
-        _table(schema["$defs"]["Model"], only=("torchvision", "arguments")),
+        "A family by its key, or a model of a library:",
+        _table(schema["$defs"]["Model"], only=("torchvision", "timm", "transformers", "arguments")),
     ]
     for name, key in names.items():
         parts += [f"### `{key}`", _described(schema["$defs"][name])]

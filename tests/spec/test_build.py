@@ -14,7 +14,7 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans.layouts import Mirrored
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.plans.rules import Identity, Ones, Rule, Twisted, Zeros
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 from zeroinit_cli.store.write import write_checkpoint
 
 GPT = "zeroinit: 1\nmodel:\n  gpt: {vocab_size: 32, max_seq_len: 16, num_layers: 2, num_heads: 4, "

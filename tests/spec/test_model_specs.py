@@ -19,7 +19,8 @@ from zeroinit_cli import build
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.options import Options
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
+from zeroinit_cli.spec.check import read_spec
 
 ROOT = Path(__file__).parents[2] / "model_specs"
 
@@ -65,8 +66,7 @@ def test_every_spec_is_in_the_table() -> None:
 
 def inputs_of(name: str) -> list[torch.Tensor]:
     """A batch of one of every input."""
-    spec = parse_source(str(ROOT / f"{name}.yaml")).spec
-    assert spec is not None
+    spec = read_spec(ROOT / f"{name}.yaml")
     if spec.inferred.ids:
         return [torch.zeros(1, *shape, dtype=torch.int64) for _, shape in spec.inputs]
     return [torch.linspace(0, 1, int(np.prod(s))).reshape(1, *s) for _, s in spec.inputs]
@@ -102,11 +102,10 @@ def test_from_the_file_to_a_forward(zeroinit: Command, tmp_path: Path, name: str
 @pytest.mark.parametrize("name", sorted(LARGE))
 def test_the_large_ones_are_planned_with_their_published_counts(name: str) -> None:
     known = LARGE[name]
-    source = parse_source(str(ROOT / f"{name}.yaml"))
-    assert source.spec is not None
-    assert source.spec.inferred.parameters == known.parameters
-    assert source.spec.inferred.outputs == (known.output,)
-    plan = plan_source(source, Options())
+    spec = read_spec(ROOT / f"{name}.yaml")
+    assert spec.inferred.parameters == known.parameters
+    assert spec.inferred.outputs == (known.output,)
+    plan = plan_source(parse_source(str(ROOT / f"{name}.yaml")), Options())
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     counted = [each for each in plan.tensors if not each.info.name.endswith(buffers)]
     assert sum(each.info.numel for each in counted if not each.tied_to) == known.parameters

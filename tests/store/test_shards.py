@@ -22,13 +22,12 @@ from zeroinit_cli.errors import OutputError
 from zeroinit_cli.filenames import INDEX
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.models.given import plan_given
-from zeroinit_cli.models.registry import build_module
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.layouts import Split
 from zeroinit_cli.plans.plan import Plan, PlannedTensor
 from zeroinit_cli.plans.rules import Hadamard, Zeros
 from zeroinit_cli.progress import no_advance
-from zeroinit_cli.source import parse_source
+from zeroinit_cli.sources import parse_source
 from zeroinit_cli.store.read import read_checkpoint
 from zeroinit_cli.store.shards import Shard, digest_shards, index_bytes, overall, split
 from zeroinit_cli.store.stream import plan_sha256
@@ -65,7 +64,7 @@ def check_as_the_library(
 def test_torchvisions_models_are_split_as_the_library_splits_them(model: str, most: int) -> None:
     source = parse_source(model)
     shards = split(plan_source(source, Options()), most)
-    check_as_the_library(shards, build_module(source).state_dict(), most)
+    check_as_the_library(shards, source.factory()().state_dict(), most)
 
 
 def test_a_tied_tensor_is_in_the_files_under_each_name_and_counts_under_each() -> None:
@@ -73,7 +72,7 @@ def test_a_tied_tensor_is_in_the_files_under_each_name_and_counts_under_each() -
     source = parse_source(str(MODEL_SPECS / "nanogpt-shakespeare.yaml"))
     planned = plan_source(source, Options())
     assert any(each.tied_to for each in planned.tensors)
-    state = build_module(source).state_dict()
+    state = source.factory()().state_dict()
     stored = {name: value.clone() for name, value in state.items()}
     for most in (100_000, 1_000_000, 10_000_000):
         check_as_the_library(split(planned, most), stored, most)

@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from zeroinit_cli.filenames import CONFIG
+from zeroinit_cli.sources.timm import known_names
+
 _SPECS = (".yaml", ".yml")
+_CONFIGURED = "transformers:"
 _CHECKPOINTS = (".safetensors", ".safetensors.index.json")
 _MOST_ENTRIES = 2000  # read of a folder, so that no key press hangs
 
@@ -32,8 +36,22 @@ def known_models() -> list[str]:
 
 
 def model(incomplete: str) -> list[str]:
-    """Complete a model's name."""
+    """Complete a model's name; those of timm after its prefix, of which `timm/` suits all shells.
+
+    In bash a colon ends a word, so that only what follows it is completed.
+    """
+    if incomplete.startswith(("timm:", "timm/")):
+        prefix, start = incomplete[: len("timm:")], incomplete[len("timm:") :]
+        return [f"{prefix}{name}" for name in known_names() if name.startswith(start)]
     return [name for name in known_models() if name.startswith(incomplete)]
+
+
+def configuration(incomplete: str) -> list[str]:
+    """Complete the path of a configuration after its prefix."""
+    start = incomplete.removeprefix(_CONFIGURED)
+    if start == incomplete:
+        return []
+    return sorted(f"{_CONFIGURED}{path}" for path in _files(start, (CONFIG,)))
 
 
 def spec(incomplete: str) -> list[str]:
@@ -42,8 +60,8 @@ def spec(incomplete: str) -> list[str]:
 
 
 def source(incomplete: str) -> list[str]:
-    """Complete SOURCE: a model's name, or the path of a spec."""
-    return [*model(incomplete), *spec(incomplete)]
+    """Complete SOURCE: a model's name, or the path of a spec or of a configuration."""
+    return [*model(incomplete), *configuration(incomplete), *spec(incomplete)]
 
 
 def side(incomplete: str) -> list[str]:

@@ -11,6 +11,7 @@ from zeroinit_cli.cli.github import annotated
 from zeroinit_cli.cli.options import Asked, Format, FormatName, Json, Quiet, chosen_format
 from zeroinit_cli.errors import InputError, UsageError
 from zeroinit_cli.files import is_there
+from zeroinit_cli.sources import BY_PREFIX
 
 if TYPE_CHECKING:
     from zeroinit_cli.store.diff import Contents
@@ -43,7 +44,7 @@ def command(
     form = chosen_format(format_, json)
     with annotated("zeroinit diff", form is Format.GITHUB):
         sources = {text: asked.read(text) for text in (a, b) if not is_path(text)}
-        if not sources and (asked.settings or asked.changes):
+        if not sources and (asked.about_source or asked.changes):
             raise UsageError(
                 "neither A nor B is a SOURCE",
                 where="the options",
@@ -73,10 +74,12 @@ def is_path(text: str) -> bool:
         InputError: it can only be a path, and nothing is there, or it cannot be told.
     """
     path = Path(text)
-    if text.lower().endswith((".yaml", ".yml")):
+    if text.lower().endswith((".yaml", ".yml")) or text.partition(":")[0] in BY_PREFIX:
         return False
     if is_there(path):
         return True
+    if text.startswith("timm/"):
+        return False
     if any(mark in text for mark in ("/", "\\", ".safetensors", ".json")):
         raise InputError("no such file or folder", where=text)
     return False

@@ -1,6 +1,5 @@
 """`zeroinit generate SOURCE -o PATH`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,20 +57,21 @@ def command(
         raise UsageError("--lock and --no-lock exclude each other", where="the options")
     check_jobs(jobs)
     what, options = asked.read(source, max_shard_size=max_shard_size)
-    path, is_folder = Path(output), _names_folder(output)
-    if options.max_shard_size is not None and not is_folder:
+
+    from zeroinit_cli.commands.location import Location
+
+    location = Location.named(output)
+    if options.max_shard_size is not None and not location.own_folder:
         raise UsageError(
             "shards need a folder",
             where="--output",
             expected="a folder, or a name that ends in /",
             found=output,
-            hint=f"-o {pasted(path.with_suffix(''))}/",
+            hint=f"-o {pasted(location.path.with_suffix(''))}/",
         )
 
     from zeroinit_cli.commands.generate import generate
-    from zeroinit_cli.commands.location import Location
 
-    location = Location(path=path, own_folder=is_folder)
     chosen = None if no_lock else lock or location.default_lock
 
     def tell(message: str) -> None:
@@ -98,12 +98,6 @@ def command(
             say(printable(f"{about} about how it trains: zeroinit plan {asked.typed(source)}"))
 
 
-def _names_folder(text: str) -> bool:
-    """Tell whether a folder is meant; a Path would lose the slash that says so."""
-    # not Path.is_dir, which raises OSError for a name that is too long
-    return text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
-
-
 def _to_json(result: "Generated") -> dict[str, Any]:
     location = result.location
     document = {
@@ -117,7 +111,7 @@ def _to_json(result: "Generated") -> dict[str, Any]:
     if location.own_folder:
         document["files"] = [
             {"path": str(location.folder / file.name), "sha256": file.sha256, "size": file.size}
-            for file in result.files
+            for file in (*result.files, *result.beside)
         ]
     return document
 

@@ -9,6 +9,8 @@ from zeroinit_cli.cli import complete
 from zeroinit_cli.cli.console import out, out_json
 from zeroinit_cli.cli.options import Json
 from zeroinit_cli.errors import UnknownModelError, near
+from zeroinit_cli.sources.timm import known_names
+from zeroinit_cli.text import counted
 
 
 def command(
@@ -17,25 +19,33 @@ def command(
         typer.Argument(
             metavar="[PATTERN]",
             show_default=False,
-            help="Part of a name, or a glob such as 'resnet*'.",
+            help="Part of a name, or a glob such as 'resnet*'; those of timm are 'timm:vit*'.",
             autocompletion=complete.model,
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the model names that SOURCE accepts.
+    """Print the model names that SOURCE accepts: torchvision's, or timm's with its prefix.
 
-    They are the names of the torchvision that zeroinit is tested with. A name that only the
-    installed torchvision has is accepted too.
+    They are the names of the torchvision and the timm that zeroinit is tested with. A name that
+    only the installed one has is accepted too.
     """
     known = complete.known_models()
-    glob = pattern or "*"
+    glob, prefix = pattern or "*", ""
+    if glob.startswith(("timm:", "timm/")):
+        glob, prefix = glob[len("timm:") :] or "*", glob[: len("timm:")]
+        known = known_names()
     if not any(character in glob for character in "*?["):
         glob = f"*{glob}*"
-    names = [name for name in known if fnmatchcase(name, glob)]
+    names = [f"{prefix}{name}" for name in known if fnmatchcase(name, glob)]
     if not names:
+        others = [] if prefix else [name for name in known_names() if fnmatchcase(name, glob)]
         raise UnknownModelError(
-            f"no model matches {pattern!r}", where="PATTERN", hint=near(pattern or "", known)
+            f"no model{' of torchvision' * bool(others)} matches {pattern!r}",
+            where="PATTERN",
+            hint=f"zeroinit models 'timm:{pattern}' lists {counted(len(others), 'model')} of timm"
+            if others
+            else near(pattern or "", known),
         )
     if json:
         out_json(names)

@@ -12,11 +12,12 @@ import typer
 from zeroinit_cli.cli import complete
 from zeroinit_cli.errors import UsageError, near, pasted_word
 from zeroinit_cli.options import CHOICES, OVERRIDE_RULES, SHARD_SIZE, Options
-from zeroinit_cli.source import Source, parse_source, requested_options
+from zeroinit_cli.source import Source, requested_options
+from zeroinit_cli.sources import parse_source
 
 SOURCE_HELP = (
-    "A torchvision model name, such as resnet18 (zeroinit models lists them), "
-    "or a YAML spec, such as nets/small.yaml."
+    "A torchvision model name, such as resnet18 (zeroinit models lists them), a YAML spec, such as "
+    "nets/small.yaml, timm:NAME, transformers:DIR with a config.json, or python:module:callable."
 )
 _DEFAULTS = Options().to_words()
 
@@ -89,6 +90,21 @@ LockedPaths = Annotated[
         help="Folders with a lock, locks, or locked files. [default: the lock of this folder]",
     ),
 ]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="[NAME=]TYPE[SIZES]",
+        help="What forward takes, such as float32[2,3,224,224] or input_ids=int64[2,16], where "
+        "SOURCE does not know its own. Repeatable.",
+    ),
+]
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="Run the code that python: sources of a lock name; read it first."
+    ),
+]
 Jobs = Annotated[
     int,
     typer.Option(
@@ -158,10 +174,16 @@ class Asked:
     dtype: DTypeName = None
     policy: PolicyName = None
     override: Overrides = None
+    input: Inputs = None
+
+    @property
+    def about_source(self) -> bool:
+        """Whether an option is given that belongs to the source."""
+        return bool(self.settings or self.input)
 
     @property
     def changes(self) -> bool:
-        """Whether an option that changes bytes is given; `--set` belongs to the source."""
+        """Whether an option that changes bytes is given; `--set` and `--input` are the source's."""
         return any((self.override, *self._words().values()))
 
     def read(self, source: str, *, max_shard_size: str | None = None) -> tuple[Source, Options]:
@@ -176,7 +198,7 @@ class Asked:
             InputError: a spec cannot be read.
             UsageError: an option's value is none of its choices.
         """
-        what = parse_source(source, self.settings or ())
+        what = parse_source(source, self.settings or (), inputs=self.input or ())
         words = {**self._words(), SHARD_SIZE: max_shard_size}
         overrides = self.override or ()
         return what, requested_options(what, words, overrides=overrides)
@@ -202,14 +224,19 @@ def with_asked(command: Callable[..., None]) -> Callable[..., None]:
     if all(known.annotation is not Asked for known in signature.parameters.values()):
         return command
 
+    # a command may have an option of Asked's as its own, with more to it
+    own = signature.parameters.keys()
+
     def expanded(**values: Any) -> None:
-        asked = Asked(**{field.name: values.pop(field.name) for field in fields(Asked)})
+        names = [field.name for field in fields(Asked) if field.name not in own]
+        asked = Asked(**{name: values.pop(name) for name in names})
         command(**values, asked=asked)
 
     parameters: list[inspect.Parameter] = []
     for known in signature.parameters.values():
-        names = inspect.signature(Asked, eval_str=True).parameters.values()
-        parameters += names if known.annotation is Asked else [known]
+        shared = inspect.signature(Asked, eval_str=True).parameters.values()
+        added = [each for each in shared if each.name not in own]
+        parameters += added if known.annotation is Asked else [known]
     # keyword-only, so that a parameter without a default may follow one with a default
     expanded.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by inspect
         parameters=[known.replace(kind=inspect.Parameter.KEYWORD_ONLY) for known in parameters]

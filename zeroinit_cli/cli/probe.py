@@ -1,10 +1,12 @@
 """`zeroinit probe SOURCE`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zeroinit_cli.arguments import is_input
 from zeroinit_cli.cli.console import out_json, say, shown_progress
 from zeroinit_cli.cli.github import annotated
 from zeroinit_cli.cli.options import (
@@ -57,12 +59,13 @@ def command(
             help="Height and width of images. [default: 96, or what the model takes]",
         ),
     ] = None,
-    inputs: Annotated[
+    input: Annotated[
         list[str] | None,
         typer.Option(
             "--input",
             metavar="[NAME=]FILE.npy",
-            help="A batch of your own, (samples, ...). Repeatable, for several inputs.",
+            help="A batch of your own, (samples, ...), or its form, such as float32[8,3,64,64]. "
+            "Repeatable, for several inputs.",
         ),
     ] = None,
     seeds: Annotated[
@@ -104,7 +107,7 @@ def command(
             image_size=image_size,
             seeds=seeds,
             device=device,
-            inputs=_inputs(inputs or []),
+            inputs=_inputs([text for text in input or [] if not is_input(text)]),
         )
         check_setting(setting)
         if html is not None:
@@ -112,6 +115,7 @@ def command(
 
             read = [*setting.inputs.values(), Path(subject), Path(source or subject)]
             check_document(html, "--html", read, force=force)
+        asked = replace(asked, input=[text for text in input or [] if is_input(text)])
         what, options = asked.read(source or subject)
 
         from zeroinit_cli.probing.judge import judge

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zeroinit_cli.cli.console import out, out_json, painted, say, shown_progress
-from zeroinit_cli.cli.options import Jobs, Json, LockedPaths, Quiet, check_jobs
+from zeroinit_cli.cli.options import Jobs, Json, LockedPaths, Quiet, TrustCode, check_jobs
 from zeroinit_cli.errors import one_line, printable
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def command(
             "--update", help="Write and lock anew what no longer comes out as it was locked."
         ),
     ] = False,
+    trust_code: TrustCode = False,
     jobs: Jobs = 1,
     json: Json = False,
     quiet: Quiet = False,
@@ -39,7 +40,14 @@ def command(
             say(printable(message))
 
     with shown_progress(quiet=quiet or json) as progress:
-        results = restore(paths or [], update=update, jobs=jobs, progress=progress, say=tell)
+        results = restore(
+            paths or [],
+            update=update,
+            trust_code=trust_code,
+            jobs=jobs,
+            progress=progress,
+            say=tell,
+        )
     if json:
         out_json(_to_json(results))
     else:

@@ -95,16 +95,15 @@ def show(
 
 
 def _read_spec(path: str) -> "Spec":
-    """Read a spec; look up the builder of torchvision that it names, which takes torch."""
+    """Read a spec; look up the model of a library that it names, which takes torch."""
     from zeroinit_cli.spec.blueprint import BuilderBlueprint
     from zeroinit_cli.spec.check import read_spec
 
     spec = read_spec(Path(path), path)
     if isinstance(spec.inferred.blueprint, BuilderBlueprint):
-        from zeroinit_cli.models import check_source
-        from zeroinit_cli.source import Source
+        from zeroinit_cli.sources.spec import YamlSpec
 
-        check_source(Source(name=path, spec=spec))
+        YamlSpec.of(Path(path), spec).factory()
     return spec
 
 
@@ -122,7 +121,7 @@ def _facts(spec: "Spec") -> dict[str, Any]:
 def _summary(spec: "Spec") -> str:
     facts = _facts(spec)
     if facts["parameters"] is None:
-        return "a builder of torchvision; zeroinit plan says what it comes to"
+        return "a model of a library; zeroinit plan says what it comes to"
     inputs = " and ".join(
         f"{list(shape)}" + (f" ({name})" if name else "") for name, shape in spec.inputs
     )

@@ -19,6 +19,7 @@ from zeroinit_cli.cli.options import (
     LockedPaths,
     Quiet,
     ShardSize,
+    TrustCode,
     check_jobs,
     chosen_format,
 )
@@ -53,6 +54,7 @@ def command(
         bool,
         typer.Option("--hash-only", help="Only hold the files against the locked digests."),
     ] = False,
+    trust_code: TrustCode = False,
     summary: Annotated[
         Path | None,
         typer.Option(
@@ -74,13 +76,14 @@ def command(
         results: Sequence[Verified | Unanswered]
         with shown_progress(quiet=quiet or form is not Format.HUMAN) as progress:
             if source is None:
-                _check_bare(asked.settings or asked.changes or max_shard_size)
+                _check_bare(asked.about_source or asked.changes or max_shard_size)
                 from zeroinit_cli.commands.verify import verify_locked
 
                 results = verify_locked(
                     paths or [],
                     ignore_missing=ignore_missing,
                     hash_only=hash_only,
+                    trust_code=trust_code,
                     jobs=jobs,
                     progress=progress,
                 )
@@ -104,7 +107,7 @@ def _check_bare(options: object) -> None:
         raise UsageError(
             "the lock says how its checkpoints were made",
             where="the options",
-            hint="--set and options that change bytes go with --source",
+            hint="--set, --input and options that change bytes go with --source",
         )
 
 

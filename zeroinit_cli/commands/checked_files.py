@@ -17,7 +17,6 @@ from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import InputError, reason_of
 from zeroinit_cli.filenames import INDEX, SUFFIX, FileDigest, is_of_family
 from zeroinit_cli.files import is_there, outside, sha256_of, size_of
-from zeroinit_cli.lock import LockEntry
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.source import Source
 
@@ -34,7 +33,7 @@ class Derived:
         source: of the plan.
         plan: the whole.
         plans: of each file's tensors, by its name.
-        files: what the files are, the index last.
+        files: what the files are, the index and what belongs beside them last.
         index: the bytes of the index; none for one file.
         comparisons: of the files that are there with their plans, by name.
     """
@@ -69,17 +68,6 @@ class CheckedFile:
     lines: tuple[str, ...] = ()
     differences: "tuple[TensorDifference, ...]" = ()
     comparison: "Comparison | None" = None
-
-
-def locked_files(location: Location, entry: LockEntry) -> tuple[FileDigest, ...]:
-    """List the files that a lock records of a checkpoint."""
-    if not entry.shard:
-        name = location.file.name
-        return (FileDigest(name=name, sha256=entry.sha256, size=entry.size),)
-    return tuple(
-        FileDigest(name=shard.path, sha256=shard.sha256, size=shard.size)
-        for shard in entry.named_shards()
-    )
 
 
 def checked_files(
@@ -154,7 +142,8 @@ def file_findings(
     changed: list[str] = []
     missing: list[str] = []
     for file in files:
-        prefix = f"{file.expected.name}: " if location.own_folder else ""
+        named = location.own_folder or len(files) > 1
+        prefix = f"{file.expected.name}: " if named else ""
         if not file.there:
             missing.append(f"{prefix}{_where_it_is(location, file.expected, others)}")
         changed += (f"{prefix}{line}" for line in file.lines)

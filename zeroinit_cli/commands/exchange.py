@@ -5,7 +5,6 @@ index of shards is removed first and moved in last, so that no loader takes a mi
 new files for a checkpoint.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +23,13 @@ from zeroinit_cli.commands.foreign_files import recognised
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.commands.preflight import check_replaced_files
 from zeroinit_cli.errors import InputError, LockError, OutputError
-from zeroinit_cli.filenames import INDEX, FileDigest, is_of_family, sha256sum_list
+from zeroinit_cli.filenames import (
+    INDEX,
+    FileDigest,
+    digests_of,
+    is_of_family,
+    sha256sum_list,
+)
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.progress import Advance, Progress, no_advance, no_progress
 from zeroinit_cli.store.compare import compare_with_plan
@@ -59,6 +64,7 @@ def write_files(
     shards: Sequence[Shard],
     location: Location,
     *,
+    beside: Mapping[str, bytes] | None = None,
     ours: frozenset[str] = frozenset(),
     expected: Mapping[str, str] | None = None,
     force: bool = False,
@@ -71,6 +77,7 @@ def write_files(
     Args:
         shards: of `Location.split`.
         location: where.
+        beside: what belongs beside them, by name, such as a model's configuration.
         ours: names of files that an earlier run is known to have made there.
         expected: the SHA-256 that each file must have before it is put in place, by name.
         force: replace files with other bytes, and remove those of `ours` that are no longer any.
@@ -79,34 +86,49 @@ def write_files(
         say: told what a person should know meanwhile.
 
     Returns:
-        the files, shards first, and whether all of them were there already.
+        the checkpoint's files, shards first, and whether all files were there already.
 
     Raises:
         OutputError: they cannot be written, or other files are there.
         LockError: they do not have the expected digests.
     """
-    names = [shard.name for shard in shards] + [INDEX] * (len(shards) > 1)
+    texts = _texts(shards, beside or {})
+    names = [*(beside or {}), *(shard.name for shard in shards), *([INDEX] * (len(shards) > 1))]
     check_replaced_files(location, names)
     with guarded(location.file, waiting=say):
         stale = _stale(location, names, ours, force=force)
-        standing = _standing(shards, location, force=force, jobs=jobs, progress=progress)
+        standing = _standing(shards, location, texts, force=force, jobs=jobs, progress=progress)
         new = [name for name in names if name not in standing]
         if not force:
             _check_not_there(location, new)
         written = dict(standing)
         if new or stale:
             written |= _replace(
-                shards, location, new, stale, expected=expected, jobs=jobs, progress=progress
+                shards,
+                location,
+                texts,
+                new,
+                stale,
+                expected=expected,
+                jobs=jobs,
+                progress=progress,
             )
         files = with_index(shards, written)
         with guarded(location.sha256sum_file), replacing(location.sha256sum_file) as file:
-            write_all(file, sha256sum_list((file.name, file.sha256) for file in files))
+            listed_files = (*files, *digests_of(beside or {}))
+            write_all(file, sha256sum_list((file.name, file.sha256) for file in listed_files))
     return files, not new and not stale
+
+
+def _texts(shards: Sequence[Shard], beside: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The bytes of the files that hold no tensors, by name."""
+    return {**beside, **({INDEX: index_bytes(shards)} if len(shards) > 1 else {})}
 
 
 def _replace(
     shards: Sequence[Shard],
     location: Location,
+    texts: Mapping[str, bytes],
     new: Sequence[str],
     stale: Sequence[str],
     *,
@@ -121,27 +143,25 @@ def _replace(
         digests = in_order(
             _write, tasks, jobs=jobs, advance=_advance_for("writing", tasks, progress)
         )
-        if len(shards) > 1 and INDEX in new:
-            with _named_as_asked(stage / INDEX), replacing(stage / INDEX) as file:
-                write_all(file, index_bytes(shards))
+        for name in [name for name in texts if name in new]:
+            with _named_as_asked(stage / name), replacing(stage / name) as file:
+                write_all(file, texts[name])
         written = dict(zip((shard.name for shard in todo), digests, strict=True))
         if expected is not None:
-            _check_digests(shards, location, written, expected)
+            _check_digests(texts, location, written, expected)
         with undisturbed():  # Ctrl-C here would leave files without an index
             _exchange(stage, location.folder, new, stale, sharded=len(shards) > 1)
     return written
 
 
 def _check_digests(
-    shards: Sequence[Shard],
+    texts: Mapping[str, bytes],
     location: Location,
     written: Mapping[str, str],
     expected: Mapping[str, str],
 ) -> None:
     """Refuse files of a stage that are not the expected ones."""
-    found = dict(written)
-    if len(shards) > 1:
-        found[INDEX] = hashlib.sha256(index_bytes(shards)).hexdigest()
+    found = {**written, **{file.name: file.sha256 for file in digests_of(texts)}}
     for name, sha256 in sorted(found.items()):
         if expected.get(name) != sha256:
             raise LockError(
@@ -206,9 +226,15 @@ def _stale(
 
 
 def _standing(
-    shards: Sequence[Shard], location: Location, *, force: bool, jobs: int, progress: Progress
+    shards: Sequence[Shard],
+    location: Location,
+    texts: Mapping[str, bytes],
+    *,
+    force: bool,
+    jobs: int,
+    progress: Progress,
 ) -> dict[str, str]:
-    """Find the files that already have the right bytes: digests by name, empty for the index."""
+    """Find the files that already have the right bytes: digests by name, empty for texts."""
     with reported_as_output(location.file):
         tasks = [
             PlannedFile(path=location.folder / shard.name, plan=shard.plan)
@@ -224,8 +250,7 @@ def _standing(
                 raise answer
         elif answer is not None:
             found[task.path.name] = answer
-    if len(shards) > 1 and _reads(location.folder / INDEX, index_bytes(shards)):
-        found[INDEX] = ""
+    found |= {name: "" for name, data in texts.items() if _reads(location.folder / name, data)}
     return found
 
 

@@ -16,7 +16,11 @@ from zeroinit_cli.source import Source
 if TYPE_CHECKING:
     from zeroinit_cli.plans.plan import Plan
     from zeroinit_cli.store.compare import Comparison
-    from zeroinit_cli.store.diff import TensorDifference
+    from zeroinit_cli.store.diff import Difference, TensorDifference
+
+
+DESCRIBED = {"config-sha256": "configuration", "spec-sha256": "spec"}
+"""What each digest of a source is of, in words."""
 
 
 class Outcome(StrEnum):
@@ -89,12 +93,17 @@ class Unanswered:
     line: int | None = None
 
 
-def spec_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
-    """Say that a spec is not the locked one."""
-    found = source.spec.digest() if source.spec is not None else None
-    if found == entry.spec_sha256:
-        return ()
-    return (f"the spec {entry.source} has changed: locked {entry.spec_sha256}, found {found}",)
+def source_lines(source: Source, entry: LockEntry) -> tuple[str, ...]:
+    """Say which of the files that describe the source are not the locked ones."""
+    locked, found = entry.source_digests(), source.digests()
+    # a spec may name a configuration, too
+    names = {"config-sha256": "that it names"} if entry.spec_sha256 is not None else {}
+    return tuple(
+        f"the {DESCRIBED[key]} {names.get(key, entry.source)} has changed: "
+        f"locked {locked.get(key)}, found {found.get(key)}"
+        for key in sorted(locked.keys() | found.keys())
+        if locked.get(key) != found.get(key)
+    )
 
 
 def unreproduced_lines(
@@ -137,7 +146,7 @@ def unreproduced_lines(
 def drift_lines(
     plan: "Plan",
     entry: LockEntry,
-    comparison: "Comparison | None",
+    difference: "Difference | None",
     *,
     reproduced: bool,
     changed: bool,
@@ -147,7 +156,7 @@ def drift_lines(
     Args:
         plan: as it is derived now.
         entry: what was locked.
-        comparison: of the file with the plan; None if there is no single file.
+        difference: of the plan and the files; None if they are not all there.
         reproduced: the plan gives the locked bytes all the same.
         changed: the file's bytes are not the locked ones, so it does not show the old rules.
     """
@@ -156,16 +165,15 @@ def drift_lines(
     lines = [f"plan: locked {entry.plan}, derived {plan.digest()}"]
     if reproduced:
         return tuple(lines)  # no tensor has other bytes
-    if comparison is None:
+    if difference is None:
         lines.append("the file is not there to tell which tensors are concerned")
     elif changed:
         lines.append("the file has changed too, and cannot tell which tensors are concerned")
     else:
-        lines += [problem for problem in comparison.problems if problem.startswith("tensor ")]
-        lines += [
-            f"tensor {difference.info.name!r}: another rule"
-            for difference in comparison.differences
-        ]
+        from zeroinit_cli.store.compare import form_problems
+
+        lines += form_problems(difference)
+        lines += (f"tensor {tensor.info.name!r}: another rule" for tensor in difference.differing)
     return tuple(lines)
 
 

@@ -14,9 +14,9 @@ from zeroinit_cli.commands.preflight import (
     check_lock,
     check_output,
     check_recordable,
-    check_spec_is_kept,
+    check_source_is_kept,
 )
-from zeroinit_cli.filenames import FileDigest
+from zeroinit_cli.filenames import FileDigest, digests_of
 from zeroinit_cli.lock import read_lock
 from zeroinit_cli.lock.write import check_room, update_lock
 from zeroinit_cli.options import Options
@@ -35,6 +35,7 @@ class Generated:
     Attributes:
         location: of the checkpoint.
         files: each file's digest and size, the index last.
+        beside: likewise, of what belongs beside them.
         tensors: how many they hold.
         already_there: all files had exactly these bytes and were left alone.
         warnings: how many things the plan warns of.
@@ -45,6 +46,7 @@ class Generated:
     tensors: int
     already_there: bool
     warnings: int
+    beside: tuple[FileDigest, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -85,29 +87,38 @@ def generate(
             the message says what is missing beside it.
     """
     check_output(location)
-    check_spec_is_kept(source, location, lock)
+    check_source_is_kept(source, location, lock)
     with made_folder(location.folder):
         if lock is not None:
             check_lock(location, lock)
             check_recordable(source, options, lock)
 
-        from zeroinit_cli.models import plan_source, versions
+        from zeroinit_cli.models import plan_source
 
         plan = plan_source(source, options)
         shards = location.split(plan, options.max_shard_size)
+        texts = source.beside(options.dtype) if location.own_folder else {}
+        beside = digests_of(texts)
         ours: frozenset[str] = frozenset()
         if lock is not None:
             unwritten = with_index(
                 shards, dict.fromkeys((shard.name for shard in shards), _UNKNOWN)
             )
-            entry = lock_entry(location, lock, source, options, plan, unwritten, versions())
+            entry = lock_entry(location, lock, source, options, plan, unwritten, beside)
             check_room(lock, entry, instead_of=location.paths_in(lock))
             ours = _recorded_files(location, lock)
         files, already_there = write_files(
-            shards, location, ours=ours, force=force, jobs=jobs, progress=progress, say=say
+            shards,
+            location,
+            beside=texts,
+            ours=ours,
+            force=force,
+            jobs=jobs,
+            progress=progress,
+            say=say,
         )
         if lock is not None:
-            entry = lock_entry(location, lock, source, options, plan, files, versions())
+            entry = lock_entry(location, lock, source, options, plan, files, beside)
             update_lock(lock, entry, waiting=say, instead_of=location.paths_in(lock))
     return Generated(
         location=location,
@@ -115,6 +126,7 @@ def generate(
         tensors=len(plan.tensors),
         already_there=already_there,
         warnings=len(plan.warnings),
+        beside=beside,
     )
 
 

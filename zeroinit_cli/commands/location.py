@@ -1,9 +1,10 @@
 """Where a checkpoint lies: one file, or a folder of its own for one file or for shards."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from zeroinit_cli.errors import UsageError
 from zeroinit_cli.filenames import MODEL, FileDigest
@@ -28,6 +29,16 @@ class Location:
 
     path: Path
     own_folder: bool = False
+
+    @classmethod
+    def named(cls, text: str, *, own_folder: bool = False) -> Self:
+        """Return the place that a text names: a folder if it is one, or ends in a slash.
+
+        A Path would lose the slash.
+        """
+        # not Path.is_dir, which raises OSError for a name that is too long
+        is_folder = text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
+        return cls(path=Path(text), own_folder=is_folder or own_folder)
 
     @property
     def folder(self) -> Path:
@@ -101,7 +112,7 @@ def lock_entry(
     options: Options,
     plan: Plan,
     files: Sequence[FileDigest],
-    built_with: Mapping[str, str],
+    beside: Sequence[FileDigest] = (),
 ) -> LockEntry:
     """Make the entry of a checkpoint for a lock: one file's, or one of shards."""
     from zeroinit_cli.store.shards import overall
@@ -119,10 +130,11 @@ def lock_entry(
         sha256=sha256,
         size=size,
         tensors=len(plan.tensors),
-        built_with=built_with,
-        shards=[
-            LockedShard(path=f"{prefix}{file.name}", sha256=file.sha256, size=file.size)
-            for file in files
-            if sharded
-        ],
+        built_with=source.versions(),
+        shards=[_locked(file, prefix) for file in files if sharded],
+        beside=[_locked(file, prefix) for file in beside],
     )
+
+
+def _locked(file: FileDigest, prefix: str) -> LockedShard:
+    return LockedShard(path=f"{prefix}{file.name}", sha256=file.sha256, size=file.size)

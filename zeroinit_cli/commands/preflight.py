@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from zeroinit_cli.atomic import check_replaceable, is_reserved, reported_as_output
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import OutputError, UsageError, pasted
-from zeroinit_cli.filenames import is_of_family
+from zeroinit_cli.filenames import CONFIG, is_of_family
 from zeroinit_cli.lock import LOCK_NAME, read_lock
 from zeroinit_cli.options import Options
 from zeroinit_cli.source import Source
@@ -83,26 +83,36 @@ def check_document(path: Path, option: str, read: Iterable[Path], *, force: bool
         raise OutputError("a file is there", where=str(path), hint="--force replaces it")
 
 
-def check_spec_is_kept(source: Source, location: Location, lock: Path | None) -> None:
-    """Refuse to replace the spec that the checkpoint is made from.
+def check_source_is_kept(source: Source, location: Location, lock: Path | None) -> None:
+    """Refuse to replace the file that describes the source.
 
     Raises:
         UsageError: the checkpoint or the lock would.
         OutputError: it cannot be told.
     """
-    if source.spec is None:
-        return
-    for where, path in (("--output", location.file), ("--lock", lock)):
-        if path is None:
-            continue
-        with reported_as_output(path):
-            if path.exists() and path.samefile(source.name):
+    for file in source.files:
+        what = "configuration" if file.name == CONFIG else "spec"
+        for where, path in (("--output", location.file), ("--lock", lock)):
+            if path is not None and _is_same(path, file):
                 raise UsageError(
-                    "the spec itself would be replaced",
+                    f"the {what} itself would be replaced",
                     where=where,
                     expected="a path of its own",
                     found=str(path),
                 )
+        beside = file.name == CONFIG and (location.own_folder or is_of_family(location.file.name))
+        if beside and _is_same(location.folder, file.parent):
+            raise UsageError(
+                "the source's own folder, whose configuration would be replaced",
+                where="--output",
+                expected="a folder of its own",
+                found=str(location.path),
+            )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    with reported_as_output(path):
+        return path.exists() and path.samefile(other)
 
 
 def check_lock(location: Location, lock: Path) -> None:

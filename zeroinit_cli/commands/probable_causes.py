@@ -4,7 +4,7 @@ There is at most one guess about the lock and one about the files. Each costs at
 the files. Nothing is guessed where verification finds nothing.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from zeroinit_cli.commands.foreign_files import foreign
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.dtypes import FLOATS
 from zeroinit_cli.errors import CheckpointError, InputError, ZeroinitError
+from zeroinit_cli.filenames import CONFIG
 from zeroinit_cli.lock import LockEntry
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.text import listed
@@ -63,10 +64,13 @@ def _cause_of_lock(
     if entry is None or derived is None:
         return None
     if Outcome.DRIFTED in outcomes:
-        spec = derived.source.spec
-        if spec is not None and spec.digest() != entry.spec_sha256:
+        if derived.source.digests() != entry.source_digests():
             return None  # a finding says so already
-        return _other_versions(entry) if derived.plan.digest() != entry.plan else None
+        return (
+            _other_versions(entry, derived.source.versions())
+            if derived.plan.digest() != entry.plan
+            else None
+        )
     same = derived.comparisons.keys() == derived.plans.keys() and all(
         comparison.same for comparison in derived.comparisons.values()
     )
@@ -81,10 +85,7 @@ def _cause_of_lock(
     )
 
 
-def _other_versions(entry: LockEntry) -> Cause | None:
-    from zeroinit_cli.models import versions
-
-    here = versions()
+def _other_versions(entry: LockEntry, here: Mapping[str, str]) -> Cause | None:
     changed = [
         f"{name} {was} then, {here[name]} now"
         for name, was in sorted(entry.built_with.items())
@@ -106,7 +107,9 @@ def _cause_of_files(
     derived: "Derived | None",
 ) -> Cause | None:
     """Guess from the bytes of each file, else from the tensors of all files."""
-    changed = [file for file in files if file.lines and not file.elsewhere]
+    changed = [
+        file for file in files if file.lines and not file.elsewhere and file.expected.name != CONFIG
+    ]
     guesses = [(file.expected.name, _cause_of_file(file, derived)) for file in changed]
     cause = _first(guesses, named=location.own_folder)
     if cause is not None or derived is None or Outcome.UNREPRODUCED in outcomes:

@@ -14,10 +14,9 @@ from zeroinit_cli.commands.checked_files import (
     CheckedFile,
     checked_files,
     file_findings,
-    locked_files,
 )
 from zeroinit_cli.commands.exchange import made_folder, write_files
-from zeroinit_cli.commands.findings import drift_lines, spec_lines
+from zeroinit_cli.commands.findings import drift_lines, source_lines
 from zeroinit_cli.commands.foreign_files import foreign
 from zeroinit_cli.commands.generate import generate
 from zeroinit_cli.commands.location import Location
@@ -65,6 +64,7 @@ def restore(
     paths: Sequence[Path],
     *,
     update: bool = False,
+    trust_code: bool = False,
     jobs: int = 1,
     progress: Progress = no_progress,
     say: Say = lambda message: None,
@@ -76,6 +76,7 @@ def restore(
     Args:
         paths: folders with a lock, locks, or locked files; the current folder if there are none.
         update: write and lock anew those whose source gives another plan than the locked one.
+        trust_code: the code that locks name may run.
         jobs: processes that write shards at a time.
         progress: shown while bytes are computed.
         say: told what a person should know meanwhile.
@@ -89,7 +90,14 @@ def restore(
         status, lines, error = Status.UNANSWERED, tuple[str, ...](), None
         try:
             locked.check_links()
-            status, lines = _restore(locked, update=update, jobs=jobs, progress=progress, say=say)
+            status, lines = _restore(
+                locked,
+                update=update,
+                trust_code=trust_code,
+                jobs=jobs,
+                progress=progress,
+                say=say,
+            )
         except ZeroinitError as problem:
             error = problem
         results.append(
@@ -99,11 +107,11 @@ def restore(
 
 
 def _restore(
-    locked: Locked, *, update: bool, jobs: int, progress: Progress, say: Say
+    locked: Locked, *, update: bool, trust_code: bool, jobs: int, progress: Progress, say: Say
 ) -> tuple[Status, tuple[str, ...]]:
     entry = locked.entry
     location = Location(path=locked.path, own_folder=bool(entry.shard))
-    expected = locked_files(location, entry)
+    expected = entry.named_files()
     files = checked_files(location, expected, None)
     in_the_way = file_findings(location, files, ignore_missing=True)
     if in_the_way:
@@ -115,7 +123,8 @@ def _restore(
 
     from zeroinit_cli.models import plan_source
 
-    source, options = entry.read_source(locked.lock.parent), entry.read_options()
+    source = entry.read_source(locked.lock.parent, trust_code=trust_code)
+    options = entry.read_options()
     plan = plan_source(source, options)
     drift = _drift(locked, source, plan)
     if drift and not update:
@@ -137,6 +146,7 @@ def _restore(
         write_files(
             location.split(plan, options.max_shard_size),
             location,
+            beside=source.beside(options.dtype) if entry.beside else {},
             expected={file.name: file.sha256 for file in expected},
             jobs=jobs,
             progress=progress,
@@ -156,7 +166,7 @@ def _what_they_are(files: Sequence[CheckedFile]) -> Iterator[str]:
 
 def _drift(locked: Locked, source: Source, plan: Plan) -> tuple[str, ...]:
     """Say how the source's plan differs from the locked one."""
-    spec = spec_lines(source, locked.entry)
+    spec = source_lines(source, locked.entry)
     if plan.digest() == locked.entry.plan and not spec:
         return ()
     comparison = None
@@ -165,7 +175,8 @@ def _drift(locked: Locked, source: Source, plan: Plan) -> tuple[str, ...]:
 
         comparison = compare_with_plan(plan, locked.path)
     same = comparison is not None and comparison.same
-    return (*spec, *drift_lines(plan, locked.entry, comparison, reproduced=same, changed=False))
+    difference = None if comparison is None else comparison.difference
+    return (*spec, *drift_lines(plan, locked.entry, difference, reproduced=same, changed=False))
 
 
 @contextmanager

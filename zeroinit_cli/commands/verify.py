@@ -5,7 +5,7 @@ is derived and the files are compared with it; without one, the files are compar
 digests alone. Nothing here writes, and all findings are reported.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from zeroinit_cli.commands.checked_files import (
     Derived,
     checked_files,
     file_findings,
-    locked_files,
     whole_words,
 )
 from zeroinit_cli.commands.findings import (
@@ -24,11 +23,12 @@ from zeroinit_cli.commands.findings import (
     Unanswered,
     Verified,
     drift_lines,
-    spec_lines,
+    source_lines,
     unreproduced_lines,
 )
 from zeroinit_cli.commands.location import Location
 from zeroinit_cli.errors import UsageError, ZeroinitError
+from zeroinit_cli.filenames import digests_of
 from zeroinit_cli.files import is_there, size_of
 from zeroinit_cli.lock import Locked, LockEntry, locked_checkpoints
 from zeroinit_cli.options import Options
@@ -37,7 +37,9 @@ from zeroinit_cli.source import Source
 from zeroinit_cli.store.jobs import in_order
 
 if TYPE_CHECKING:
+    from zeroinit_cli.plans.plan import Plan
     from zeroinit_cli.store.compare import Comparison
+    from zeroinit_cli.store.diff import Difference
     from zeroinit_cli.store.shards import PlannedFile
 
 
@@ -46,6 +48,7 @@ def verify_locked(
     *,
     ignore_missing: bool = False,
     hash_only: bool = False,
+    trust_code: bool = False,
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> list[Verified | Unanswered]:
@@ -57,6 +60,7 @@ def verify_locked(
         paths: folders with a lock, locks, or locked files; the current folder if there are none.
         ignore_missing: a file that is not there fails nothing.
         hash_only: hold the files against the locked digests alone, without torch.
+        trust_code: the code that locks name may run.
         jobs: processes that check shards at a time.
         progress: shown while bytes are computed.
 
@@ -74,6 +78,7 @@ def verify_locked(
                 locked,
                 ignore_missing=ignore_missing,
                 hash_only=hash_only,
+                trust_code=trust_code,
                 jobs=jobs,
                 progress=progress,
             )
@@ -91,6 +96,7 @@ def verify_entry(
     *,
     ignore_missing: bool = False,
     hash_only: bool = False,
+    trust_code: bool = False,
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> Verified:
@@ -104,8 +110,10 @@ def verify_entry(
     location = Location(path=locked.path, own_folder=bool(entry.shard))
     derived = None
     if not hash_only:
-        source, options = entry.read_source(locked.lock.parent), entry.read_options()
-        derived = _derive(location, source, options, jobs=jobs, progress=progress)
+        source = entry.read_source(locked.lock.parent, trust_code=trust_code)
+        options = entry.read_options()
+        beside = source.beside(options.dtype) if entry.beside else {}
+        derived = _derive(location, source, options, beside, jobs=jobs, progress=progress)
     return _verify(
         location,
         derived,
@@ -140,7 +148,10 @@ def verify_source(
                 found=str(path),
             )
         size_of(path)  # raises InputError if the named file is missing
-    return _verify(location, _derive(location, source, options, jobs=jobs, progress=progress), None)
+    texts = source.beside(options.dtype) if location.own_folder else {}
+    there = {name: data for name, data in texts.items() if is_there(path / name)}
+    derived = _derive(location, source, options, there, jobs=jobs, progress=progress)
+    return _verify(location, derived, None)
 
 
 def _verify(
@@ -160,12 +171,12 @@ def _verify(
         within: the folder of the lock, where digests alone are compared.
         ignore_missing: a file that is not there fails nothing.
     """
-    expected = locked_files(location, entry) if entry is not None else ()
+    expected = entry.named_files() if entry is not None else ()
     unreproduced: tuple[str, ...] = ()
     if derived is not None and entry is not None:
         tensors = entry.tensors, len(derived.plan.tensors)
         unreproduced = unreproduced_lines(
-            expected, derived.files, tensors, named=location.own_folder
+            expected, derived.files, tensors, named=location.own_folder or len(expected) > 1
         )
     elif derived is not None:
         expected = derived.files
@@ -213,7 +224,13 @@ def _held(
 
 
 def _derive(
-    location: Location, source: Source, options: Options, *, jobs: int, progress: Progress
+    location: Location,
+    source: Source,
+    options: Options,
+    beside: Mapping[str, bytes],
+    *,
+    jobs: int,
+    progress: Progress,
 ) -> Derived:
     """Plan the source, and compare each file that is there with its part of the plan."""
     from zeroinit_cli.models import plan_source
@@ -230,7 +247,10 @@ def _derive(
         source=source,
         plan=plan,
         plans={shard.name: shard.plan for shard in shards},
-        files=with_index(shards, {name: sha256 for name, (sha256, _) in by_name.items()}),
+        files=(
+            *with_index(shards, {name: sha256 for name, (sha256, _) in by_name.items()}),
+            *digests_of(beside),
+        ),
         index=index_bytes(shards) if len(shards) > 1 else b"",
         comparisons={
             name: comparison for name, (_, comparison) in by_name.items() if comparison is not None
@@ -260,12 +280,23 @@ def _drift(
     """Say how the source's plan differs from the locked one."""
     if derived is None or entry is None:
         return ()
-    spec = spec_lines(derived.source, entry)
+    spec = source_lines(derived.source, entry)
     if derived.plan.digest() == entry.plan and not spec:
         return ()
-    comparison = None
-    if not location.own_folder:
-        comparison = derived.comparisons.get(location.file.name)
+    difference = None
+    if location.own_folder:
+        if not reproduced and all(file.there and not file.lines for file in files):
+            difference = _difference_of(location.folder, derived.plan)
+    elif (comparison := derived.comparisons.get(location.file.name)) is not None:
+        difference = comparison.difference
     changed = any(file.lines for file in files)
-    told = drift_lines(derived.plan, entry, comparison, reproduced=reproduced, changed=changed)
+    told = drift_lines(derived.plan, entry, difference, reproduced=reproduced, changed=changed)
     return (*spec, *told)
+
+
+def _difference_of(folder: Path, plan: "Plan") -> "Difference":
+    """Compare a plan with the tensors of a folder, whatever files they lie in."""
+    from zeroinit_cli.store.diff import diff, planned_contents, stored_contents
+    from zeroinit_cli.store.read import read_checkpoint
+
+    return diff(planned_contents("", plan), stored_contents(read_checkpoint(folder)))

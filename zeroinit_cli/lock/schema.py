@@ -17,11 +17,16 @@ from pydantic import (
     model_validator,
 )
 
+from zeroinit_cli.arguments import Scalar, Value, check_value, parse_inputs
 from zeroinit_cli.errors import ZeroinitError
-from zeroinit_cli.filenames import file_names, sha256sum_digest
+from zeroinit_cli.filenames import CONFIG, FileDigest, file_names, sha256sum_digest
 from zeroinit_cli.options import SHARD_SIZE, Options
 from zeroinit_cli.plans.plan import SCHEME
-from zeroinit_cli.source import Scalar, Source, Value, check_value, is_spec_path, parse_source
+from zeroinit_cli.source import Asked, Source
+from zeroinit_cli.sources import READ_FROM_FILE, kind_of, read_source
+from zeroinit_cli.sources.python import Python
+from zeroinit_cli.sources.spec import is_spec_path
+from zeroinit_cli.sources.transformers import Transformers
 
 LOCK_NAME = "zeroinit.lock"
 OPENING = b"# Written by zeroinit"
@@ -128,7 +133,10 @@ class LockEntry(_Strict):
     path: EntryPath
     source: StrictStr
     spec_sha256: Digest | None = Field(default=None, alias="spec-sha256")
+    config_sha256: Digest | None = Field(default=None, alias="config-sha256")
+    import_from: StrictStr | None = Field(default=None, alias="import-from")
     arguments: dict[StrictStr, LockedArgument] = {}
+    inputs: tuple[StrictStr, ...] = ()
     options: LockedOptions
     scheme: StrictStr
     plan: PlanDigest
@@ -137,6 +145,7 @@ class LockEntry(_Strict):
     tensors: Count
     built_with: dict[StrictStr, StrictStr] = Field(alias="built-with")
     shard: tuple[LockedShard, ...] = ()
+    beside: tuple[LockedShard, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -144,17 +153,33 @@ class LockEntry(_Strict):
         if is_spec_path(self.source) != (self.spec_sha256 is not None):
             raise ValueError("a spec has a spec-sha256, a model's name has none")
         try:
-            if self.spec_sha256 is None:
-                self.read_source()
-            elif self.arguments or not _is_plain(self.source):
+            kind, name = kind_of(self.source)
+            if kind not in READ_FROM_FILE:
+                self.read_source(trust_code=True)  # which only checks its form
+            elif not _is_plain(name) or (kind is not Transformers and self.arguments):
                 raise ValueError("a spec is a relative path without arguments")
+            parse_inputs(self.inputs)
             words = self.read_options().to_words()
         except ZeroinitError as error:
             found = f" ({error.found})" if error.found else ""
             raise ValueError(f"{error.problem}{found} in {error.where}") from error
+        self._check_fields_of(kind)
         if self.options.max_shard_size != words.get(SHARD_SIZE):
             raise ValueError(f"{SHARD_SIZE} is written {words[SHARD_SIZE]} in a lock")
         return self
+
+    def _check_fields_of(self, kind: type[Source]) -> None:
+        """Check that what belongs to some kinds of sources alone is there for them."""
+        if kind is Transformers and self.config_sha256 is None:
+            raise ValueError("a configuration has a config-sha256")
+        if self.config_sha256 is not None and kind not in READ_FROM_FILE:
+            raise ValueError("a model's name has no config-sha256")
+        if (kind is Python) != (self.import_from is not None):
+            raise ValueError("code, and nothing else, has the folder to import-from")
+        if [file.path for file in self.beside] not in ([], [f"{self.prefix}{CONFIG}"]):
+            raise ValueError(f"beside a checkpoint is {self.prefix}{CONFIG}, or nothing")
+        if self.import_from is not None and not _is_plain(self.import_from):
+            raise ValueError("import-from is a relative path")
 
     def _check_shards(self) -> None:
         """Check that a sharded checkpoint's files are those of its folder, and add up to it."""
@@ -175,41 +200,61 @@ class LockEntry(_Strict):
 
     @property
     def prefix(self) -> str:
-        """The path from the lock's folder to that of a sharded checkpoint's files."""
+        """The path from the lock's folder to that of the checkpoint's files."""
+        if not self.path.endswith("/"):
+            return self.path.removesuffix(PurePosixPath(self.path).name)
         return "" if self.path == OWN_FOLDER else self.path
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The paths of all files of the checkpoint."""
-        return tuple(shard.path for shard in self.shard) or (self.path,)
+        """The paths of all files of the checkpoint, and of those beside it."""
+        checkpoint = tuple(shard.path for shard in self.shard) or (self.path,)
+        return (*checkpoint, *(file.path for file in self.beside))
 
-    def named_shards(self) -> tuple[LockedShard, ...]:
-        """List the files of a sharded checkpoint by their names in its folder."""
+    def named_files(self) -> tuple[FileDigest, ...]:
+        """List the checkpoint's files, and those beside it, by their names in its folder."""
+        checkpoint = [(file.path, file.sha256, file.size) for file in self.shard]
+        beside = [(file.path, file.sha256, file.size) for file in self.beside]
         return tuple(
-            shard.model_copy(update={"path": shard.path.removeprefix(self.prefix)})
-            for shard in self.shard
+            FileDigest(name=path.removeprefix(self.prefix), sha256=sha256, size=size)
+            for path, sha256, size in (
+                *(checkpoint or [(self.path, self.sha256, self.size)]),
+                *beside,
+            )
         )
 
-    def read_source(self, folder: Path | None = None) -> Source:
-        """Read the source and its arguments, as `generate` was given them; a spec is read again.
+    def read_source(self, folder: Path | None = None, *, trust_code: bool = False) -> Source:
+        """Read the source and its arguments, as `generate` was given them; a file is read again.
 
         Args:
-            folder: of the lock, which a spec's path is relative to; the current one by default.
+            folder: of the lock, which a path is relative to; the current one by default.
+            trust_code: the code that it names may run. Nothing is imported by this call.
 
         Raises:
             SpecError: the spec has mistakes.
             InputError: the spec cannot be read.
         """
-        source = parse_source(self.source, folder=folder)
-        if source.spec is not None:
-            return source
-        return Source(
-            name=source.name,
-            arguments={
-                key: check_value(key, tuple(value) if isinstance(value, list) else value)
-                for key, value in sorted(self.arguments.items())
-            },
+        kind, name = kind_of(self.source)
+        arguments = {
+            key: check_value(key, tuple(value) if isinstance(value, list) else value)
+            for key, value in sorted(self.arguments.items())
+        }
+        home = folder if self.import_from is None else (folder or Path()) / self.import_from
+        asked = Asked(
+            text=self.source,
+            name=name,
+            arguments=arguments,
+            inputs=parse_inputs(self.inputs),
+            folder=home,
+            trusted=trust_code,
+            lock=folder,
         )
+        return read_source(kind, asked)
+
+    def source_digests(self) -> dict[str, str]:
+        """Return the SHA-256 of what the source was read from, by field."""
+        found = {"spec-sha256": self.spec_sha256, "config-sha256": self.config_sha256}
+        return {key: sha256 for key, sha256 in found.items() if sha256 is not None}
 
     def read_options(self) -> Options:
         """Read the options, as `generate` was given them."""
@@ -244,13 +289,16 @@ def make_entry(
     built_with: Mapping[str, str],
     folder: Path | None = None,
     shards: Sequence[LockedShard] = (),
+    beside: Sequence[LockedShard] = (),
 ) -> LockEntry:
     """Make the entry of a checkpoint that was just written, for the lock of a folder."""
     return LockEntry(
         path=path,
         source=source.recorded_in(folder or Path()),
-        spec_sha256=source.spec.digest() if source.spec is not None else None,
+        **source.digests(),
+        import_from=source.recorded_folder(folder or Path()),
         arguments={key: _as_array(value) for key, value in source.arguments.items()},
+        inputs=tuple(map(str, source.inputs)),
         options=LockedOptions(
             **options.to_words(),
             overrides=tuple(str(override) for override in options.overrides),
@@ -262,6 +310,7 @@ def make_entry(
         tensors=tensors,
         built_with=dict(built_with),
         shard=tuple(shards),
+        beside=tuple(beside),
     )
 
 

@@ -33,20 +33,24 @@ def render_lock(entries: Iterable[LockEntry]) -> str:
 
 def _render_entry(entry: LockEntry) -> Any:
     table = tomlkit.table()
-    fields = entry.model_dump(by_alias=True, exclude={"shard"})
+    fields = entry.model_dump(by_alias=True, exclude={"shard", "beside"})
     if not entry.options.overrides:
         del fields["options"]["overrides"]
     if entry.options.max_shard_size is None:
         del fields["options"][SHARD_SIZE]
     for key, value in fields.items():
-        if (key == "arguments" and not value) or value is None:
+        if (key in ("arguments", "inputs") and not value) or value is None:
             continue
-        table.add(key, _inline(value) if isinstance(value, dict) else value)
-    if entry.shard:
-        shards = tomlkit.aot()
-        for shard in entry.shard:
-            shards.append(_render_shard(shard))
-        table.add("shard", shards)
+        if isinstance(value, dict):
+            table.add(key, _inline(value))
+        else:
+            table.add(key, list(value) if isinstance(value, tuple) else value)
+    for key, files in (("shard", entry.shard), ("beside", entry.beside)):
+        if files:
+            tables = tomlkit.aot()
+            for file in files:
+                tables.append(_render_shard(file))
+            table.add(key, tables)
     return table
 
 

@@ -5,14 +5,5 @@ Import it inside the function that needs it: torch takes seconds to load.
 
 from zeroinit_cli.models.given import init_given, plan_given
 from zeroinit_cli.models.planning import plan_source
-from zeroinit_cli.models.registry import build_module, check_source, model_names, versions
 
-__all__ = [
-    "build_module",
-    "check_source",
-    "init_given",
-    "model_names",
-    "plan_given",
-    "plan_source",
-    "versions",
-]
+__all__ = ["init_given", "plan_given", "plan_source"]

@@ -142,4 +142,5 @@ def _neutral_defaults(dtype: torch.dtype) -> Iterator[None]:
 
 def on_cpu() -> AbstractContextManager[Any]:
     """Make the CPU the default device; where it is, no mode is needed that slows every call."""
-    return nullcontext() if torch.get_default_device() == _CPU else _CPU
+    # not torch.get_default_device, which before torch 2.6 does not see `with torch.device(...)`
+    return nullcontext() if torch.empty(0).device == _CPU else _CPU

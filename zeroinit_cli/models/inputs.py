@@ -13,15 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zeroinit_cli.arguments import GivenInput
 from zeroinit_cli.errors import UsageError
-from zeroinit_cli.nets.torchvision import import_torchvision
-from zeroinit_cli.source import Source
-from zeroinit_cli.spec.blueprint import BuilderBlueprint, FamilyBlueprint
 
 BATCH = 2  # more than one, which batch norms refuse
 
-_CLIP_FRAMES = 16
-_MOST_TOKENS = 128  # of a family whose sequences may be shorter than the longest
+CLIP_FRAMES = 16
 SIZES = (
     32,
     224,
@@ -50,6 +47,7 @@ class Kind(Enum):
     CLIP = "video"
     FLOW = "optical_flow"
     DETECTION = "detection"
+    EXAMPLES = "examples"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +60,9 @@ class Inputs:
         shapes: of arrays, without the batch, by name, in the order of forward.
         tokens: some of them are integers.
         native: sizes of images that the model was made for, tried after the usual one.
-        frames: of a clip; 0 for an image.
+        channels: of images.
+        examples: of arguments, the likeliest first; guesses from the first layers come after them.
+        is_given: a caller gave the only example, which has to be right.
     """
 
     where: str
@@ -70,7 +70,9 @@ class Inputs:
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     tokens: bool = False
     native: tuple[int, ...] = ()
-    frames: int = 0
+    channels: int = 3
+    examples: "tuple[Example, ...]" = ()
+    is_given: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,38 +94,7 @@ def _form(value: Any) -> str:
     return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
-def inputs_of(source: Source) -> Inputs:
-    """Find what the source's model is to be fed; the source was looked up before."""
-    where = str(source)
-    if source.spec is None:
-        return _of_builder(source.name, where)
-    blueprint, inferred = source.spec.inferred.blueprint, source.spec.inferred
-    if isinstance(blueprint, BuilderBlueprint):
-        return _of_builder(blueprint.name, where)
-    shapes = source.spec.inputs
-    if isinstance(blueprint, FamilyBlueprint) and inferred.ids:
-        shapes = tuple((name, (min(length, _MOST_TOKENS),)) for name, (length,) in shapes)
-    return Inputs(where=where, kind=Kind.ARRAYS, shapes=shapes, tokens=inferred.ids)
-
-
-def _of_builder(name: str, where: str) -> Inputs:
-    import_torchvision()
-    from torchvision.models import get_model_builder, get_model_weights
-
-    kind = _kind_of_package(get_model_builder(name).__module__)
-    native: set[int] = set()
-    for weights in get_model_weights(name):
-        size = getattr(weights.transforms(), "crop_size", None)
-        native.update(size or ())
-    return Inputs(
-        where=where,
-        kind=kind,
-        native=tuple(sorted(native)),
-        frames=_CLIP_FRAMES if kind is Kind.CLIP else 0,
-    )
-
-
-def _kind_of_package(package: str) -> Kind:
+def kind_of_package(package: str) -> Kind:
     """What the models of a package of torchvision take."""
     known = {kind.value: kind for kind in Kind}
     return next((known[part] for part in package.split(".") if part in known), Kind.IMAGES)
@@ -151,13 +122,31 @@ def example_given(inputs: Any) -> Example | None:
     )
 
 
+def given_inputs(where: str, given: Iterable[GivenInput]) -> Inputs:
+    """What `--input` gave, as what a source says of its inputs."""
+    args, kwargs = [], {}
+    for each in given:
+        dtype: torch.dtype = getattr(torch, each.dtype)
+        if dtype.is_floating_point:
+            tensor = torch.empty(each.shape, dtype=dtype, device="meta")
+        elif dtype == torch.bool or "mask" in each.name:
+            tensor = torch.ones(each.shape, dtype=dtype)  # of a mask, which then hides nothing
+        else:
+            tensor = torch.zeros(each.shape, dtype=dtype)
+        if each.name:
+            kwargs[each.name] = tensor
+        else:
+            args.append(tensor)
+    example = Example(args=tuple(args), kwargs=kwargs)
+    return Inputs(where=where, kind=Kind.EXAMPLES, examples=(example,), is_given=True)
+
+
 def examples_of_package(module: nn.Module) -> Iterator[Example]:
     """Examples of what torchvision's models take that take more than an image."""
     package = type(module).__module__
-    kind = _kind_of_package(package) if package.startswith("torchvision.models.") else Kind.IMAGES
+    kind = kind_of_package(package) if package.startswith("torchvision.models.") else Kind.IMAGES
     if kind is not Kind.IMAGES:
-        frames = _CLIP_FRAMES if kind is Kind.CLIP else 0
-        yield from examples_of(Inputs(where="", kind=kind, frames=frames), module)
+        yield from examples_of(Inputs(where="", kind=kind), module)
 
 
 def examples_of(inputs: Inputs, module: nn.Module) -> Iterator[Example]:
@@ -174,8 +163,11 @@ def examples_of(inputs: Inputs, module: nn.Module) -> Iterator[Example]:
             yield from _flows()
         case Kind.DETECTION:
             yield from _detections(module)
+        case Kind.EXAMPLES:
+            yield from inputs.examples
         case _:
-            yield from _pictures(3, (inputs.frames,) if inputs.frames else (), inputs.native)
+            frames = (CLIP_FRAMES,) if inputs.kind is Kind.CLIP else ()
+            yield from _pictures(inputs.channels, frames, inputs.native)
 
 
 def _arrays(inputs: Inputs) -> Iterator[Example]:

@@ -9,10 +9,14 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from zeroinit_cli.errors import BuildError
 from zeroinit_cli.models.origins import Origins
 
 LARGE = 1 << 14
 """Entries from which on it takes longer to draw a parameter than to move it to meta."""
+
+MOST_PARAMETERS = 200_000
+"""Tensors of a model; a stranger's number of layers could make any number of them."""
 
 _CPU = torch.device("cpu")
 
@@ -37,6 +41,12 @@ class Placing(TorchFunctionMode):
     def place(self, parameter: nn.Parameter) -> None:
         """Move a parameter that is being registered to meta, if nothing is lost that is needed."""
         self.registered.add(id(parameter))
+        if len(self.registered) > MOST_PARAMETERS:
+            raise BuildError(
+                "more parameters than any model has",
+                expected=f"at most {MOST_PARAMETERS:,} tensors",
+                hint="a number of layers or experts is beyond measure",
+            )
         if self.real is None or is_lazy(parameter) or parameter.numel() < LARGE:
             return
         self._count += 1

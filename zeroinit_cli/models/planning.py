@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain, islice
 
 from torch import nn
 
 from zeroinit_cli.dtypes import FLOATS, DType
-from zeroinit_cli.errors import NoRuleError
+from zeroinit_cli.errors import NoRuleError, PlanError
 from zeroinit_cli.models.building import Factory, build_noted, on_cpu
 from zeroinit_cli.models.classes import type_name
 from zeroinit_cli.models.constants import (
@@ -18,13 +19,14 @@ from zeroinit_cli.models.constants import (
     unproven,
 )
 from zeroinit_cli.models.entries import Entry, state_entries
-from zeroinit_cli.models.inputs import Example, Inputs, examples_of, inputs_of
+from zeroinit_cli.models.guesses import guesses
+from zeroinit_cli.models.inputs import Example, Inputs, examples_of
+from zeroinit_cli.models.inputs import Kind as InputKind
 from zeroinit_cli.models.kept import hold, is_meant, keep
 from zeroinit_cli.models.kinds import kind_of, use_of
 from zeroinit_cli.models.meant import SEEDS, check_same_tensors, find_meant
 from zeroinit_cli.models.overrides import overridden, override_kind
 from zeroinit_cli.models.owned import Constructed, Kind, Ruled
-from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import Structure, find_structure
 from zeroinit_cli.models.uses import UseKind
 from zeroinit_cli.models.warnings import find_warnings
@@ -40,6 +42,8 @@ Kinds = list[tuple[Entry, Kind]]
 
 Doubtful = tuple[Entry, Ruled | None]
 
+_INPUT = "--input [NAME=]TYPE[SIZES]"  # what the command line has for `example_inputs`
+_MOST_GUESSES = 50  # where the examples of a source do not go through; there may be millions
 _SHIFTS = (UseKind.BIAS, UseKind.NORM_SHIFT)
 _SPACED = "evenly spaced over what its constructor draws from"
 
@@ -53,8 +57,17 @@ def plan_source(source: Source, options: Options) -> Plan:
         PlanError: the state dict holds what a checkpoint cannot.
         UsageError: an override matches nothing or does not fit.
     """
-    factory = source_factory(source)
-    return plan_factory(factory, options, str(source), inputs=inputs_of(source))[1]
+    factory, inputs = source.factory(), source.example_inputs()
+    try:
+        _, plan = plan_factory(factory, options, str(source), inputs=inputs)
+    except PlanError as error:
+        error.problem = error.problem.replace("example_inputs", "--input")
+        raise
+    warnings = (
+        replace(each, hint=each.hint and each.hint.replace("example_inputs=...", _INPUT))
+        for each in plan.warnings
+    )
+    return replace(plan, warnings=tuple(warnings))
 
 
 def plan_factory(
@@ -63,6 +76,7 @@ def plan_factory(
     where: str,
     types: Types | None = None,
     inputs: Inputs | Example | None = None,
+    only: frozenset[str] | None = None,
 ) -> tuple[nn.Module, Plan]:
     """A module, without its large weights, and every tensor of its state dict with its rule.
 
@@ -72,6 +86,7 @@ def plan_factory(
         where: what messages call the module.
         types: of some tensors, where the options do not decide.
         inputs: what the module is fed; guessed from its first layers if not given.
+        only: names of the tensors to plan; None for all.
 
     Raises:
         NoRuleError: some tensors are random and no rule covers them.
@@ -87,6 +102,7 @@ def plan_factory(
     def witness(kinds: Kinds) -> Witness:
         return find_meant(built, kinds, factory, where)
 
+    entries = _only(entries, only)
     plan = _plan_entries(built.module, entries, witness, options, where, types or {}, inputs)
     return built.module, plan
 
@@ -97,6 +113,7 @@ def plan_module(
     where: str,
     types: Types | None = None,
     inputs: Example | None = None,
+    only: frozenset[str] | None = None,
 ) -> Plan:
     """Every tensor of a module's state dict and its rule, the module as it is being the witness.
 
@@ -106,6 +123,7 @@ def plan_module(
         where: what messages call the module.
         types: of some tensors, where the options do not decide.
         inputs: what the module is fed; guessed from its first layers if not given.
+        only: names of the tensors to plan; None for all.
 
     Raises:
         NoRuleError: some tensors may be random and no rule covers them.
@@ -113,13 +131,17 @@ def plan_module(
             gone.
         UsageError: an override matches nothing or does not fit.
     """
-    entries = state_entries(module, where)
+    entries = _only(state_entries(module, where), only)
 
     def witness(kinds: Kinds) -> Witness:
         check_holds_values(module, kinds, where)
         return OneModule()
 
     return _plan_entries(module, entries, witness, options, where, types or {}, inputs)
+
+
+def _only(entries: list[Entry], names: frozenset[str] | None) -> list[Entry]:
+    return [entry for entry in entries if names is None or entry.name in names]
 
 
 def _plan_entries(
@@ -165,7 +187,13 @@ def _plan_entries(
 def _examples(
     inputs: Inputs | Example | None, module: nn.Module
 ) -> Iterable[Example] | Example | None:
-    return examples_of(inputs, module) if isinstance(inputs, Inputs) else inputs
+    if not isinstance(inputs, Inputs):
+        return inputs
+    if inputs.kind is not InputKind.EXAMPLES:
+        return examples_of(inputs, module)
+    if inputs.is_given or not inputs.examples:
+        return inputs.examples[0] if inputs.examples else None
+    return chain(inputs.examples, islice(guesses(module), _MOST_GUESSES))
 
 
 def _kinds(entries: list[Entry], structure: Structure, options: Options) -> Kinds:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from zeroinit_cli.errors import ProbeError, UsageError
-from zeroinit_cli.models.inputs import Inputs, Kind, target
+from zeroinit_cli.models.guesses import guesses
+from zeroinit_cli.models.inputs import CLIP_FRAMES, Inputs, Kind, target
 from zeroinit_cli.probing.arrays import pictures, read_array, tokens
 from zeroinit_cli.probing.setting import Setting
 
@@ -19,6 +20,7 @@ _BATCH, _BATCH_OF_LARGE, _BATCH_OF_HUGE = 8, 4, 2
 _LARGE, _HUGE = 50_000_000, 250_000_000  # parameters
 _LARGE_IMAGE = 200  # pixels
 _BATCH_OF_CLIPS = 2
+_MOST_GUESSES = 50
 _ONLY = ""  # the name of an only input
 
 
@@ -28,20 +30,33 @@ class Feed:
 
     Attributes:
         arguments: of the model's forward.
+        keywords: likewise, by name.
         described: shape and type in words, by the input's name.
         flow: what comes out are fields of motion.
         pixels: what a detector is to resize images to.
     """
 
     arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any] = field(default_factory=dict)
     described: Mapping[str, str] = field(default_factory=dict)
     flow: bool = False
     pixels: int | None = None
 
     def to(self, device: str) -> "Feed":
         """Copy the batch to a device."""
-        moved = tree_map_only(Tensor, lambda tensor: tensor.to(device), self.arguments)
-        return replace(self, arguments=moved)
+        arguments, keywords = tree_map_only(
+            Tensor, lambda tensor: tensor.to(device), (self.arguments, dict(self.keywords))
+        )
+        return replace(self, arguments=arguments, keywords=keywords)
+
+    def given_to(self, model: nn.Module) -> Any:
+        """Call the model on it."""
+        return model(*self.arguments, **self.keywords)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All that the model is called with."""
+        return (*self.arguments, *self.keywords.values())
 
 
 def feeds(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed]:
@@ -87,9 +102,12 @@ def _given(inputs: Inputs, setting: Setting) -> Feed:
     return _feed([(name, arrays[name]) for name in names])
 
 
-def _feed(arrays: Sequence[tuple[str, Tensor]], **more: Any) -> Feed:
+def _feed(arrays: Sequence[tuple[str, Tensor]], *, named: int = 0, **more: Any) -> Feed:
+    """Make a feed of arrays by name; the last `named` of them are keywords."""
     described = {name: _described(array) for name, array in arrays}
-    return Feed(arguments=tuple(array for _, array in arrays), described=described, **more)
+    first = len(arrays) - named
+    arguments = tuple(array for _, array in arrays[:first])
+    return Feed(arguments=arguments, keywords=dict(arrays[first:]), described=described, **more)
 
 
 def _described(array: Tensor) -> str:
@@ -105,14 +123,16 @@ def _defaults(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Fe
                 batch = setting.batch or _BATCH_OF_CLIPS
                 pair = _pictures(2 * batch, (3, pixels, pixels)).split(batch)
                 yield _feed([("first", pair[0]), ("second", pair[1])], flow=True)
+        case Kind.EXAMPLES:
+            yield from _examples(inputs, setting, model)
         case Kind.DETECTION:
             for pixels in _sizes(inputs, setting, 160):
                 yield _detection(setting.batch or _BATCH_OF_CLIPS, pixels, model)
         case _:
             for pixels in _sizes(inputs, setting, 96):
-                clip = (inputs.frames,) if inputs.frames else ()
+                clip = (CLIP_FRAMES,) if inputs.kind is Kind.CLIP else ()
                 batch = setting.batch or _batch(inputs, pixels, model)
-                yield _feed([(_ONLY, _pictures(batch, (3, *clip, pixels, pixels)))])
+                yield _feed([(_ONLY, _pictures(batch, (inputs.channels, *clip, pixels, pixels)))])
 
 
 def _sizes(inputs: Inputs, setting: Setting, first: int) -> list[int]:
@@ -123,7 +143,7 @@ def _sizes(inputs: Inputs, setting: Setting, first: int) -> list[int]:
 
 def _batch(inputs: Inputs, pixels: int, model: nn.Module) -> int:
     parameters = _count_parameters(model)
-    if parameters > _HUGE or inputs.frames:
+    if parameters > _HUGE or inputs.kind is Kind.CLIP:
         return _BATCH_OF_HUGE
     return _BATCH_OF_LARGE if parameters > _LARGE or pixels >= _LARGE_IMAGE else _BATCH
 
@@ -152,8 +172,39 @@ def _arrays(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed
         ]
         if any(choice):
             with suppress(Exception):  # if the forward refuses, `find_feed` reports it
-                arrays = _with_tokens(model, arrays)
+                arrays = _with_tokens(model, arrays, _feed(arrays))
         yield _feed(arrays)
+
+
+def _examples(inputs: Inputs, setting: Setting, model: nn.Module) -> Iterator[Feed]:
+    """Yield what the source gives as examples, then guesses, with values in place of shapes."""
+    guessed = () if inputs.is_given else islice(guesses(model), _MOST_GUESSES)
+    for example in (*inputs.examples, *guessed):
+        named = dict(example.kwargs)
+        positional = {f"argument {index + 1}": each for index, each in enumerate(example.args)}
+        if len(positional) == 1 and not named:
+            positional = {_ONLY: example.args[0]}
+        given = {**positional, **named}
+        if not all(isinstance(each, Tensor) and each.ndim for each in given.values()):
+            continue
+        arrays = [(name, _valued(each, setting)) for name, each in given.items()]
+        feed = _feed(arrays, named=len(named))
+        with suppress(Exception):  # if the forward refuses, `find_feed` reports it
+            feed = _feed(_with_tokens(model, arrays, feed), named=len(named))
+        yield feed
+
+
+def _valued(example: Tensor, setting: Setting) -> Tensor:
+    """Give an example values: pictures for fractions; integers stay what they are."""
+    if not example.is_meta and example.dtype.is_floating_point and setting.batch is None:
+        return example  # a caller's own
+    batch, *shape = example.shape
+    if example.dtype.is_floating_point:
+        size = _resized(tuple(shape), setting)
+        return _pictures(setting.batch or batch, size).to(example.dtype)
+    if setting.batch is None or not batch:
+        return example
+    return example[:1].expand(setting.batch, *shape).clone()
 
 
 def _resized(shape: tuple[int, ...], setting: Setting) -> tuple[int, ...]:
@@ -162,7 +213,9 @@ def _resized(shape: tuple[int, ...], setting: Setting) -> tuple[int, ...]:
     return (*shape[:-2], setting.image_size, setting.image_size)
 
 
-def _with_tokens(model: nn.Module, arrays: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+def _with_tokens(
+    model: nn.Module, arrays: list[tuple[str, Tensor]], feed: Feed
+) -> list[tuple[str, Tensor]]:
     """Replace zeros by tokens, as many different ones as the table that looks them up has rows."""
     known: dict[int, int] = {}
 
@@ -174,14 +227,14 @@ def _with_tokens(model: nn.Module, arrays: list[tuple[str, Tensor]]) -> list[tup
     handles = [table.register_forward_pre_hook(look) for table in tables]
     try:
         with torch.no_grad(), kept_buffers(model):
-            model.train()(*(array for _, array in arrays))
+            feed.given_to(model.train())
     finally:
         for handle in handles:
             handle.remove()
     return [
-        (name, array)
-        if array.is_floating_point()
-        else (name, _tokens(array, known.get(array.data_ptr(), 1)))
+        (name, _tokens(array, known[array.data_ptr()]))
+        if array.data_ptr() in known
+        else (name, array)
         for name, array in arrays
     ]
 

@@ -9,9 +9,8 @@ from torch import nn
 
 from zeroinit_cli.errors import ProbeError, UsageError, printable
 from zeroinit_cli.models.building import Factory
-from zeroinit_cli.models.inputs import Inputs, Kind, inputs_of
+from zeroinit_cli.models.inputs import Inputs, Kind
 from zeroinit_cli.models.planning import plan_factory, plan_source
-from zeroinit_cli.models.registry import source_factory, versions
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.probing.inits import (
@@ -28,7 +27,7 @@ from zeroinit_cli.probing.report import Conditions, Probe, Run, batch_text, midd
 from zeroinit_cli.probing.setting import SEEDS, Setting, check_setting
 from zeroinit_cli.probing.training import loss_on, run_steps
 from zeroinit_cli.progress import Advance, Progress, no_progress
-from zeroinit_cli.source import Source
+from zeroinit_cli.source import Source, installed
 from zeroinit_cli.store.read import read_checkpoint
 
 _CHEAP = 30_000_000  # parameters: torch's own initialization is run under several seeds
@@ -77,15 +76,15 @@ def probe_source(
     """
     check_setting(setting)
     checkpoint = None if file is None else read_checkpoint(file)
-    factory, where = source_factory(source), str(source)
+    factory, inputs = source.factory(), source.example_inputs()
     if checkpoint is None:
-        subject = subject_of(factory, options, inputs_of(source))
+        subject = subject_of(factory, options, inputs)
         return probe_subject(subject, setting, progress=progress)
     subject = Subject(
         factory=factory,
         plan=plan_source(source, options),  # it says how fused projections are split
-        inputs=inputs_of(source),
-        init=stored_init(factory, checkpoint, where),
+        inputs=inputs,
+        init=stored_init(factory, checkpoint, inputs.where),
         described=str(file),
     )
     found = probe_subject(subject, setting, progress=progress)
@@ -145,7 +144,7 @@ def probe_subject(subject: Subject, setting: Setting, *, progress: Progress = no
             learning_rate=setting.learning_rate,
             seeds=seeds,
             device=device,
-            versions=versions(),
+            versions=installed("torch", "torchvision"),
             parameters=parameters,
         ),
         run=replace(run, never=tuple(name for name in run.never if name not in unused)),

@@ -165,8 +165,8 @@ def loss_on(feed: Feed, model: nn.Module) -> Tensor:
     transform: Any = getattr(model, "transform", None)
     if feed.pixels is not None and getattr(transform, "fixed_size", True) is None:
         transform.min_size, transform.max_size = (feed.pixels,), feed.pixels  # a detector's
-    output: Any = model(*feed.arguments)
-    return flow_loss(output) if feed.flow else loss_of(output, feed.arguments)
+    output: Any = feed.given_to(model)
+    return flow_loss(output) if feed.flow else loss_of(output, feed.values)
 
 
 def loss_of(output: Any, inputs: Sequence[Any]) -> Tensor:
@@ -187,7 +187,11 @@ def loss_of(output: Any, inputs: Sequence[Any]) -> Tensor:
     if hasattr(output, "_asdict"):
         output = output._asdict()
     if isinstance(output, Mapping):
-        heads = {str(name): head for name, head in output.items() if head is not None}
+        # of transformers some are no values, such as a cache
+        kinds = (Tensor, Mapping, list, tuple)
+        heads: dict[str, Any] = {
+            str(name): head for name, head in output.items() if isinstance(head, kinds)
+        }
         if heads and all(isinstance(head, Tensor) and not head.ndim for head in heads.values()):
             return torch.stack(list(heads.values())).sum()  # losses already, of a detector
         main = next((name for name in ("logits", "out") if name in heads), None)
@@ -195,9 +199,8 @@ def loss_of(output: Any, inputs: Sequence[Any]) -> Tensor:
         if main is not None:
             others = [loss for name, loss in losses.items() if name != main]
             return losses[main] + AUXILIARY * sum(others, start=torch.zeros(()).to(losses[main]))
-        output = list(losses.values())
-        if output:
-            return torch.stack(output).sum()
+        if losses:
+            return torch.stack(list(losses.values())).sum()
     if isinstance(output, list | tuple) and output:
         parts = [loss_of(part, inputs) for part in output if part is not None]
         if parts:

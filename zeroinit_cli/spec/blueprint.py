@@ -101,8 +101,15 @@ class FamilyBlueprint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuilderBlueprint:
-    """A builder of torchvision and its arguments."""
+    """A model of a library, and its arguments.
 
+    Attributes:
+        library: the key under `model`: torchvision, timm or transformers.
+        name: what it is called there; of transformers the path of a configuration.
+        arguments: what it is built with.
+    """
+
+    library: str
     name: str
     arguments: Mapping[str, Any]
 

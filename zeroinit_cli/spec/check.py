@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zeroinit_cli.errors import MistakeError, SourceError, SpecError
+from zeroinit_cli.errors import MistakeError, SpecError, ZeroinitError
 from zeroinit_cli.files import opened, read_exactly
 from zeroinit_cli.spec.blueprint import Inferred, Shape
 from zeroinit_cli.spec.canonical import canonical, digest
@@ -42,12 +42,13 @@ class Spec:
         """Return the SHA-256, in hexadecimal, of its canonical form."""
         return digest(self.canonical())
 
-    def misfit(self, error: SourceError) -> SpecError:
-        """Turn the error of a builder of torchvision into one with a place in the file."""
+    def misfit(self, error: ZeroinitError) -> SpecError:
+        """Turn the error of a library's model into one with a place in the file."""
         model = self.document.model
         arguments = (model.arguments if model is not None else None) or {}
         wrong = next((key for key in arguments if repr(key) in error.problem), None)
-        path: KeyPath = ("model", "torchvision") if wrong is None else ("model", "arguments")
+        library = (model.library if model is not None else None) or "torchvision"
+        path: KeyPath = ("model", library) if wrong is None else ("model", "arguments")
         fault = self.locator.fault(
             error.problem,
             path,

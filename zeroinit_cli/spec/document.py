@@ -15,6 +15,9 @@ from zeroinit_cli.spec.fields import MOST_SIZE, ShapeField, Strict, Text
 from zeroinit_cli.spec.items import MOST_ITEMS, Item
 
 SPEC_VERSION = 1
+LIBRARIES = ("torchvision", "timm", "transformers")
+"""Keys under `model` whose models other packages build."""
+_OF_TIMM = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$"
 MOST_INPUTS = 4
 
 
@@ -81,13 +84,19 @@ class Init(Strict):
 
 
 class Model(Strict):
-    """A builder of torchvision, or a family."""
+    """A model of a library, or a family."""
 
     torchvision: Annotated[str, Field(pattern="^[A-Za-z0-9_]+$", max_length=100)] | None = Field(
         default=None, description="A name that zeroinit models lists."
     )
+    timm: Annotated[str, Field(pattern=_OF_TIMM, max_length=100)] | None = Field(
+        default=None, description="A name that zeroinit models 'timm:*' lists."
+    )
+    transformers: Annotated[str, Field(min_length=1, max_length=1000)] | None = Field(
+        default=None, description="The path of a config.json, or of its folder, from the spec's."
+    )
     arguments: dict[str, BuilderArgument] | None = Field(
-        default=None, description="For torchvision: what its builder is called with."
+        default=None, description="For a model of a library: what it is built with."
     )
     mlp: MLP | None = None
     cnn: CNN | None = None
@@ -110,9 +119,14 @@ class Model(Strict):
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             raise PydanticCustomError("one_model", "{found}", {"found": found})
-        if self.arguments is not None and self.torchvision is None:
+        if self.arguments is not None and self.library is None:
             raise PydanticCustomError("stray_arguments", "{found}", {"found": given[0]})
         return self
+
+    @property
+    def library(self) -> str | None:
+        """The key of the library whose model it is; None if it is a family."""
+        return next((key for key in LIBRARIES if getattr(self, key) is not None), None)
 
     @property
     def family(self) -> tuple[str, Family | LayeredFamily] | None:
@@ -175,7 +189,7 @@ class Document(Strict):
         "by name, which the branches of a first `parallel` take by the same names.",
     )
     model: Model | None = Field(
-        default=None, description="A family by its numbers, or a builder of torchvision."
+        default=None, description="A family by its numbers, or a model of a library."
     )
     layers: Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS)] | None = Field(
         default=None, description="The layers, in order."

@@ -120,10 +120,10 @@ _OWN_CHECKS = {
     "one_layer": ("a layer needs one class name", "one class of torch.nn, or one structure"),
     "one_model": (
         "model needs one family or builder",
-        "one of torchvision, mlp, cnn, resnet, vit, gpt, encoder",
+        "one of torchvision, timm, transformers, mlp, cnn, resnet, vit, gpt, encoder",
     ),
     "one_architecture": ("a spec has one architecture", "either model or layers"),
-    "stray_arguments": ("arguments go with torchvision alone", "the family's own fields"),
+    "stray_arguments": ("arguments go with a model of a library alone", "the family's own fields"),
     "inputs": ("input by name needs two to four names", "words such as query and item"),
     "branch_name": ("a branch's name that is no word", "letters, digits and underscores"),
 }

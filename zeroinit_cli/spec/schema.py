@@ -132,7 +132,8 @@ def _one_in_words(schema: Schema) -> str:
 
 def _string_in_words(schema: Schema) -> str:
     if "pattern" in schema:
-        return "letters, digits and underscores"
+        tagged = ", with a tag after a dot" if r"\." in schema["pattern"] else ""
+        return f"letters, digits and underscores{tagged}"
     return (
         f"a text of at most {schema['maxLength']} characters" if "maxLength" in schema else "a text"
     )

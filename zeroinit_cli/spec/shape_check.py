@@ -45,9 +45,11 @@ def check_shapes(document: Document, collector: Collector) -> Inferred | None:
         The architecture; None where there are mistakes.
     """
     model = document.model
-    if model is not None and model.torchvision is not None:
-        name, arguments = model.torchvision, model.arguments or {}
-        return Inferred(blueprint=BuilderBlueprint(name=name, arguments=arguments))
+    library = model.library if model is not None else None
+    if model is not None and library is not None:
+        name, arguments = getattr(model, library), model.arguments or {}
+        blueprint = BuilderBlueprint(library=library, name=name, arguments=arguments)
+        return Inferred(blueprint=blueprint)
     inputs = document.inputs()
     if inputs is None:
         mismatch = MismatchError(

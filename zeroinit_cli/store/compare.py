@@ -131,7 +131,7 @@ def _explained(
         tensors = stored_tensors(plan)
         header = Header(tensors=tensors, metadata=METADATA, data_start=len(expected))
     difference = diff(planned_contents("", plan), _file_contents(file, header, before))
-    problems += _form_problems(difference)
+    problems += form_problems(difference)
     return replace(comparison, problems=tuple(problems), difference=difference, sound=sound)
 
 
@@ -146,7 +146,8 @@ def _first_wrong(file: IO[bytes], expected: bytes) -> int | None:
     return next((at for at, (one, other) in enumerate(pairs) if one != other), count)
 
 
-def _form_problems(difference: Difference) -> Iterator[str]:
+def form_problems(difference: Difference) -> Iterator[str]:
+    """Yield what tensors a file lacks, has besides, or has in another form than planned."""
     yield from (f"tensor {info.name!r}: missing" for info in difference.only_a)
     yield from (f"tensor {info.name!r}: not planned" for info in difference.only_b)
     for planned, stored in sorted(difference.reshaped, key=lambda pair: pair[0].name):

@@ -2,7 +2,6 @@
 
 import base64
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from zeroinit_cli.cli import github
@@ -59,7 +58,7 @@ def print_github(plan: Plan, source: Source) -> None:
             github.Level.WARNING,
             f"zeroinit plan: {warning.kind}",
             [warning.text, *hint],
-            file=None if source.spec is None else Path(source.name),
+            file=next(iter(source.files), None),
         )
 
 

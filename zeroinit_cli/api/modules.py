@@ -1,12 +1,11 @@
-"""The Python API: plan, initialise or save a module of your own. Torch is imported when it is used.
-
-`zeroinit_cli` offers these names; this module is where they live.
-"""
+"""A module of your own: plan it, initialise it, compare it with its plan, save the plan."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from zeroinit_cli.api.given import listed, options_of, source_of, type_name, words_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
     from torch.distributed.checkpoint.storage import StorageReader
 
-    from zeroinit_cli.options import Options
+    from zeroinit_cli.api.given import ExampleInputs
     from zeroinit_cli.plans.checked import Checked
     from zeroinit_cli.plans.plan import Plan
     from zeroinit_cli.policies import Policy
-
-    ExampleInputs = torch.Tensor | tuple[Any, ...] | dict[str, Any]
 
 Module = TypeVar("Module", bound="nn.Module")
 
@@ -44,7 +41,7 @@ def plan(
             are equal, a buffer always, and the plan's warnings name both.
         example_inputs: what its forward takes: a tensor, a tuple of arguments or a dict of keys,
             on any device, meta too. It is run once, to see how each parameter is used.
-            If not given, inputs are guessed from its first layers; a SOURCE knows its own.
+            If not given, inputs are guessed from its first layers, or the SOURCE knows its own.
         dtype: type of the floating tensors, float32 if not given.
         policy: `default`, `paper`, or a `zeroinit_cli.Policy` of your own; that of the
             default if not given.
@@ -58,30 +55,23 @@ def plan(
         ZeroinitError: an option is wrong, or the architecture cannot be planned.
         Exception: whatever the function raises.
     """
-    from zeroinit_cli.errors import UsageError
     from zeroinit_cli.models import plan_given, plan_source
-    from zeroinit_cli.source import parse_source, requested_options
+    from zeroinit_cli.source import requested_options
 
-    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    name = type_name(dtype)
     if isinstance(architecture, str):
-        if example_inputs is not None:
-            raise UsageError(
-                "inputs for a SOURCE, which knows its own",
-                where="example_inputs",
-                hint="leave them out, or give a function that builds the module",
-            )
-        source = parse_source(architecture)
-        words, own = _words(name, policy)
-        asked = requested_options(source, words, overrides=_listed(overrides))
+        source = source_of(architecture, example_inputs)
+        words, own = words_of(name, policy)
+        asked = requested_options(source, words, overrides=listed(overrides))
         return plan_source(source, replace(asked, policy=own or asked.policy))
-    return plan_given(architecture, _options(name, policy, overrides), example_inputs)
+    return plan_given(architecture, options_of(name, policy, overrides), example_inputs)
 
 
 def build(source: "str | PathLike[str]") -> "nn.Module":
     """Build the module of a source, with torch's own random weights, to load a checkpoint into.
 
     Args:
-        source: a path to a YAML spec, or a torchvision model name.
+        source: a SOURCE of the command line, such as `net.yaml`, `resnet18` or `timm:NAME`.
 
     Returns:
         the module whose state dict a checkpoint of the same source has, name by name.
@@ -92,10 +82,9 @@ def build(source: "str | PathLike[str]") -> "nn.Module":
     """
     import os
 
-    from zeroinit_cli.models import build_module
-    from zeroinit_cli.source import parse_source
+    from zeroinit_cli.sources import parse_source
 
-    return build_module(parse_source(os.fspath(source)))
+    return parse_source(os.fspath(source)).factory()()
 
 
 def init_(
@@ -106,6 +95,7 @@ def init_(
     part: bool = False,
     policy: "str | Policy | None" = None,
     overrides: Iterable[str] = (),
+    only: Iterable[str] | None = None,
 ) -> Module:
     """Initialise a module in place; each tensor keeps its own type and device.
 
@@ -126,6 +116,8 @@ def init_(
         policy: `default`, `paper`, or a `zeroinit_cli.Policy` of your own; that of the
             default if not given.
         overrides: `PATTERN=RULE` each; the last that matches a tensor wins.
+        only: globs over names, such as `["head.*"]` for a new head on pretrained weights: what
+            matches none of them is not touched.
 
     Returns:
         the same module.
@@ -137,7 +129,9 @@ def init_(
     """
     from zeroinit_cli.models import init_given
 
-    init_given(module, build, _options(None, policy, overrides), example_inputs, part=part)
+    names = None if only is None else listed(only, "only")
+    options = options_of(None, policy, overrides)
+    init_given(module, build, options, example_inputs, part=part, only=names)
     return module
 
 
@@ -248,46 +242,3 @@ def save(
     most_bytes = parse_size(str(max_shard_size), "max_shard_size") if sharded else None
     location = Location(path=Path(path), own_folder=sharded)
     return write_plan(plan, location, most_bytes, force=force).sha256
-
-
-def _options(
-    dtype: str | None, policy: "str | Policy | None", overrides: Iterable[str]
-) -> "Options":
-    from zeroinit_cli.options import Options
-
-    words, own = _words(dtype, policy)
-    options = Options.from_words(words, overrides=_listed(overrides))
-    return replace(options, policy=own or options.policy)
-
-
-def _words(
-    dtype: str | None, policy: "str | Policy | None"
-) -> "tuple[dict[str, str | None], Policy | None]":
-    """Return the options as the command line has them, and a policy that has no word there."""
-    from zeroinit_cli.errors import UsageError
-    from zeroinit_cli.policies import POLICIES, Policy
-
-    if policy is None or isinstance(policy, str):
-        return {"dtype": dtype, "policy": policy}, None
-    if isinstance(policy, Policy):
-        return {"dtype": dtype}, policy
-    raise UsageError(
-        "not a policy",
-        where="policy",
-        expected=f"{', '.join(POLICIES)}, or a zeroinit_cli.Policy",
-        found=repr(policy),
-    )
-
-
-def _listed(overrides: Iterable[str]) -> list[str]:
-    """List the overrides; refuse a single text, whose letters would each be an override."""
-    from zeroinit_cli.errors import UsageError
-
-    if isinstance(overrides, str):
-        raise UsageError(
-            "one text for a list of overrides",
-            where="overrides",
-            expected="a list, such as ['*.head.weight=zeros']",
-            found=repr(overrides),
-        )
-    return list(overrides)

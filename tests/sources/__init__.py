@@ -1,0 +1,1 @@
+"""SOURCE: each kind of it, and what is refused."""
