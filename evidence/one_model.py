@@ -6,8 +6,6 @@ import resource
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,19 +16,13 @@ from torch import Tensor, nn
 from evidence.branches import State, branch_values
 from evidence.photographs import photographs
 from evidence.records import BranchRecord, ModelRecord, Setting, StartRecord, write_record
-from evidence.starts import own_start, plan_of
+from evidence.starts import own_start, plan_of, zero_starts
 from evidence.steps import first_steps
-from zeroinit_cli.atomic import guarded
 from zeroinit_cli.models.inputs import Example
-from zeroinit_cli.models.registry import source_factory
 from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan, PlanWarning
 from zeroinit_cli.policies import DEFAULT, PAPER
-from zeroinit_cli.probing.inits import Init, stored_init
-from zeroinit_cli.source import parse_source
-from zeroinit_cli.store.read import read_checkpoint
-from zeroinit_cli.store.write import write_checkpoint
 
 _STEPS = 3
 _RATES = 0.01, 0.1
@@ -86,13 +78,13 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
         gc.collect()  # graphs refer to themselves: without this the last start would still be there
         return first_steps(model, of, images, labels, setting)
 
-    with _written(name, plan, folder) as start:
+    with zero_starts(name, plan, folder) as start:
         branches = _branches(start().train(), images)
         zero = steps(start(), plan, setting)
         zero_faster = steps(start(), plan, faster)
     own = steps(own_start(name), plan, setting)
     own_faster = steps(own_start(name), plan, faster)
-    with _written(name, other, folder) as start:
+    with zero_starts(name, other, folder) as start:
         paper = steps(start(), other, replace(setting, steps=1))
     return ModelRecord(
         model=name,
@@ -108,18 +100,6 @@ def measure(name: str, setting: Setting, folder: Path) -> ModelRecord:
         paper=paper,
         peak_bytes=_peak_bytes(),
     )
-
-
-@contextmanager
-def _written(name: str, plan: Plan, folder: Path) -> Iterator[Init]:
-    """What builds the model with a plan's values, from the file that `zeroinit generate` writes."""
-    path = folder / f"{name}.safetensors"
-    with guarded(path):
-        write_checkpoint(plan, path)
-    try:
-        yield stored_init(source_factory(parse_source(name)), read_checkpoint(path), name)
-    finally:
-        path.unlink()
 
 
 def _branches(model: nn.Module, images: Tensor) -> BranchRecord:

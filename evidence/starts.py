@@ -6,7 +6,8 @@ torch's own, made as `zeroinit probe` makes them.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from zeroinit_cli.options import Options
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.plans.rules import Zeros
 from zeroinit_cli.policies import DEFAULT, PAPER, Policy
-from zeroinit_cli.probing.inits import stored_init, torch_init
+from zeroinit_cli.probing.inits import Init, stored_init, torch_init
 from zeroinit_cli.sources import parse_source
 from zeroinit_cli.store.read import read_checkpoint
 from zeroinit_cli.store.write import write_checkpoint
@@ -177,21 +178,28 @@ def plan_of(name: str, options: Options | None = None) -> Plan:
     return plan_source(parse_source(name), options or Options())
 
 
-def zero_start(name: str, plan: Plan, folder: Path) -> nn.Module:
-    """The model with the plan's values, by way of the file that `zeroinit generate` writes.
+@contextmanager
+def zero_starts(name: str, plan: Plan, folder: Path) -> Iterator[Init]:
+    """What builds the model with a plan's values, from the file that `zeroinit generate` writes.
 
     Args:
         name: of the model, as SOURCE takes it.
         plan: its plan.
-        folder: where the file may lie for a moment.
+        folder: where the file lies meanwhile.
     """
     path = folder / f"{name}.safetensors"
     with guarded(path):
         write_checkpoint(plan, path)
-    init = stored_init(parse_source(name).factory(), read_checkpoint(path), name)
-    model = init()
-    path.unlink()
-    return model
+    try:
+        yield stored_init(parse_source(name).factory(), read_checkpoint(path), name)
+    finally:
+        path.unlink()
+
+
+def zero_start(name: str, plan: Plan, folder: Path) -> nn.Module:
+    """One such model."""
+    with zero_starts(name, plan, folder) as init:
+        return init()
 
 
 def own_start(name: str) -> nn.Module:
