@@ -15,6 +15,7 @@ _ROWS = {
     "shards": shards.ROWS,
     "embedding": extremes.COSTS,
     "many": extremes.MANY_ROWS,
+    "rules": extremes.RULE_ROWS,
     "plans": plans.ROWS,
     "scale": scale.ROWS,
     "startup": startup.ROWS,

@@ -29,6 +29,7 @@ PARTS: dict[str, Measure] = {
     "shards": shards.measure,
     "embedding": extremes.measure_embedding,
     "many": extremes.measure_many,
+    "rules": extremes.measure_rules,
     "plans": plans.measure,
     "scale": scale.measure,
     "startup": startup.measure,

@@ -1,18 +1,31 @@
-"""One enormous tensor in every type, and very many small ones."""
+"""One enormous tensor in every type, very many small ones, and one by each rule."""
 
 from collections.abc import Callable
 
-from benchmarks.processes import run_child
+from benchmarks.processes import run_child, sha256_seconds
 from benchmarks.samples import (
     Part,
     Row,
     Series,
     as_megabytes,
+    as_ratio,
     as_seconds,
     new_file,
+    ratio,
     value,
 )
 
+# Those of benchmarks.children.made, which would weigh on every child's peak if it were imported.
+_RULES = (
+    "Sylvester's expansion",
+    "twisted expansion",
+    "twisted contraction",
+    "token table of signs",
+    "signs around an identity",
+    "signs around an expansion",
+    "depthwise signs",
+    "block means",
+)
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 COSTS = (
@@ -55,3 +68,29 @@ def measure_many(full: bool, say: Callable[[str], None]) -> Part:
             _, sample = run_child("many", str(count), path)
         series.append(Series(name=f"{count:,}", samples=(sample,)))
     return Part(key="many", title="Very many tensors", rows=MANY_ROWS, series=tuple(series))
+
+
+RULE_ROWS = (
+    Row(label="file, MB", figure=value("file_bytes"), form=as_megabytes),
+    Row(label="values + hash, s", figure=value("digest_seconds"), form=as_seconds),
+    Row(label="openssl dgst -sha256, s", figure=value("sha256_seconds"), form=as_seconds),
+    Row(
+        label="values + hash / SHA-256 alone",
+        figure=ratio(value("digest_seconds"), value("sha256_seconds")),
+        form=as_ratio,
+    ),
+)
+
+
+def measure_rules(full: bool, say: Callable[[str], None]) -> Part:
+    """Values of each rule beside the hash of the same bytes."""
+    series = []
+    for name in _RULES:
+        say(name)
+        samples = []
+        for _ in range(5 if full else 3):
+            with new_file() as path:
+                _, (sample, sha256) = run_child("made", "rule", name, path)
+                samples.append(sample | sha256_seconds(path, sha256))
+        series.append(Series(name=name, samples=tuple(samples)))
+    return Part(key="rules", title="A tensor by each rule", rows=RULE_ROWS, series=tuple(series))

@@ -91,10 +91,15 @@ class CentredTaps(Rule):
         of_ones = self._taps(shape, rows, elements, out.dtype)
         everywhere = np.where(matrix == 0, out.dtype.type(0), ~out.dtype.type(0))
         matrix &= out.dtype.type(elements.sign)
-        for place in np.ndindex(*(last - first for first, last in kernel)):
+        here = of_ones[(slice(None), *(slice(*each) for each in kernel))]
+        if math.prod(here.shape[1:]) > matrix.shape[1]:  # whole kernels lie together in memory
+            whole = (..., *[None] * len(kernel))
+            np.bitwise_xor(matrix[whole], here[:, None], out=out)
+            out &= everywhere[whole]
+            return
+        for place in np.ndindex(*here.shape[1:]):
             tap = (slice(None), slice(None), *place)
-            at = tuple(index + first for index, (first, _) in zip(place, kernel, strict=True))
-            np.bitwise_xor(matrix, of_ones[(slice(None), *at)][:, None], out=out[tap])
+            np.bitwise_xor(matrix, here[(slice(None), *place)][:, None], out=out[tap])
             out[tap] &= everywhere
 
     def _taps(
