@@ -18,17 +18,19 @@ from tests.golden.pins import (
     pin_of_source,
     recorded,
 )
-from tests.golden.recorded import EVERY_RULE, OTHER_ENDS
+from tests.golden.recorded import EVERY_RULE, MEMBERS, OTHER_ENDS
 from zeroinit_cli.options import CHOICES, Options
 
 SLOW_SPECS = ["cifar-resnet1202.yaml", "residual-500.yaml"]  # seconds each
+SOME = {*EVERY_RULE, *OTHER_ENDS}
+OF_EACH_STRUCTURE = {*SOME, *(name for members in MEMBERS.values() for name in members)}
 
 
 def is_long(title: str, name: str) -> bool:
-    """The default options meet every model and every spec but two, the others some models."""
+    """The default options meet a model of each structure and every spec but two, others some."""
     if name.endswith(".yaml"):
         return name in SLOW_SPECS or title != "default"
-    return title == "paper" and name not in EVERY_RULE + OTHER_ENDS
+    return name not in {"default": OF_EACH_STRUCTURE, "paper": SOME}.get(title, {name})
 
 
 CASES = [
