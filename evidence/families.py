@@ -175,6 +175,6 @@ def figure(listed: Sequence[Line]) -> Figure:
         panel.set_xlabel("test loss, nats a byte" if text else "test error, %")
         if not text:
             panel.set_xlim(left=0)
-    axes[1].legend(loc="center right", bbox_to_anchor=(1, 0.58))
+    axes[1].legend(loc="upper right")
     drawn.set_size_inches(10.5, 1.2 + 0.24 * sum(not line.text for line in listed))
     return drawn
