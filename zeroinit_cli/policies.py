@@ -4,19 +4,20 @@ docs/policy.md says what each choice means and why it was taken.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zeroinit_cli.errors import UsageError, near
 
 _WORDS = {
     "expansion": ("twisted", "sylvester"),
-    "scale": ("orthonormal", "paper"),
+    "scale": ("orthonormal", "paper", "he"),
     "residual": ("end", "layer", "none"),
     "kernels": ("signs", "centre"),
-    "stems": ("flattened", "centre"),
+    "stems": ("flattened", "centre", "means"),
     "patches": ("flattened", "centre"),
     "contraction": ("twisted", "identity"),
     "tables": ("signs", "algorithm-1"),
+    "chains": ("sized", "none"),
 }
 """What each choice of a policy may be, that of the default first."""
 
@@ -28,15 +29,19 @@ class Policy:
     Attributes:
         name: what options and locks call it; empty for one of your own, which no lock can record.
         expansion: matrix where fan_out > fan_in, `twisted` or `sylvester`.
-        scale: its constant, `orthonormal`: 2^(-m/2), or `paper`: 2^(-(m-1)/2).
+        scale: its constant, `orthonormal`: 2^(-m/2), `paper`: 2^(-(m-1)/2), or `he`: the same of
+            columns in place of rows, so that a ReLU behind it leaves sizes about as they were.
         residual: what ends a residual branch, its last norm or weight, whichever comes later
             (`end`), its last weight (`layer`), or nothing (`none`).
         last_norm: scale of a norm that ends a residual branch.
         kernels: a kernel's taps, `signs` around the centre or the `centre` alone.
-        stems: kernels that read the net's input, `flattened` into rows or the `centre` alone.
+        stems: kernels that read the net's input, `flattened` into rows or the `centre` alone, or
+            `means`: flattened, each entry +-1 over about the number of columns.
         patches: kernels over patches that do not overlap, likewise.
         contraction: a flattened kernel where fan_out < fan_in, `twisted` or the partial `identity`.
         tables: token tables, `signs` or `algorithm-1`.
+        chains: maps in a chain of kernels without norms, `sized`: as `in_chain` says, or `none`:
+            as all others.
     """
 
     name: str = ""
@@ -49,6 +54,7 @@ class Policy:
     patches: str = "flattened"
     contraction: str = "twisted"
     tables: str = "signs"
+    chains: str = "sized"
 
     def __post_init__(self) -> None:
         """Refuse a word that no rule knows: it would be taken for another."""
@@ -75,6 +81,18 @@ class Policy:
         """How branches end: `damp` where their last norm does not become 0, else `residual`."""
         return "damp" if self.residual == "end" and self.last_norm else self.residual
 
+    def in_chain(self, *, followed: bool = True) -> "Policy":
+        """Choose for maps in a chain of kernels without norms, where sizes add up.
+
+        Args:
+            followed: whether another map reads what this one gives.
+        """
+        if self.chains == "none":
+            return self
+        stems = "means" if self.stems == "flattened" else self.stems
+        scale = "he" if followed else self.scale
+        return replace(self, name="", kernels="centre", scale=scale, stems=stems)
+
 
 DEFAULT = Policy(name="default")
 PAPER = Policy(
@@ -87,6 +105,7 @@ PAPER = Policy(
     patches="centre",
     contraction="identity",
     tables="algorithm-1",
+    chains="none",
 )
 """The letter of arXiv:2110.12661."""
 

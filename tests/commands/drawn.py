@@ -6,30 +6,32 @@ from hypothesis import strategies as st
 
 from zeroinit_cli.plans import parametrizations, policy
 from zeroinit_cli.plans.rules import Rule, Zeros
-from zeroinit_cli.policies import POLICIES
+from zeroinit_cli.policies import DEFAULT, POLICIES
 
 Draw = st.DrawFn
 Drawn = tuple[Rule, tuple[int, ...]]
 SIZES = st.integers(1, 24)
 KERNELS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 OPTIONS = st.sampled_from(list(POLICIES.values()))
+MAPS = st.one_of(OPTIONS, st.sampled_from([DEFAULT.in_chain(), DEFAULT.in_chain(followed=False)]))
+"""The choices for a map, which may stand in a chain."""
 Z = Zeros()
 
 
 def linear(draw: Draw) -> Drawn:
     shape = draw(SIZES), draw(SIZES)
-    return policy.linear(shape, draw(OPTIONS)), shape
+    return policy.linear(shape, draw(MAPS)), shape
 
 
 def transposed_linear(draw: Draw) -> Drawn:
     shape = draw(SIZES), draw(SIZES)
-    return policy.transposed_linear(shape, draw(OPTIONS)), shape
+    return policy.transposed_linear(shape, draw(MAPS)), shape
 
 
 def fused_linear(draw: Draw) -> Drawn:
     parts = draw(st.integers(2, 4))
     shape = parts * draw(SIZES), draw(SIZES)
-    return policy.fused_linear(shape, parts, draw(OPTIONS)), shape
+    return policy.fused_linear(shape, parts, draw(MAPS)), shape
 
 
 def fused_projections(draw: Draw) -> Drawn:
@@ -52,13 +54,13 @@ def fused_projections(draw: Draw) -> Drawn:
 def convolution(draw: Draw) -> Drawn:
     groups = draw(st.integers(1, 6))
     shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.convolution(shape, groups, draw(OPTIONS)), shape
+    return policy.convolution(shape, groups, draw(MAPS)), shape
 
 
 def algorithm_2(draw: Draw) -> Drawn:
     groups = draw(st.integers(1, 6))
     shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.algorithm_2(shape, groups, draw(OPTIONS)), shape
+    return policy.algorithm_2(shape, groups, draw(MAPS)), shape
 
 
 def flattened_kernel(draw: Draw) -> Drawn:
@@ -68,7 +70,7 @@ def flattened_kernel(draw: Draw) -> Drawn:
 
 def stem_convolution(draw: Draw) -> Drawn:
     shape = draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.stem_convolution(shape, draw(OPTIONS)), shape
+    return policy.stem_convolution(shape, draw(MAPS)), shape
 
 
 def patch_stem(draw: Draw) -> Drawn:

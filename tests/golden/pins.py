@@ -27,7 +27,7 @@ from zeroinit_cli.sources import parse_source
 Pin = dict[str, Any]
 """`plan`, where one was made; each map that is not empty, by its name; `adds` by their class."""
 
-MAPS = ("end_scales", "zero_weights", "closed_attention", "tables")
+MAPS = ("end_scales", "zero_weights", "closed_attention", "tables", "chains")
 
 WORDS: dict[str, Mapping[str, str]] = {
     "default": {},
@@ -105,7 +105,7 @@ def shortened(pin: Pin) -> Pin:
     return {part: _short(value) if part in MAPS else value for part, value in pin.items()}
 
 
-def _short(names: Mapping[str, str]) -> str:
+def _short(names: Mapping[str, Any]) -> str:
     canonical = json.dumps(names, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"{len(names)} {hashlib.sha256(canonical.encode()).hexdigest()[:_HEX_DIGITS]}"
 

@@ -12,6 +12,13 @@ from zeroinit_cli.plans.rules import Elements, Range, Rule, Shape, Zeros
 from zeroinit_cli.policies import POLICIES, Policy
 
 _POLICIES = tuple(POLICIES.values())  # the default first
+_IN_CHAINS = tuple(
+    policy.in_chain(followed=followed)
+    for policy in _POLICIES
+    if policy.chains != "none"
+    for followed in (True, False)
+)
+_ALL = _POLICIES + _IN_CHAINS
 
 _FUSED_PARTS = (2, 3, 4)  # projections in one weight, as gate and up
 _GATES = (1, 3, 4)  # of RNN, GRU, LSTM
@@ -48,7 +55,7 @@ def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
     firsts = (place.first for pattern, place in tensor.summary.patterns.items() if pattern)
     yield parametrizations.unit_vector(size, min(firsts))
     if size % nonzeros == 0:  # a column of the first of several groups, expanded from any width
-        for policy in _POLICIES:
+        for policy in _ALL:
             for bits in range(nonzeros.bit_length() + 1):
                 shape = (size, min(1 << bits, max(nonzeros - 1, 1)), 1)
                 weight = rules.convolution(shape, size // nonzeros, policy)
@@ -58,18 +65,19 @@ def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
 def _matrices(tensor: SummarizedTensor) -> Iterator[Rule]:
     """Yield linear maps, fused and transposed ones, and tables."""
     shape, rows = tensor.info.shape, tensor.info.shape[0]
-    yield from (rules.linear(shape, policy) for policy in _POLICIES)
+    yield from (rules.linear(shape, policy) for policy in _ALL)
     yield from _projections(tensor)
+    yield from (rules.transposed_linear(shape, policy) for policy in _ALL)
     for policy in _POLICIES:
-        yield rules.transposed_linear(shape, policy)
         yield rules.embedding(shape, None, policy)
         yield from _position_tables(tensor, policy)
-        for parts in _FUSED_PARTS:
-            if rows % parts == 0:
-                yield rules.fused_linear(shape, parts, policy)
         for gates in _GATES:
             if rows % gates == 0:
                 yield rules.recurrent_state(shape, gates, policy)
+    for policy in _ALL:
+        for parts in _FUSED_PARTS:
+            if rows % parts == 0:
+                yield rules.fused_linear(shape, parts, policy)
     yield from _directions_of_zeros(shape)
 
 
@@ -124,7 +132,8 @@ def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
     # Some expansions in groups have the bytes of smaller identities, or of one whole expansion.
     identities = (groups for groups in divisors if shape[0] // groups <= shape[1])
     yield from (rules.convolution(shape, groups, _POLICIES[0]) for groups in identities)
-    yield from (rules.convolution(shape, 1, policy) for policy in _POLICIES)
+    yield from (rules.convolution(shape, 1, policy) for policy in _ALL)
+    yield from (rules.stem_convolution(shape, policy) for policy in _ALL)
     box = _tap_box(tensor)
     for policy in _POLICIES:
         yield rules.patch_convolution(shape, policy)
@@ -137,6 +146,8 @@ def _kernels(tensor: SummarizedTensor) -> Iterator[Rule]:
             yield rules.algorithm_2(shape, groups, policy)
             if box is not None:
                 yield rules.transposed_convolution(shape, _upsampling(groups, box), policy)
+    for policy in _IN_CHAINS:  # last: many of their bytes are also those of a rule above
+        yield from (rules.convolution(shape, groups, policy) for groups in divisors)
 
 
 def _stacks(shape: Shape) -> Iterator[Rule]:

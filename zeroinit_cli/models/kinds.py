@@ -4,6 +4,8 @@ A tensor of which none of these is known has no rule of its own: its constructor
 it is no random draw, and where it is one, planning stops and names it.
 """
 
+from dataclasses import replace
+
 from torch import nn
 
 from zeroinit_cli.models.classes import is_named
@@ -142,7 +144,8 @@ def _spectral_norm(owned: Owned, structure: Structure, policy: Policy) -> Ruled 
         return None
     word, weight_name, dim = found
     weight = _sibling(owned, weight_name)
-    rule = _rule_if_random(weight, structure, policy)
+    of_length_1 = replace(policy, name="", chains="none")  # as no other constant of chains gives
+    rule = _rule_if_random(weight, structure, of_length_1)
     if rule is None:
         return None
     made = _SPECTRAL_VECTORS[word](rule, weight.shape, dim)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from zeroinit_cli.models.attention import Attention, find_attention
+from zeroinit_cli.models.chains import find_chains
 from zeroinit_cli.models.classes import is_named
 from zeroinit_cli.models.closings import find_ends
 from zeroinit_cli.models.dataflow import DataFlow
@@ -112,6 +113,7 @@ class Structure:
         tables: embeddings that are looked up by position, by name: what kind of table they are.
         tied_tables: shapes of the token tables that are a head as well, by name.
         stems: kernels that read the net's input.
+        chains: maps in chains of kernels without norms, by name: whether another map follows.
         uses: what the forward does with each parameter, by name.
         lengths: of weights under weight norm, by name: the name of their directions, and the
             dimension of their slices.
@@ -138,6 +140,7 @@ class Structure:
     tables: Mapping[str, UseKind]
     tied_tables: Mapping[str, tuple[int, ...]]
     stems: frozenset[str]
+    chains: Mapping[str, bool]
     uses: Mapping[str, Use]
     lengths: Mapping[str, tuple[str, int]]
     uses_of_siblings: Mapping[tuple[type[nn.Module], str], Use]
@@ -181,12 +184,14 @@ def find_structure(
     names = {id(each): name for name, each in module.named_parameters()}
     uses = find_uses((flow for flow, _ in flows), names)
     branches = _branches(ends, Uses(module, (flow for flow, _ in flows)), names)
+    zero_weights = _places(branches, StepKind.WEIGHT)
+    zero_factors = _places(branches, StepKind.SCALE)
     return Structure(
         adds=tuple(_found_adds(flows, again)),
         branches=tuple(_without_repetitions(branches, again)),
         end_scales=_places(branches, StepKind.NORM),
-        zero_weights=_places(branches, StepKind.WEIGHT),
-        zero_factors=_places(branches, StepKind.SCALE),
+        zero_weights=zero_weights,
+        zero_factors=zero_factors,
         zero_rows={
             branch.ending.tensor: (branch.place, *branch.ending.rows)
             for branch in branches
@@ -197,6 +202,7 @@ def find_structure(
         tables=find_tables(flows, names),
         tied_tables=tied_tables(module, (flow for flow, _ in flows), names),
         stems=find_stems((flow for flow, _ in flows), names),
+        chains=find_chains(graphs, names, {*zero_weights, *zero_factors, *_kept_zeros(branches)}),
         uses=uses,
         lengths=_lengths_by_type(module) | _lengths((flow for flow, _ in flows), names),
         uses_of_siblings=_of_siblings(module, uses),
@@ -269,6 +275,12 @@ def _branches(ends: Iterable[End], uses: Uses, names: Mapping[int, str]) -> list
             )
         )
     return branches
+
+
+def _kept_zeros(branches: Iterable[Branch]) -> Iterator[str]:
+    """Learned factors that the constructor sets to 0, as in ReZero."""
+    endings = (branch.ending for branch in branches)
+    return (each.tensor for each in endings if each is not None and each.size == 0)
 
 
 def _read(flows: Iterable[DataFlow], names: Mapping[int, str]) -> frozenset[str]:

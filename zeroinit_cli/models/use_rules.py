@@ -45,7 +45,7 @@ def rule_of_use(owned: Owned, use: Use, structure: Structure, policy: Policy) ->
         return Ruled(rule=Zeros(), reason=f"{_EMPTY[kind]}: 0")
     match kind:
         case UseKind.LINEAR:
-            return _linear(owned, use, policy)
+            return _linear(owned, use, structure, policy)
         case UseKind.STACK:
             rule = rules.stack_of_linear(shape, policy, parts=use.parts, transposed=use.transposed)
             return Ruled(rule=rule, reason="stack of linear maps: Algorithm 1 in each")
@@ -78,17 +78,27 @@ def rule_of_use(owned: Owned, use: Use, structure: Structure, policy: Policy) ->
     return None
 
 
-def _linear(owned: Owned, use: Use, policy: Policy) -> Ruled | None:
+def _in_chain(owned: Owned, structure: Structure, policy: Policy) -> Policy:
+    """The choices for a map: those for chains, if it stands in one."""
+    followed = structure.chains.get(owned.name)
+    if followed is None or owned.name in structure.projections:
+        return policy
+    return policy.in_chain(followed=followed)
+
+
+def _linear(owned: Owned, use: Use, structure: Structure, policy: Policy) -> Ruled | None:
     """A matrix, in either layout; of several parts, each part by itself."""
+    by = _in_chain(owned, structure, policy)
+    chain = " in a chain" if by is not policy else ""
     matrix = use.matrix(owned.shape)
     if matrix is None:
         return None
     fan_out, fan_in = matrix[::-1] if use.transposed else matrix
-    reason = f"{type_name(owned.owner)}: Algorithm 1"
-    rule = rules.linear((fan_out, fan_in), policy)
+    reason = f"{type_name(owned.owner)}{chain}: Algorithm 1"
+    rule = rules.linear((fan_out, fan_in), by)
     if use.parts > 1 and fan_out % use.parts == 0:
-        rule = rules.fused_linear((fan_out, fan_in), use.parts, policy)
-        reason = f"{use.parts} fused projections: Algorithm 1 in each"
+        rule = rules.fused_linear((fan_out, fan_in), use.parts, by)
+        reason = f"{use.parts} fused projections{chain}: Algorithm 1 in each"
     if use.transposed:
         rule, reason = Transposed(of=rule), f"{reason}, stored transposed"
     return Ruled(rule=stored(rule, matrix, owned), reason=reason)
@@ -120,23 +130,27 @@ def _convolution(owned: Owned, use: Use, structure: Structure, policy: Policy) -
     if geometry is None or not fits or shape[0] % geometry.groups:
         return None
     groups, is_stem = geometry.groups, owned.name in structure.stems
+    by = _in_chain(owned, structure, policy)
+    chain = " in a chain" if by is not policy else ""
     if use.kind is UseKind.TRANSPOSED_CONVOLUTION:
         rule = rules.transposed_convolution(shape, geometry, policy)
         return Ruled(rule=rule, reason=f"{name}: nearest-neighbour upsampling")
     layer, where = (f"grouped {name}", " in each") if groups > 1 else (name, "")
     if _is_patch(geometry, shape) and is_stem:
-        rule, reason = rules.patch_stem(shape, policy), f"{name}: patches of the input"
+        rule, reason = rules.patch_stem(shape, by), f"{name}: patches of the input"
     elif _is_patch(geometry, shape):
-        rule, reason = rules.patch_convolution(shape, policy), f"{name}: Algorithm 1 on patches"
+        rule, reason = rules.patch_convolution(shape, by), f"{name}: Algorithm 1 on patches"
     elif groups == 1 and is_stem:
-        rule = rules.stem_convolution(shape, policy)
+        rule = rules.stem_convolution(shape, by)
         reason = f"{name} of the input: Algorithm 1 on its kernel"
+        if by.stems == "means":
+            reason = f"{name} of the input{chain}: signed means"
     else:
-        rule = rules.convolution(shape, groups, policy)
+        rule = rules.convolution(shape, groups, by)
         reason = f"{layer}: Algorithm 1{where}, around the centre"
-    if rule == rules.algorithm_2(shape, groups, policy):
+    if rule == rules.algorithm_2(shape, groups, by):
         number = 1 if math.prod(shape[2:]) == 1 else 2  # of one tap they are the same
-        reason = f"{layer}: Algorithm {number}{where}"
+        reason = f"{layer}{chain}: Algorithm {number}{where}"
     return Ruled(rule=rule, reason=reason)
 
 

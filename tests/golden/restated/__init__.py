@@ -21,7 +21,9 @@ __all__ = ["FAMILIES", "Choice", "family_of", "restate"]
 
 # From patterns of whole names to families.
 FAMILIES: dict[str, Family] = {
-    r"alexnet|vgg\d+(_bn)?|squeezenet1_[01]": convolutional.ALEXNET,
+    r"alexnet|vgg\d+": convolutional.ALEXNET,
+    r"vgg\d+_bn": convolutional.VGG_BN,
+    r"squeezenet1_[01]": convolutional.SQUEEZENET,
     r"densenet\d+": convolutional.DENSENET,
     r"(quantized_)?googlenet": convolutional.GOOGLENET,
     r"(quantized_)?inception_v3": convolutional.INCEPTION,
@@ -50,9 +52,12 @@ FAMILIES: dict[str, Family] = {
     r"(deeplabv3|lraspp)_mobilenet_v3_large": convolutional.MOBILENET_V3_LARGE,
     r"fasterrcnn_resnet50_fpn(_v2)?": convolutional.BOTTLENECK,
     r"fasterrcnn_mobilenet_v3_large(_320)?_fpn": convolutional.MOBILENET_V3_LARGE,
-    r"maskrcnn_.*": tasks.MASK_RCNN,
+    r"maskrcnn_resnet50_fpn": tasks.MASK_RCNN,
+    r"maskrcnn_resnet50_fpn_v2": tasks.MASK_RCNN_V2,
     r"keypointrcnn_.*": tasks.KEYPOINT_RCNN,
-    r"(retinanet|fcos)_.*": tasks.RETINANET,
+    r"retinanet_resnet50_fpn": tasks.RETINANET,
+    r"retinanet_resnet50_fpn_v2": tasks.RETINANET_V2,
+    r"fcos_.*": tasks.FCOS,
     r"ssd300_vgg16": tasks.SSD,
     r"ssdlite320_.*": tasks.SSDLITE,
     r"raft_small": tasks.RAFT_SMALL,

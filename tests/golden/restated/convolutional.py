@@ -1,6 +1,15 @@
 """Networks of convolutions that classify images, and their quantizable twins."""
 
-from tests.golden.restated.entries import flat, grouped, kept, patches, zero
+from tests.golden.restated.entries import (
+    chained,
+    chained_last,
+    chained_stem,
+    flat,
+    grouped,
+    kept,
+    patches,
+    zero,
+)
 from tests.golden.restated.family import Branch, Family, norm
 
 
@@ -9,7 +18,14 @@ def plain(stem: str) -> Family:
     return Family(special=((stem, flat),))
 
 
-ALEXNET = plain(r"features\.0\.weight")  # VGG and SqueezeNet, too
+def chain(stem: str, last: str) -> Family:
+    """No norms either, from the input to the output."""
+    return Family(special=((stem, chained_stem), (last, chained_last), (r"weight", chained)))
+
+
+ALEXNET = chain(r"features\.0\.weight", r"classifier\.6\.weight")  # VGG, too
+SQUEEZENET = chain(r"features\.0\.weight", r"classifier\.1\.weight")
+VGG_BN = plain(r"features\.0\.weight")
 DENSENET = plain(r"features\.conv0\.weight")
 GOOGLENET = plain(r"^conv1\.conv\.weight")
 INCEPTION = plain(r"Conv2d_1a_3x3\.conv\.weight")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from math import ceil, isqrt, prod
+from math import ceil, isqrt, log2, prod
 
 import numpy as np
 import torch
@@ -103,17 +103,20 @@ def flattened(fan_out: int, fan_in: int, choice: Choice) -> Entries:
 # Kernels.
 
 
-def algorithm2(shape: torch.Size, groups: int, choice: Choice) -> Tensor:
-    """Algorithm 1 on the channels of each group, at the tap floor(k / 2) of each dimension."""
+def at_the_centre(shape: torch.Size, groups: int, channels: Entries) -> Tensor:
+    """A matrix on the channels of each group, at the tap floor(k / 2) of each dimension."""
     weight = torch.zeros(shape)
     centre = weight
     for size in shape[2:]:
         centre = centre.select(2, size // 2)  # a view: (c_out, c_in / groups) in the end
     rows = shape[0] // groups
-    centre[:] = (
-        algorithm1(rows, shape[1], choice).tensor(torch.Size((rows, shape[1]))).repeat(groups, 1)
-    )
+    centre[:] = channels.tensor(torch.Size((rows, shape[1]))).repeat(groups, 1)
     return weight
+
+
+def algorithm2(shape: torch.Size, groups: int, choice: Choice) -> Tensor:
+    """Algorithm 1 on the channels of each group, at the tap in the middle."""
+    return at_the_centre(shape, groups, algorithm1(shape[0] // groups, shape[1], choice))
 
 
 def around_the_centre(shape: torch.Size, groups: int, choice: Choice) -> Tensor:
@@ -187,6 +190,37 @@ def transposed(*, stride: int, padding: int) -> Rule:
         return weight
 
     return rule
+
+
+# Maps in chains of kernels without norms, none of them grouped. A Linear is a kernel without a
+# dimension here. The paper knows no chains.
+
+
+def chained_stem(tensor: Tensor, choice: Choice) -> Tensor:
+    """The kernel that reads the net's input: means under signs, over all that it reads."""
+    if choice.policy == "paper":
+        return flat(tensor, choice)
+    fan_out, fan_in = tensor.shape[0], prod(tensor.shape[1:])
+    if fan_out >= fan_in:
+        table = twisted(fan_out, fan_in, fan_out)
+    else:
+        table = twisted(fan_in, fan_out, fan_in).T
+    return Entries(table, Decimal(1) / power_of_two(fan_in)).tensor(tensor.shape)
+
+
+def chained(tensor: Tensor, choice: Choice) -> Tensor:
+    """A map with another behind it: an expansion's c is sqrt(2) more than that of its inputs."""
+    fan_out, fan_in = tensor.shape[:2]
+    channels = algorithm1(fan_out, fan_in, choice)
+    if fan_out > fan_in and choice.policy == "default":
+        nearest = 2 ** round(log2(fan_in))
+        channels = Entries(channels.integers, constant(nearest, "paper"))
+    return at_the_centre(tensor.shape, 1, channels)
+
+
+def chained_last(tensor: Tensor, choice: Choice) -> Tensor:
+    """A map with none behind it, or none without a norm, a sigmoid or the like between them."""
+    return algorithm2(tensor.shape, 1, choice)
 
 
 # Attention and positions.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from zeroinit_cli.plans.kernels import BlockMeans, CentredTaps, Taps
 from zeroinit_cli.plans.layouts import Transposed, Viewed
-from zeroinit_cli.plans.policy.maps import algorithm_1, flattened, grouped, signs
+from zeroinit_cli.plans.policy.maps import algorithm_1, flattened, grouped, means, signs
 from zeroinit_cli.plans.rules import Rule, Shape
 from zeroinit_cli.policies import Policy
 
@@ -49,6 +49,8 @@ def stem_convolution(shape: Shape, policy: Policy) -> Rule:
     """
     if policy.stems == "centre" or math.prod(shape[2:]) == 1:
         return algorithm_2(shape, 1, policy)
+    if policy.stems == "means":
+        return Viewed(rows=shape[0], of=means(shape[0], math.prod(shape[1:])))
     return flattened_kernel(shape, policy)
 
 

@@ -1,6 +1,7 @@
 """Linear maps in every layout: Algorithm 1, its expansion, fused, stacked and recurrent ones."""
 
 import math
+from dataclasses import replace
 
 from zeroinit_cli.plans.layouts import (
     Groups,
@@ -22,11 +23,14 @@ def algorithm_1(fan_out: int, fan_in: int, policy: Policy) -> Rule:
     Source:
         arXiv:2110.12661, Algorithm 1, whose expansion is Sylvester's. The scale `orthonormal` is
         the authors' code, c = 2^(-m/2); `paper` is their printed text, c = 2^(-(m-1)/2);
-        m = ceil(log2 fan_out).
+        m = ceil(log2 fan_out). `he` has the latter with log2 fan_in rounded to the nearest, which
+        is about sqrt(2 / fan_in): He et al., arXiv:1502.01852.
     """
     if fan_out <= fan_in:
         return Identity()
     m = (fan_out - 1).bit_length()
+    if policy.scale == "he":
+        m = ((2 * fan_in**2).bit_length() - 1) // 2  # log2 of fan_in, to the nearest
     half_exponent = -m if policy.scale == "orthonormal" else -(m - 1)
     if policy.expansion == "twisted":
         return _twisted(fan_out, fan_in, half_exponent)
@@ -64,6 +68,20 @@ def _is_prime(odd: int) -> bool:
     return odd > 1 and all(odd % divisor for divisor in range(3, math.isqrt(odd) + 1, 2))
 
 
+def means(fan_out: int, fan_in: int) -> Rule:
+    """Rule a map each of whose outputs is about a mean of all inputs, under signs of its own.
+
+    All entries are +-2^-ceil(log2 fan_in).
+
+    >>> means(24, 64)
+    Transposed(of=Twisted(block=32, prime=67, half_exponent=-12))
+    """
+    half_exponent = -2 * (fan_in - 1).bit_length()
+    if fan_out >= fan_in:
+        return _twisted(fan_out, fan_in, half_exponent)
+    return Transposed(of=_twisted(fan_in, fan_out, half_exponent))
+
+
 def flattened(fan_out: int, fan_in: int, policy: Policy) -> Rule:
     """Rule a kernel as a matrix (fan_out, channels and taps): where fan_out < fan_in contracted.
 
@@ -73,6 +91,8 @@ def flattened(fan_out: int, fan_in: int, policy: Policy) -> Rule:
     >>> flattened(24, 64, DEFAULT)
     Transposed(of=Twisted(block=32, prime=67, half_exponent=-6))
     """
+    if policy.scale == "he":  # which is of maps whose columns are their inputs
+        policy = replace(policy, scale="orthonormal")
     if fan_out < fan_in and policy.contraction == "twisted":
         return Transposed(of=algorithm_1(fan_in, fan_out, policy))
     return algorithm_1(fan_out, fan_in, policy)
