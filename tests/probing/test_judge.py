@@ -102,17 +102,17 @@ def test_the_verdict_is_this(name: str) -> None:
     ],
 )
 def test_the_gradients_thresholds(gradient: float | None, kind: Will) -> None:
-    """Torch's own is 2, its loss falls further; what is not finite is told by the losses."""
-    losses = (2.3, 2.2, 2.1, 2.05)
+    """Torch's own is 2, its loss falls much further; what is not finite is told by the losses."""
+    losses = (2.3, 2.25, 2.2, 2.2)
     start = run(layer("conv", gradient=gradient), norm("norm", gradient=0.1), losses=losses)
     assert judge(probe(start)).kind is kind
 
 
 @pytest.mark.parametrize(
     ("losses", "kind"),
-    [((2.3, 2.2, 2.1, 2.01), Will.UNCERTAIN), ((2.3, 2.2, 2.1, 2.0), Will.TRAIN)],
+    [((2.3, 2.25, 2.2, 2.16), Will.UNCERTAIN), ((2.3, 2.25, 2.2, 2.14), Will.TRAIN)],
 )
-def test_a_small_gradient_is_no_doubt_where_the_loss_falls_as_far(
+def test_a_small_gradient_is_no_doubt_where_the_loss_falls_half_as_far(
     losses: tuple[float, ...], kind: Will
 ) -> None:
     """From torch's own start it falls from 2.3 to 2.0."""

@@ -22,6 +22,7 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
         "gradient_ratio": 1e3,
         "gradient_ratio_not": 1e6,
         "gradient_ratio_small": 0.1,
+        "loss_fall": 0.5,
         "loss_rise": 1.1,
     }
 )
@@ -134,7 +135,7 @@ def _doubts(probe: Probe) -> Iterator[str]:
     ratio = gradient_ratio(run, own)
     if ratio is not None and (
         THRESHOLDS["gradient_ratio"] <= ratio < THRESHOLDS["gradient_ratio_not"]
-        or (ratio < THRESHOLDS["gradient_ratio_small"] and _fall(run) < _fall(own))
+        or (ratio < THRESHOLDS["gradient_ratio_small"] and _falls_short(run, own))
     ):
         yield _gradients(run, own)
     steps = counted(probe.conditions.steps, "step")
@@ -146,6 +147,11 @@ def _doubts(probe: Probe) -> Iterator[str]:
         )
     if run.never and probe.conditions.steps >= _STEPS_TO_ALL:
         yield f"{counted(len(run.never), 'parameter')} got no gradient in {steps}"
+
+
+def _falls_short(run: Run, own: Run) -> bool:
+    """Whether the loss falls by less than a share of what it falls by from torch's own start."""
+    return _fall(run) < THRESHOLDS["loss_fall"] * _fall(own)
 
 
 def _fall(run: Run) -> float:
