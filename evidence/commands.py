@@ -1,22 +1,28 @@
 """What `plan --strict` and `probe` say of well-known models: python -m evidence.commands.
 
-The smallest classifiers of torchvision, and the BERT, GPT, ViT and Llama of model_specs, Llama with
-fewer and narrower layers for probe. The table goes into evidence/first_steps.md.
+The classifiers of torchvision, the smallest first, and the BERT, GPT, ViT and Llama of model_specs,
+Llama with fewer and narrower layers for probe. Each answer lies in evidence/results/commands.jsonl
+at once, so that a run that is out of its minutes goes on where it stopped. The table of what there
+is goes into evidence/first_steps.md.
 """
 
+import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from evidence.report import put_between
+from evidence.starts import classification_models, parameters_of, plan_of
 
 _FOLDER = Path(__file__).resolve().parent
 _DOCUMENT = _FOLDER / "first_steps.md"
+_ANSWERS = _FOLDER / "results" / "commands.jsonl"
 _SPECS = _FOLDER.parent / "model_specs"
 _LLAMA = "llama3-8b.yaml"
 _NARROWER = {  # of Llama's 8 billion parameters
@@ -29,25 +35,10 @@ _NARROWER = {  # of Llama's 8 billion parameters
     "mlp_dim: 14336": "mlp_dim: 896",
     "  dtype: bfloat16": "  dtype: float32",
 }
+_PIXELS = {"alexnet": 224}
+"""Of probe's images, where its own 96 leave one cell of 36, whose copies make equal units."""
 _GOOD = "will train"
-_NAMES = (
-    "squeezenet1_1",
-    "squeezenet1_0",
-    "shufflenet_v2_x0_5",
-    "mnasnet0_5",
-    "shufflenet_v2_x1_0",
-    "mobilenet_v3_small",
-    "mnasnet0_75",
-    "mobilenet_v2",
-    "shufflenet_v2_x1_5",
-    "regnet_y_400mf",
-    "mnasnet1_0",
-    "efficientnet_b0",
-    "bert-base.yaml",
-    "gpt2-124m.yaml",
-    "vit-b-16.yaml",
-    _LLAMA,
-)
+_OF_SPECS = ("bert-base.yaml", "gpt2-124m.yaml", "vit-b-16.yaml", _LLAMA)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,12 +47,14 @@ class Answer:
 
     Attributes:
         source: its name.
+        plan: digest of its plan.
         strict: the exit code of `plan --strict`.
         verdict: of `probe`, in words.
         ratio: ZerO's largest gradient over that of torch's start, at step 0.
     """
 
     source: str
+    plan: str
     strict: int
     verdict: str
     ratio: float
@@ -69,19 +62,34 @@ class Answer:
 
 def main() -> int:
     """Ask both commands of every source; 1 if one is not as the default should be."""
-    answers = list(_answers())
-    put_between(_DOCUMENT, "commands", markdown(answers))
+    parser = argparse.ArgumentParser(prog="evidence.commands", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="ask none after these")
+    minutes, started = parser.parse_args().minutes, time.perf_counter()
+    sources = [*_OF_SPECS, *sorted(classification_models(), key=parameters_of)]
+    known, answers = _stored(), []
+    for source in sources:
+        plan = plan_of(_path(source)).digest()
+        answer = known.get((source, plan))
+        if answer is None and time.perf_counter() - started < 60 * minutes:
+            answer = _answer(source, plan)
+            with _ANSWERS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(answer)) + "\n")
+        if answer is not None:
+            answers.append(answer)
+    put_between(_DOCUMENT, "commands", markdown(answers, of=sources))
     return int(any(each.strict or each.verdict != _GOOD for each in answers))
 
 
-def _answers() -> Iterator[Answer]:
-    with tempfile.TemporaryDirectory() as folder:
-        for name in _NAMES:
-            source = str(_SPECS / name) if name.endswith(".yaml") else name
-            strict = _asked("plan", source, "--strict").returncode
-            probed = str(smaller(Path(folder))) if name == _LLAMA else source
-            report = json.loads(_asked("probe", probed, "--json").stdout)
-            yield _answer(name, strict, report)
+def _stored() -> dict[tuple[str, str], Answer]:
+    """What was answered before, by source and plan."""
+    _ANSWERS.parent.mkdir(parents=True, exist_ok=True)
+    lines = _ANSWERS.read_text(encoding="utf-8").splitlines() if _ANSWERS.exists() else []
+    answers = (Answer(**json.loads(line)) for line in lines)
+    return {(each.source, each.plan): each for each in answers}
+
+
+def _path(source: str) -> str:
+    return str(_SPECS / source) if source in _OF_SPECS else source
 
 
 def _asked(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -101,15 +109,33 @@ def smaller(folder: Path) -> Path:
     return path
 
 
-def _answer(name: str, strict: int, report: dict[str, Any]) -> Answer:
-    """Of what the two commands gave."""
+def _answer(source: str, plan: str) -> Answer:
+    """Of what the two commands give."""
+    strict = _asked("plan", _path(source), "--strict").returncode
+    with tempfile.TemporaryDirectory() as folder:
+        probed = str(smaller(Path(folder))) if source == _LLAMA else _path(source)
+        pixels = ["--image-size", str(_PIXELS[source])] if source in _PIXELS else []
+        report = json.loads(_asked("probe", probed, "--json", *pixels).stdout)
     start, own = (report[which]["largest_gradient"] for which in ("start", "torch"))
-    return Answer(source=name, strict=strict, verdict=report["verdict"]["text"], ratio=start / own)
+    verdict: str = report["verdict"]["text"]
+    return Answer(source=source, plan=plan, strict=strict, verdict=verdict, ratio=start / own)
 
 
-def markdown(answers: Sequence[Answer]) -> str:
-    """The table; what is not as the default should be is in bold."""
-    lines = ["| source | `plan --strict` | `probe` | gradient, times torch's |"]
+def markdown(answers: Sequence[Answer], of: Sequence[str]) -> str:
+    """The table; what is not as the default should be is in bold.
+
+    Args:
+        answers: what there is.
+        of: all sources that were to be asked.
+    """
+    good = sum(each.strict == 0 and each.verdict == _GOOD for each in answers)
+    lines = [
+        f"Of {len(answers)} asked, `plan` warns of nothing and `probe` says will train: {good}.",
+        "",
+    ]
+    if missing := sorted(set(of) - {each.source for each in answers}):
+        lines = [f"Not asked yet: {', '.join(missing)}.", "", *lines]
+    lines.append("| source | `plan --strict` | `probe` | gradient, times torch's |")
     lines.append("| --- | ---: | --- | ---: |")
     for each in answers:
         strict = str(each.strict) if each.strict == 0 else f"**{each.strict}**"

@@ -16,9 +16,8 @@ from pathlib import Path
 from evidence.one_model import setting_of, warnings_of
 from evidence.records import ModelRecord, read_record, write_record
 from evidence.report import put_between
-from evidence.starts import classification_models, plan_of
+from evidence.starts import classification_models, parameters_of, plan_of
 from evidence.tables import markdown
-from zeroinit_cli.nets.torchvision import import_torchvision
 from zeroinit_cli.plans.plan import Plan
 
 _FOLDER = Path(__file__).resolve().parent
@@ -31,7 +30,7 @@ def main() -> int:
     known = classification_models()
     request = _request(known)
     _RESULTS.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(request.names, key=_parameters)
+    ordered = sorted(request.names, key=parameters_of)
     records = [
         read_record(_path(name)) if request.tables else _record(name, again=request.again)
         for name in ordered
@@ -62,13 +61,6 @@ def _request(known: Sequence[str]) -> _Request:
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"no classification model: {', '.join(unknown)}")
     return _Request(names=names, again=arguments.again, tables=arguments.tables)
-
-
-def _parameters(name: str) -> int:
-    """How many a model has, as torchvision says it."""
-    weights = import_torchvision().models.get_model_weights(name)
-    count: int = next(iter(weights)).meta["num_params"]
-    return count
 
 
 def _record(name: str, *, again: bool) -> ModelRecord | None:

@@ -34,7 +34,7 @@ from evidence.data import (
 )
 from evidence.experiment import Json, rounded
 from evidence.mnist import mnist
-from evidence.starts import start
+from evidence.starts import ENDS, start
 from evidence.wide_nets import CONTEXT, NETS, WideNet
 
 _FOLDER = Path(__file__).resolve().parent
@@ -49,6 +49,8 @@ _TEXTS = 120  # windows of text, likewise
 _BLOCKS = 40
 _AT_ONCE = 100
 SEEDS = (0, 1)
+DEEP = ("resnet50", "small ResNet of 54 blocks")
+"""Nets that other scales of the norms at the ends of their branches are tried on."""
 _HOPELESS = 1e4  # a loss beyond which no run here has come back
 DATA: Mapping[str, Callable[[], Data | None]] = MappingProxyType(
     {
@@ -113,8 +115,10 @@ def cells() -> Iterator[Cell]:
             for name, net in nets:
                 rate = net.rates[1]
                 yield Cell(net=name, data=net.data[at], start=begin, rate=rate, seed=first)
-    for rate in NETS["resnet50"].rates[1:]:
-        yield Cell(net="resnet50", data="photographs", start="zero-eighth", rate=rate, seed=first)
+    for name in DEEP:
+        for rate in NETS[name].rates[1:]:
+            for begin in ENDS:
+                yield Cell(net=name, data=NETS[name].data[0], start=begin, rate=rate, seed=first)
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 from evidence.experiment import Json, mean
 from evidence.full_width import SEEDS, Cell, Trained, cells
 from evidence.report import put_between, write_json
+from evidence.starts import ENDS
 from evidence.wide_nets import NETS
 
 _FOLDER = Path(__file__).resolve().parent
@@ -90,24 +91,32 @@ def markdown(listed: Sequence[Row]) -> str:
     seconds = sum(run.seconds for row in listed for run in _all(row))
     took = f"All trainings together took {seconds / 60:.0f} minutes on a busy machine.\n"
     head = f"Against torch's start: {told}. {took}\n{_HEAD}"
-    return f"{head}{''.join(lines)}\n{''.join(_eighth(listed))}{''.join(_cut(listed))}"
+    return f"{head}{''.join(lines)}\n{''.join(_ends(listed))}{''.join(_cut(listed))}"
 
 
 _WORDS = ("better", "level", "worse")
 
 
-def _eighth(listed: Sequence[Row]) -> Iterator[str]:
-    """What norms at ends of 1/8 did, where 1/4 has had the same rates."""
-    for row in listed:
-        for rate, runs in row.runs.get("zero-eighth", {}).items():
-            own = row.runs["zero"].get(rate)
-            if own:
-                yield (
-                    f"- {row.net}, {row.data}, at {rate:g}, norms at ends of branches 1/8 in place "
-                    f"of 1/4: error {mean([run.test_error for run in runs]):.1f} in place of "
-                    f"{mean([run.test_error for run in own]):.1f}, training loss {_loss(runs)} in "
-                    f"place of {_loss(own)}.\n"
-                )
+def _ends(listed: Sequence[Row]) -> Iterator[str]:
+    """What other norms at the ends of branches did, beside 1/4 at the same rates and seed."""
+    scales = {"zero": 1 / 4, **ENDS}
+    ordered = sorted(scales, key=scales.__getitem__)
+    found = [
+        (row, rate)
+        for row in listed
+        for rate in sorted({rate for name in ENDS for rate in row.runs.get(name, {})})
+        if rate in row.runs["zero"]
+    ]
+    if found:
+        named = " | ".join(f"{scales[each]:g}" for each in ordered)
+        yield f"| norms at ends of branches | {named} |\n"
+        yield f"| --- |{' --- |' * len(ordered)}\n"
+    for row, rate in found:
+        runs = [row.runs.get(each, {}).get(rate, [])[:1] for each in ordered]
+        words = [f"{run[0].test_error:.1f}, {_loss(run)}" if run else "-" for run in runs]
+        yield f"| {row.net}, {row.data}, {rate:g}: error, training loss | {' | '.join(words)} |\n"
+    if found:
+        yield "\n"
 
 
 def _cut(listed: Sequence[Row]) -> Iterator[str]:

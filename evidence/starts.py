@@ -86,9 +86,13 @@ ZERO_1 = Policy(
     stems="centre",
     contraction="identity",
     tables="algorithm-1",
+    chains="none",
 )
 """The rules of scheme zero-1, the project's first draft."""
-EIGHTH = replace(DEFAULT, name="", last_norm=1 / 8)
+ENDS: Mapping[str, float] = MappingProxyType(
+    {"zero-closed": 0.0, "zero-eighth": 1 / 8, "zero-half": 1 / 2}
+)
+"""Scales of norms that end a branch, by what a start is called that has them in place of 1/4."""
 
 
 def _as_constructed(model: nn.Module, build: Build) -> None:
@@ -159,7 +163,14 @@ STARTS: Mapping[str, Start] = MappingProxyType(
         "partial-identity": Start("partial identity", _partial_identity, random=False),
         "torch": Start("torch's default", _as_constructed, random=True),
         "zero": Start("ZerO", _zero(DEFAULT), random=False),
-        "zero-eighth": Start("ZerO, norms at ends 1/8", _zero(EIGHTH), random=False),
+        **{
+            name: Start(
+                f"ZerO, norms at ends {scale:g}",
+                _zero(replace(DEFAULT, name="", last_norm=scale)),
+                random=False,
+            )
+            for name, scale in ENDS.items()
+        },
         "zero-1": Start("ZerO, first draft", _zero(ZERO_1), random=False),
         "zero-paper": Start("ZerO, --policy paper", _zero(PAPER), random=False),
     }
@@ -171,6 +182,13 @@ def classification_models() -> list[str]:
     torchvision = import_torchvision()
     names: list[str] = torchvision.models.list_models(module=torchvision.models)
     return sorted(names)
+
+
+def parameters_of(name: str) -> int:
+    """How many a model has, as torchvision says it."""
+    weights = import_torchvision().models.get_model_weights(name)
+    count: int = next(iter(weights)).meta["num_params"]
+    return count
 
 
 def plan_of(name: str, options: Options | None = None) -> Plan:

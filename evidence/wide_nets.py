@@ -2,8 +2,8 @@
 
 With them small nets of the kinds that no other experiment has.
 
-VGG has a small head in place of its three large layers: at 32 pixels these would hold nearly all
-the weights, and read one position.
+VGG and AlexNet have a small head in place of their three large layers: these would hold nearly all
+the weights, and at 32 pixels read one position.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,12 +14,13 @@ from typing import Any
 
 from torch import nn
 
-from evidence.nets import GPT, LSTM, Bert, ExpertGPT, ResNeXt, Swin, vgg_bn
+from evidence.nets import GPT, LSTM, Bert, ExpertGPT, ResNet, ResNeXt, Swin, vgg_bn
 from evidence.nets.chains import even
 from zeroinit_cli.nets.torchvision import import_torchvision
 
 CONTEXT = 64  # bytes that the GPT sees at once
 _RATES = (0.1, 0.03, 0.01)
+_LOWER_RATES = (0.03, 0.01, 0.003)  # of nets without norms, which no start brings far at 0.1
 _ADAM_RATES = (3e-3, 1e-3, 3e-4)
 
 
@@ -50,10 +51,10 @@ def _torchvision(name: str, classes: int) -> nn.Module:
     return model
 
 
-def _vgg(classes: int) -> nn.Module:
-    whole: Any = _torchvision("vgg11_bn", classes)
+def _small_head(name: str, width: int, classes: int) -> nn.Module:
+    whole: Any = _torchvision(name, classes)
     pool = nn.AdaptiveAvgPool2d(1)
-    return nn.Sequential(whole.features, pool, nn.Flatten(), nn.Linear(512, classes))
+    return nn.Sequential(whole.features, pool, nn.Flatten(), nn.Linear(width, classes))
 
 
 def _vit_tiny(classes: int) -> nn.Module:
@@ -99,7 +100,16 @@ NETS: Mapping[str, WideNet] = MappingProxyType(  # the cheapest of each kind fir
         "regnet_y_400mf": _known("regnet_y_400mf"),
         "gpt": _reader(_gpt),
         "mnasnet1_0": _known("mnasnet1_0"),
-        "vgg11_bn": WideNet(build=_vgg, data=_IMAGES),
+        "vgg11_bn": WideNet(build=partial(_small_head, "vgg11_bn", 512), data=_IMAGES),
+        "vgg11": WideNet(
+            build=partial(_small_head, "vgg11", 512), data=_IMAGES[:1], rates=_LOWER_RATES
+        ),
+        "alexnet": WideNet(
+            build=partial(_small_head, "alexnet", 256), data=_LARGE[-1:], rates=_LOWER_RATES
+        ),
+        "squeezenet1_1": WideNet(
+            build=partial(_torchvision, "squeezenet1_1"), data=_LARGE[-1:], rates=_LOWER_RATES
+        ),
         "vit_tiny": WideNet(build=_vit_tiny, rates=_ADAM_RATES, adam=True, data=_IMAGES),
         "efficientnet_b0": _known("efficientnet_b0"),
         "resnet50": _known("resnet50"),
@@ -114,9 +124,14 @@ NETS: Mapping[str, WideNet] = MappingProxyType(  # the cheapest of each kind fir
         "small GPT of experts": _reader(ExpertGPT),
         "small LSTM": _reader(LSTM),
         "small Swin": WideNet(
-            build=partial(Swin, 3), rates=_ADAM_RATES, adam=True, data=_SMALL_IMAGES
+            build=partial(Swin, 3), rates=(*_ADAM_RATES, 1e-2), adam=True, data=_SMALL_IMAGES
         ),
-        "small ResNeXt, stem 7 x 7": _small(ResNeXt),
+        "small ResNeXt, stem 7 x 7": WideNet(
+            build=partial(ResNeXt, 3), rates=(*_RATES, 0.3), data=_SMALL_IMAGES
+        ),
+        "small ResNet of 54 blocks": WideNet(
+            build=partial(ResNet, 3, blocks=18), data=_SMALL_IMAGES[:1]
+        ),
         "small VGG, stem 64 x 27": _small(partial(vgg_bn, width=64)),
         "small chain of even kernels": _small(even),
     }

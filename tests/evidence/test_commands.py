@@ -6,10 +6,16 @@ from evidence.commands import Answer, markdown, smaller
 from zeroinit_cli.spec.check import parse_spec
 
 
-def test_what_is_not_as_it_should_be_is_in_bold() -> None:
-    good = Answer(source="resnet18", strict=0, verdict="will train", ratio=0.5)
-    bad = Answer(source="alexnet", strict=1, verdict="uncertain", ratio=25)
-    assert markdown([good, bad]).splitlines()[2:] == [
+def test_what_is_not_as_it_should_be_is_in_bold_and_what_was_not_asked_is_named() -> None:
+    good = Answer(source="resnet18", plan="a", strict=0, verdict="will train", ratio=0.5)
+    bad = Answer(source="alexnet", plan="b", strict=1, verdict="uncertain", ratio=25)
+    assert markdown([good, bad], of=["alexnet", "resnet18", "vgg11"]).splitlines() == [
+        "Not asked yet: vgg11.",
+        "",
+        "Of 2 asked, `plan` warns of nothing and `probe` says will train: 1.",
+        "",
+        "| source | `plan --strict` | `probe` | gradient, times torch's |",
+        "| --- | ---: | --- | ---: |",
         "| resnet18 | 0 | will train | 0.5 |",
         "| alexnet | **1** | **uncertain** | 25 |",
     ]

@@ -13,6 +13,7 @@ from evidence.data import Data, Split
 from evidence.full_width import Cell, Trained, cells
 from evidence.full_width_report import Row, markdown, rows, verdict
 from evidence.run import PUBLISHED
+from evidence.starts import ENDS
 from evidence.training import one_thread
 from evidence.wide_nets import NETS, WideNet
 
@@ -34,7 +35,7 @@ def row(ours: Sequence[Trained], theirs: Sequence[Trained]) -> Row:
 
 
 def test_no_cell_is_there_twice_and_every_net_is_in_four_starts() -> None:
-    listed = [cell for cell in cells() if cell.start != "zero-eighth"]
+    listed = [cell for cell in cells() if cell.start not in ENDS]
     assert len(listed) == len(set(listed))
     places = {(name, data) for name, net in NETS.items() for data in net.data}
     assert {(cell.net, cell.data, cell.start) for cell in listed} == {
@@ -64,6 +65,14 @@ def test_the_rate_is_chosen_by_validation() -> None:
     both = Row(net="resnet18", data="digits", runs={"zero": runs, "torch": runs})
     assert both.best("zero") == 0.01
     assert "| 0.1: 30.0, **0.01: 20.0** |" in markdown([both])
+
+
+def test_other_ends_stand_beside_those_of_the_default() -> None:
+    ours, other = [trained(30, [30.0] * 40)], [trained(20, [20.0] * 40)]
+    runs = {"zero": {0.1: ours}, "torch": {0.1: ours}, "zero-half": {0.1: other}}
+    text = markdown([Row(net="resnet50", data="photographs", runs=runs)])
+    assert "| norms at ends of branches | 0 | 0.125 | 0.25 | 0.5 |" in text
+    assert "0.1: error, training loss | - | - | 30.0, 1.000 | 20.0, 1.000 |" in text
 
 
 def test_a_training_is_of_the_cell_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
