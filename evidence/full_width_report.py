@@ -10,6 +10,7 @@ from evidence.full_width import SEEDS, Cell, Trained, cells
 from evidence.report import put_between, write_json
 from evidence.starts import ENDS
 from evidence.wide_nets import NETS
+from zeroinit_cli.policies import DEFAULT
 
 _FOLDER = Path(__file__).resolve().parent
 _DOCUMENT = _FOLDER / "full_width.md"
@@ -98,8 +99,8 @@ _WORDS = ("better", "level", "worse")
 
 
 def _ends(listed: Sequence[Row]) -> Iterator[str]:
-    """What other norms at the ends of branches did, beside 1/4 at the same rates and seed."""
-    scales = {"zero": 1 / 4, **ENDS}
+    """What other norms at the ends of branches did, beside the default's at the same rates."""
+    scales = {"zero": DEFAULT.last_norm, **ENDS}
     ordered = sorted(scales, key=scales.__getitem__)
     found = [
         (row, rate)
