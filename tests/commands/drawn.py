@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from zeroinit_cli.plans import parametrizations, policy
 from zeroinit_cli.plans.rules import Rule, Zeros
-from zeroinit_cli.policies import DEFAULT, POLICIES
+from zeroinit_cli.policies import DEFAULT, POLICIES, Policy
 
 Draw = st.DrawFn
 Drawn = tuple[Rule, tuple[int, ...]]
@@ -51,10 +51,10 @@ def fused_projections(draw: Draw) -> Drawn:
     return rule, shape
 
 
-def convolution(draw: Draw) -> Drawn:
+def convolution(draw: Draw, choices: st.SearchStrategy[Policy] = MAPS) -> Drawn:
     groups = draw(st.integers(1, 6))
     shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
-    return policy.convolution(shape, groups, draw(MAPS)), shape
+    return policy.convolution(shape, groups, draw(choices)), shape
 
 
 def algorithm_2(draw: Draw) -> Drawn:
@@ -144,12 +144,12 @@ def weight_norm_direction(draw: Draw) -> Drawn:
 
 
 def spectral_norm_left(draw: Draw) -> Drawn:
-    rule, shape = convolution(draw)
+    rule, shape = convolution(draw, OPTIONS)  # vectors are those of no chain: lengths are 1
     return parametrizations.spectral_norm_left(rule, shape), shape[:1]
 
 
 def spectral_norm_right(draw: Draw) -> Drawn:
-    rule, shape = convolution(draw)
+    rule, shape = convolution(draw, OPTIONS)
     return parametrizations.spectral_norm_right(rule, shape), (math.prod(shape[1:]),)
 
 

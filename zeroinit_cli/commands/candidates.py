@@ -55,7 +55,7 @@ def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
     firsts = (place.first for pattern, place in tensor.summary.patterns.items() if pattern)
     yield parametrizations.unit_vector(size, min(firsts))
     if size % nonzeros == 0:  # a column of the first of several groups, expanded from any width
-        for policy in _ALL:
+        for policy in _POLICIES:
             for bits in range(nonzeros.bit_length() + 1):
                 shape = (size, min(1 << bits, max(nonzeros - 1, 1)), 1)
                 weight = rules.convolution(shape, size // nonzeros, policy)
