@@ -42,9 +42,11 @@ class Stored(NamedTuple):
     dtype: str
     itemsize: int
     kept: dict[str, bytes]
+    half_exponent: int = 0  # every constant is multiplied by 2^(half_exponent / 2)
 
     def constant(self, half_exponent: int) -> tuple[bytes, bytes]:
         """The elements c = 2^(half_exponent / 2), rounded half to even, and -c."""
+        half_exponent += self.half_exponent
         if self.dtype not in FLOATS:
             require(half_exponent == 0, f"{self.dtype} holds no fractions")
             return (1).to_bytes(self.itemsize, "little"), b""
@@ -52,6 +54,10 @@ class Stored(NamedTuple):
         sign = 1 << 8 * self.itemsize - 1
         plus, minus = (each.to_bytes(self.itemsize, "little") for each in (bits, bits | sign))
         return plus, minus
+
+    def times(self, rule: Rule) -> "Stored":
+        """The same, every constant multiplied by that of a rule."""
+        return self._replace(half_exponent=self.half_exponent + rule["half_exponent"])
 
     def root(self, number: int, exponent: int) -> int:
         """The bits of sqrt(number * 2^exponent), rounded half to even."""
@@ -294,6 +300,7 @@ RULES: dict[str, tuple[Any, ...]] = {  # the layout of each rule, and its parame
     "hadamard": (hadamard, "half_exponent"),
     "twisted": (twisted, "block", "half_exponent", "prime"),
     "mirrored": (mirrored, "of"),
+    "scaled": (lambda r, shape, s: blocks(r["of"], shape, s.times(r)), "half_exponent", "of"),
     "viewed": (viewed, "of", "rows"),
     "taps": (taps, "of", "ranges"),
     "centred-taps": (centred_taps, "of", "signs"),

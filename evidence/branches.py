@@ -15,13 +15,15 @@ from zeroinit_cli.models.residual import Add, find_adds
 from zeroinit_cli.models.steps import StepKind
 from zeroinit_cli.models.structure import Branch, Structure
 
+_DAMPING = (StepKind.NORM, StepKind.WEIGHT)
+
 
 class State(StrEnum):
     """What the structure says of a branch."""
 
     CLOSED = "closed"
     SCALED = "ended by a layer scale"
-    DAMPED = "ended by a norm of a small scale"
+    DAMPED = "ended by a norm or a weight that is small"
     OPEN = "open"
 
 
@@ -107,7 +109,7 @@ def _value(
         closing, inside = _before(flow, flow.between(add.start, operand), branch.ending.tensor)
         if branch.ending.kind is StepKind.SCALE:
             state, scale = State.SCALED, _largest(closing)
-        elif branch.ending.kind is StepKind.NORM and 0 < _largest(closing) < 1:
+        elif branch.ending.kind in _DAMPING and 0 < _largest(closing) < 1:
             state, scale = State.DAMPED, _largest(closing)
     return BranchValue(
         place=branch.place,

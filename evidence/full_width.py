@@ -34,7 +34,7 @@ from evidence.data import (
 )
 from evidence.experiment import Json, rounded
 from evidence.mnist import mnist
-from evidence.starts import ENDS, start
+from evidence.starts import ENDS, HEAD_KEPT, WEIGHTS, start
 from evidence.wide_nets import CONTEXT, NETS, WideNet
 
 _FOLDER = Path(__file__).resolve().parent
@@ -51,6 +51,9 @@ _AT_ONCE = 100
 SEEDS = (0, 1)
 DEEP = ("resnet50", "small ResNet of 54 blocks")
 """Nets that other scales of the norms at the ends of their branches are tried on."""
+_ZERO_HEAD = "vit_tiny"  # the net whose constructor sets its head to 0
+_WEIGHT_ENDS = ("vit_tiny", "gpt", "GPT of 32 layers")
+"""Nets that other factors of the weights at the ends of their branches are tried on."""
 _HOPELESS = 1e4  # a loss beyond which no run here has come back
 DATA: Mapping[str, Callable[[], Data | None]] = MappingProxyType(
     {
@@ -119,6 +122,13 @@ def cells() -> Iterator[Cell]:
         for rate in NETS[name].rates[1:]:
             for begin in ENDS:
                 yield Cell(net=name, data=NETS[name].data[0], start=begin, rate=rate, seed=first)
+    for name in _WEIGHT_ENDS:
+        for rate in NETS[name].rates:
+            for begin in WEIGHTS:
+                yield Cell(net=name, data=NETS[name].data[0], start=begin, rate=rate, seed=first)
+    for rate in NETS[_ZERO_HEAD].rates:
+        data = NETS[_ZERO_HEAD].data[0]
+        yield Cell(net=_ZERO_HEAD, data=data, start=HEAD_KEPT, rate=rate, seed=first)
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 from evidence.experiment import Json, mean
 from evidence.full_width import SEEDS, Cell, Trained, cells
 from evidence.report import put_between, write_json
-from evidence.starts import ENDS
+from evidence.starts import ENDS, HEAD_KEPT, WEIGHTS
 from evidence.wide_nets import NETS
 from zeroinit_cli.policies import DEFAULT
 
@@ -92,32 +92,58 @@ def markdown(listed: Sequence[Row]) -> str:
     seconds = sum(run.seconds for row in listed for run in _all(row))
     took = f"All trainings together took {seconds / 60:.0f} minutes on a busy machine.\n"
     head = f"Against torch's start: {told}. {took}\n{_HEAD}"
-    return f"{head}{''.join(lines)}\n{''.join(_ends(listed))}{''.join(_cut(listed))}"
+    rivals = (line for title, starts in _RIVALS.items() for line in _rivals(listed, title, starts))
+    return f"{head}{''.join(lines)}\n{''.join(rivals)}{''.join(_cut(listed))}"
 
 
 _WORDS = ("better", "level", "worse")
 
 
-def _ends(listed: Sequence[Row]) -> Iterator[str]:
-    """What other norms at the ends of branches did, beside the default's at the same rates."""
-    scales = {"zero": DEFAULT.last_norm, **ENDS}
-    ordered = sorted(scales, key=scales.__getitem__)
+def _by_size(sizes: Mapping[str, float]) -> dict[str, str]:
+    return {name: f"{sizes[name]:g}" for name in sorted(sizes, key=sizes.__getitem__)}
+
+
+_RIVALS: Mapping[str, Mapping[str, str]] = {
+    "norms at ends of branches": _by_size({"zero": DEFAULT.last_norm, **ENDS}),
+    "weights at ends of branches": _by_size({"zero": DEFAULT.last_weight, **WEIGHTS}),
+    "a head that its constructor sets to 0": {"zero": "Algorithm 1", HEAD_KEPT: "kept"},
+}
+
+
+def _rivals(listed: Sequence[Row], title: str, starts: Mapping[str, str]) -> Iterator[str]:
+    """What other choices did beside the default's, at the same rates and under the same seeds.
+
+    Args:
+        listed: all rows; those that have none of these starts are left out.
+        title: what is chosen.
+        starts: by name, what each chooses; `zero` among them.
+    """
+    others = [name for name in starts if name != "zero"]
     found = [
         (row, rate)
         for row in listed
-        for rate in sorted({rate for name in ENDS for rate in row.runs.get(name, {})})
+        for rate in sorted({rate for name in others for rate in row.runs.get(name, {})})
         if rate in row.runs["zero"]
     ]
     if found:
-        named = " | ".join(f"{scales[each]:g}" for each in ordered)
-        yield f"| norms at ends of branches | {named} |\n"
-        yield f"| --- |{' --- |' * len(ordered)}\n"
+        yield f"| {title} | {' | '.join(starts.values())} |\n"
+        yield f"| --- |{' --- |' * len(starts)}\n"
     for row, rate in found:
-        runs = [row.runs.get(each, {}).get(rate, [])[:1] for each in ordered]
-        words = [f"{run[0].test_error:.1f}, {_loss(run)}" if run else "-" for run in runs]
+        runs = [row.runs.get(name, {}).get(rate, []) for name in starts]
+        seeds = min(len(each) for each in runs if each)
+        words = [_error_and_loss(row.net, each[:seeds]) for each in runs]
         yield f"| {row.net}, {row.data}, {rate:g}: error, training loss | {' | '.join(words)} |\n"
     if found:
         yield "\n"
+
+
+def _error_and_loss(net: str, runs: Sequence[Trained]) -> str:
+    """Of text, whose loss is what counts, the test loss in place of the error."""
+    if not runs:
+        return "-"
+    is_text = NETS[net].text
+    tested = mean([run.test_loss if is_text else run.test_error for run in runs])
+    return f"{tested:.3f}, {_loss(runs)}" if is_text else f"{tested:.1f}, {_loss(runs)}"
 
 
 def _cut(listed: Sequence[Row]) -> Iterator[str]:

@@ -29,11 +29,10 @@ _RATES = 0.01, 0.1
 _MOST_MEMORY = 16_000_000_000  # bytes of address space: a model that wants more fails alone
 _SMALL = (8, 64)  # images, pixels
 _FIXED = {  # models that take one size only, or that mean one: fewer images then
-    "inception": (4, 299),
+    "inception": (4, 299),  # never one alone: a step may fit it so well that all gradients are 0
     "maxvit": (2, 224),
     "swin": (2, 224),
-    "vit_b": (2, 224),
-    "vit_": (1, 224),
+    "vit_": (2, 224),
 }
 
 

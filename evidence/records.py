@@ -76,7 +76,7 @@ class BranchRecord:
         closed: how many the structure calls closed.
         largest_closed: the largest magnitude that one of them adds.
         scaled: how many a layer scale ends.
-        damped: how many a norm of a small scale ends.
+        damped: how many a small norm or weight ends.
         broken: the branches whose operand is not what the structure promises.
         open: the others by the reason.
     """

@@ -55,11 +55,11 @@ def start(build: Build, name: str, seed: int = 0) -> nn.Module:
     return model
 
 
-def _zero(policy: Policy) -> Callable[[nn.Module, Build], None]:
+def _zero(policy: Policy, *overrides: str) -> Callable[[nn.Module, Build], None]:
     """What `zeroinit generate` writes under a policy, by its Python interface."""
 
     def fill(model: nn.Module, build: Build) -> None:
-        zeroinit_cli.init_(model, build=build, policy=policy)
+        zeroinit_cli.init_(model, build=build, policy=policy, overrides=overrides)
 
     return fill
 
@@ -82,6 +82,7 @@ def zero_with(build: Build, *overrides: str, **choices: Any) -> nn.Module:
 ZERO_1 = Policy(
     expansion="sylvester",
     last_norm=0.0,
+    last_weight=0.0,
     kernels="centre",
     stems="centre",
     contraction="identity",
@@ -93,6 +94,12 @@ ENDS: Mapping[str, float] = MappingProxyType(
     {"zero-closed": 0.0, "zero-eighth": 1 / 8, "zero-half": 1 / 2}
 )
 """Scales of norms that end a branch, by what a start is called that has them in place of 1/4."""
+WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {"zero-weights-closed": 0.0, "zero-weights-quarter": 1 / 4}
+)
+"""Factors of weights that end a branch behind a norm, likewise in place of 1/16."""
+HEAD_KEPT = "zero-head-kept"
+"""The start of torchvision's ViT that leaves its head at the 0 of its constructor."""
 
 
 def _as_constructed(model: nn.Module, build: Build) -> None:
@@ -171,6 +178,15 @@ STARTS: Mapping[str, Start] = MappingProxyType(
             )
             for name, scale in ENDS.items()
         },
+        **{
+            name: Start(
+                f"ZerO, weights at ends {factor:g}",
+                _zero(replace(DEFAULT, name="", last_weight=factor)),
+                random=False,
+            )
+            for name, factor in WEIGHTS.items()
+        },
+        HEAD_KEPT: Start("ZerO, head of 0", _zero(DEFAULT, "heads.*=kept"), random=False),
         "zero-1": Start("ZerO, first draft", _zero(ZERO_1), random=False),
         "zero-paper": Start("ZerO, --policy paper", _zero(PAPER), random=False),
     }

@@ -196,7 +196,7 @@ def _branches(records: Sequence[ModelRecord]) -> Iterator[str]:
     scaled = sum(record.branches.scaled for record in records)
     damped = sum(record.branches.damped for record in records)
     yield f"- {closed:,} closed: the largest value that any of them adds is {largest:g}."
-    yield f"- {damped:,} ended by a norm of scale 1/4, {scaled} by a layer scale."
+    yield f"- {damped:,} ended by a norm of 1/4 or a weight of 1/16, {scaled} by a layer scale."
     for record in records:
         for reason, count in record.branches.open.items():
             yield f"- {record.model}: {count} open, {reason}."

@@ -1,4 +1,4 @@
-"""The models of the study at full width: torchvision's own, a ViT-Tiny, a GPT of six layers.
+"""The models of the study at full width: torchvision's own, a ViT-Tiny, GPTs of 6 and 32 layers.
 
 With them small nets of the kinds that no other experiment has.
 
@@ -120,6 +120,7 @@ NETS: Mapping[str, WideNet] = MappingProxyType(  # the cheapest of each kind fir
             data=_IMAGES,
         ),
         "densenet121": _known("densenet121"),
+        "GPT of 32 layers": _reader(lambda classes: GPT(classes, CONTEXT, dim=64, layers=32)),
         "small BERT": _reader(Bert, "masked text"),
         "small GPT of experts": _reader(ExpertGPT),
         "small LSTM": _reader(LSTM),

@@ -78,6 +78,7 @@ def by_hand() -> dict[str, torch.Tensor]:
         "patch": torch.tensor([[[[1.0, 0], [0, 0]]], [[[0, 1], [0, 0]]]]),
         "qkv": torch.cat([eye, torch.zeros(4, 2)]),
         "scalar": torch.tensor(1.0),
+        "small": torch.eye(2, 3) / 16,
         "twisted": A
         * torch.tensor([[-1.0, -1, -1], [1, -1, 1], [1, 1, -1], [1, -1, -1], [1, -1, -1]]),
         "upsampling": torch.tensor([[[1.0, 1], [0, 0]], [[0, 0], [1, 1]], [[0, 0], [0, 0]]]),

@@ -34,6 +34,7 @@ class Policy:
         residual: what ends a residual branch, its last norm or weight, whichever comes later
             (`end`), its last weight (`layer`), or nothing (`none`).
         last_norm: scale of a norm that ends a residual branch.
+        last_weight: factor of a weight behind a norm that ends one, a power of 2 or 0.
         kernels: a kernel's taps, `signs` around the centre or the `centre` alone.
         stems: kernels that read the net's input, `flattened` into rows or the `centre` alone, or
             `means`: flattened, each entry +-1 over about the number of columns.
@@ -49,6 +50,7 @@ class Policy:
     scale: str = "orthonormal"
     residual: str = "end"
     last_norm: float = 0.25
+    last_weight: float = 1 / 16
     kernels: str = "signs"
     stems: str = "flattened"
     patches: str = "flattened"
@@ -75,6 +77,13 @@ class Policy:
                 expected="a finite number",
                 found=str(self.last_norm),
             )
+        if math.frexp(self.last_weight)[0] not in (0.0, 0.5):  # so that every constant is exact
+            raise UsageError(
+                "a factor that is no power of 2",
+                where="Policy(last_weight=...)",
+                expected="0, 1, 1/2, 1/4 or the like",
+                found=str(self.last_weight),
+            )
 
     @property
     def ending(self) -> str:
@@ -100,6 +109,7 @@ PAPER = Policy(
     expansion="sylvester",
     scale="paper",
     residual="layer",
+    last_weight=0.0,
     kernels="centre",
     stems="centre",
     patches="centre",

@@ -10,6 +10,7 @@ from zeroinit_cli.policies import DEFAULT, POLICIES, Policy
 
 Draw = st.DrawFn
 Drawn = tuple[Rule, tuple[int, ...]]
+Choices = st.SearchStrategy[Policy]
 SIZES = st.integers(1, 24)
 KERNELS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 OPTIONS = st.sampled_from(list(POLICIES.values()))
@@ -18,14 +19,14 @@ MAPS = st.one_of(OPTIONS, st.sampled_from([DEFAULT.in_chain(), DEFAULT.in_chain(
 Z = Zeros()
 
 
-def linear(draw: Draw) -> Drawn:
+def linear(draw: Draw, choices: Choices = MAPS) -> Drawn:
     shape = draw(SIZES), draw(SIZES)
-    return policy.linear(shape, draw(MAPS)), shape
+    return policy.linear(shape, draw(choices)), shape
 
 
-def transposed_linear(draw: Draw) -> Drawn:
+def transposed_linear(draw: Draw, choices: Choices = MAPS) -> Drawn:
     shape = draw(SIZES), draw(SIZES)
-    return policy.transposed_linear(shape, draw(MAPS)), shape
+    return policy.transposed_linear(shape, draw(choices)), shape
 
 
 def fused_linear(draw: Draw) -> Drawn:
@@ -51,7 +52,7 @@ def fused_projections(draw: Draw) -> Drawn:
     return rule, shape
 
 
-def convolution(draw: Draw, choices: st.SearchStrategy[Policy] = MAPS) -> Drawn:
+def convolution(draw: Draw, choices: Choices = MAPS) -> Drawn:
     groups = draw(st.integers(1, 6))
     shape = groups * draw(SIZES), draw(SIZES), *draw(KERNELS)
     return policy.convolution(shape, groups, draw(choices)), shape
@@ -117,6 +118,13 @@ def stack_of_linear(draw: Draw) -> Drawn:
     return rule, shape
 
 
+def damped(draw: Draw) -> Drawn:
+    """A layer of the default policy, in a chain or not."""
+    choices = st.sampled_from([DEFAULT, DEFAULT.in_chain()])
+    rule, shape = draw(st.sampled_from([linear, transposed_linear, convolution]))(draw, choices)
+    return policy.damped(rule, DEFAULT), shape
+
+
 def recurrent_input(draw: Draw) -> Drawn:
     gates = draw(st.sampled_from([1, 3, 4]))
     shape = gates * draw(SIZES), draw(SIZES)
@@ -180,6 +188,7 @@ POLICY = {
         embedding,
         position_table,
         stack_of_linear,
+        damped,
         recurrent_input,
         recurrent_state,
         bilinear,

@@ -23,7 +23,7 @@ from zeroinit_cli.models.inputs import Example
 from zeroinit_cli.models.structure import find_structure
 from zeroinit_cli.policies import DEFAULT
 
-CLOSING = replace(DEFAULT, last_norm=0.0)
+CLOSING = replace(DEFAULT, last_norm=0.0, last_weight=0.0)
 """The default, but that norms which end a branch close it: then what comes before is exactly 0."""
 
 _BOTH = (False, True)  # evaluation, and training, where batch norm needs more than one value

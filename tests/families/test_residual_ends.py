@@ -1,11 +1,12 @@
 """What closes the residual branches of each family, in words: names, and what they hold."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from tests.models.models import planned
-from zeroinit_cli.plans.layouts import Mirrored, Split, Viewed
+from zeroinit_cli.plans.layouts import Mirrored, Scaled, Split, Viewed
 from zeroinit_cli.plans.rules import Constant, Identity, Ones, Rule, Zeros
 
 NORM_ENDS = [
@@ -48,19 +49,24 @@ NOTHING = [
 
 def zero_weights(model: str) -> set[str]:
     """Weights and scales that are 0."""
-    return _ruled(model, Zeros())
+    return _ruled(model, lambda rule: rule == Zeros())
 
 
-def damped(model: str) -> set[str]:
+def damped_scales(model: str) -> set[str]:
     """Scales of 1/4."""
-    return _ruled(model, Constant(value=0.25))
+    return _ruled(model, lambda rule: rule == Constant(value=0.25))
 
 
-def _ruled(model: str, rule: Rule) -> set[str]:
+def damped_weights(model: str) -> set[str]:
+    """Weights of 1/16 of Algorithm 1."""
+    return _ruled(model, lambda rule: isinstance(rule, Scaled) and rule.half_exponent == -8)
+
+
+def _ruled(model: str, fits: Callable[[Rule], bool]) -> set[str]:
     return {
         tensor.info.name
         for tensor in planned(model).tensors
-        if tensor.info.name.endswith("weight") and tensor.rule == rule
+        if tensor.info.name.endswith("weight") and fits(tensor.rule)
     }
 
 
@@ -68,18 +74,18 @@ def _ruled(model: str, rule: Rule) -> set[str]:
 def test_each_branch_that_ends_in_a_norm_is_damped_there_and_nothing_is_zero(
     model: str, pattern: str, count: int
 ) -> None:
-    scales = damped(model)
+    scales = damped_scales(model)
     assert {name for name in scales if not re.fullmatch(pattern, name)} == set()
     assert (len(scales), zero_weights(model)) == (count, set())
 
 
 @pytest.mark.parametrize(("model", "pattern", "count"), WEIGHT_ENDS)
-def test_each_branch_is_closed_by_its_end_and_nothing_else_is_zero(
+def test_each_branch_that_ends_in_a_weight_is_damped_there_and_nothing_is_zero(
     model: str, pattern: str, count: int
 ) -> None:
-    zeros = zero_weights(model)
-    assert {name for name in zeros if not re.fullmatch(pattern, name)} == set()
-    assert (len(zeros), damped(model)) == (count, set())
+    weights = damped_weights(model)
+    assert {name for name in weights if not re.fullmatch(pattern, name)} == set()
+    assert (len(weights), damped_scales(model), zero_weights(model)) == (count, set(), set())
 
 
 @pytest.mark.parametrize(("model", "pattern", "count"), NORM_ENDS[:1])

@@ -27,7 +27,7 @@ from zeroinit_cli.sources import parse_source
 Pin = dict[str, Any]
 """`plan`, where one was made; each map that is not empty, by its name; `adds` by their class."""
 
-MAPS = ("end_scales", "zero_weights", "closed_attention", "tables", "chains")
+MAPS = ("end_scales", "zero_weights", "damped_weights", "closed_attention", "tables", "chains")
 
 WORDS: dict[str, Mapping[str, str]] = {
     "default": {},

@@ -79,6 +79,13 @@ def algorithm_1(rows: int, columns: int, policy: Policy) -> Tensor:
     return twisted(rows, columns, -m)
 
 
+def end_of_branch(rows: int, columns: int, policy: Policy) -> Tensor:
+    """A matrix that ends a residual branch behind a norm: damped, or by the paper 0."""
+    if policy == "paper":
+        return torch.zeros(rows, columns)
+    return algorithm_1(rows, columns, policy) / 16
+
+
 def mirrored(matrix: Tensor) -> Tensor:
     """The columns in reverse order."""
     return matrix.flip(1)
@@ -187,13 +194,15 @@ def vit(name: str, shape: Shape, policy: Policy) -> Tensor:
             return algorithm_1(shape[0], shape[1], policy)
         case ["blocks", _, "mlp", "fc1", "weight"] | ["head", "weight"]:
             return algorithm_1(shape[0], shape[1], policy)
-        case ["blocks", _, "mlp", "fc2", "weight" | "bias"]:  # the end of a branch
-            return torch.zeros(shape)
+        case ["blocks", _, "mlp", "fc2", "weight"]:  # norm2 stands before it
+            return end_of_branch(shape[0], shape[1], policy)
         case ["blocks", _, "norm1" | "norm2", "weight"] | ["norm", "weight"]:
             return torch.ones(shape)
         case ["blocks", _, "norm1" | "norm2", "bias"] | ["norm", "bias"]:
             return torch.zeros(shape)
-        case ["blocks", _, "attn", "qkv" | "proj", "bias"] | ["blocks", _, "mlp", "fc1", "bias"]:
+        case ["blocks", _, "attn", "qkv" | "proj", "bias"]:
+            return torch.zeros(shape)
+        case ["blocks", _, "mlp", "fc1" | "fc2", "bias"]:
             return torch.zeros(shape)
         case ["patch_embed", "proj", "bias"] | ["head", "bias"]:
             return torch.zeros(shape)
@@ -241,8 +250,8 @@ def llama(name: str, shape: Shape, policy: Policy) -> Tensor:
             return torch.zeros(shape)
         case ["model", "layers", _, "mlp", "gate_proj" | "up_proj", "weight"]:
             return algorithm_1(shape[0], shape[1], policy)
-        case ["model", "layers", _, "mlp", "down_proj", "weight"]:  # the end of a branch
-            return torch.zeros(shape)
+        case ["model", "layers", _, "mlp", "down_proj", "weight"]:  # a norm stands before all three
+            return end_of_branch(shape[0], shape[1], policy)
         case ["model", "layers", _, "input_layernorm" | "post_attention_layernorm", "weight"]:
             return torch.ones(shape)
         case ["model", "norm", "weight"]:
@@ -267,8 +276,9 @@ def bert(name: str, shape: Shape, policy: Policy) -> Tensor:
             return torch.zeros(shape)
         case ["bert", "encoder", "layer", _, "attention", "output", "dense", "weight"]:
             return algorithm_1(shape[0], shape[1], policy)
-        case ["bert", "encoder", "layer", _, "output", "dense", "weight"]:  # the end of a branch
-            return torch.zeros(shape)
+        case ["bert", "encoder", "layer", _, "output", "dense", "weight"]:
+            # Its branch begins with what the norm behind attention gives.
+            return end_of_branch(shape[0], shape[1], policy)
         case ["bert", "encoder", "layer", _, "intermediate", "dense", "weight"]:
             return algorithm_1(shape[0], shape[1], policy)
         case ["cls", "predictions", "transform", "dense", "weight"]:

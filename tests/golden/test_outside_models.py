@@ -90,13 +90,13 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Entry]] = {
 }
 
 RECORDED: list[tuple[str, Policy, str]] = [
-    ("vit", "default", "3abcfe10e0ef97a0c0779572909c266f4470c5b03c1d89b55644e901c83a4c62"),
+    ("vit", "default", "a1b3c338110d9cb756afcb069b889b80771f5ef5b481d3f0be2482ae8042bf0f"),
     ("vit", "paper", "ce800adba72dbc2b8a6811037aa69b182432cc2fb30698ab58f383b76182c437"),
     ("convnext", "default", "4d80bde8517248a607da7458d07ee911ad25b97577a30815f5cbc89574a5b690"),
     ("convnext", "paper", "f7e72e89f69d8ede5fa7fef1167e337bbd51d2711b502e28f248b1401423b3f0"),
-    ("llama", "default", "fbf6105fde7ebadce4ffdcde22fa8278f1ad18e0d8246ddc164825ba447f13e8"),
+    ("llama", "default", "502a0d21b3dedfd46d2e68bd8a2c997f443a29632bca8e36aa06a8195dac5112"),
     ("llama", "paper", "6622e5cbfaf58e1e850562bbf9d56e9c0901d18fa6cd969f11e71925d8dea0ce"),
-    ("bert", "default", "ddf718501adfa9b608b8dcf1d45d7c3a32930fa0eb31832f126cf0a75f0e858a"),
+    ("bert", "default", "6acdcbdd37bc2370dbb9af5477e7de522d11e253f26a5893d85647101bca6e7e"),
     ("bert", "paper", "f1cb4e8edaa325341e548f89b2e038ab74624cb11050ad4e5d10da2fa37c2e80"),
 ]
 

@@ -58,7 +58,7 @@ def begins_as_identity(module: nn.Module, *inputs: torch.Tensor) -> bool:
     """
     structure = find_structure(module, "end", examples(inputs))
     torch.manual_seed(0)
-    zeros = structure.end_scales.keys() | structure.zero_weights.keys()
+    zeros = {*structure.end_scales, *structure.zero_weights, *structure.damped_weights}
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.ndim > 1 or name.endswith("weight"):

@@ -59,8 +59,9 @@ DOUBLE = {
 @pytest.mark.parametrize("name", DOUBLE)
 def test_two_zeros_in_one_branch_are_warned_of(name: str) -> None:
     factory, override, where = DOUBLE[name]
-    assert texts(factory, "double-zero", last_norm=0.0) == []
-    found = warnings_of(factory, override, last_norm=0.0).get("double-zero", [])
+    closing = {"last_norm": 0.0, "last_weight": 0.0}
+    assert texts(factory, "double-zero", **closing) == []
+    found = warnings_of(factory, override, **closing).get("double-zero", [])
     expected = "two zeros follow each other, so that neither ever gets a gradient: "
     assert [warning.text for warning in found] == [expected + where]
     assert found[0].hint == "leave out the --override that makes them 0"

@@ -119,8 +119,8 @@ def started(case: Case) -> nn.Module:
 
 
 def closed(case: Case) -> nn.Module:
-    """A model whose branches are counted: norms that end one are 0, by default but damped."""
-    policy = zeroinit_cli.Policy(last_norm=0.0)
+    """A model whose branches are counted: what ends one is 0, by default but small."""
+    policy = zeroinit_cli.Policy(last_norm=0.0, last_weight=0.0)
     inputs = case.inputs()
     return zeroinit_cli.init_(_own(case), build=case.build, example_inputs=inputs, policy=policy)
 

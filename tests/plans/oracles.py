@@ -1,6 +1,7 @@
 """Every rule restated entry by entry, and tensors of all rules to hold it against."""
 
 import math
+import re
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
     Mirrored,
+    Scaled,
     Split,
     Transposed,
     Viewed,
@@ -52,6 +54,8 @@ def entry(rule: Rule, shape: tuple[int, ...], index: tuple[int, ...]) -> float:
             return float((-1) ** odd * 2 ** (half_exponent / 2))
         case Mirrored(of=of):
             return entry(of, shape, (index[0], shape[1] - 1 - index[1]))
+        case Scaled(half_exponent=half_exponent, of=of):
+            return float(2 ** (half_exponent / 2)) * entry(of, shape, index)
         case Viewed(rows=rows, of=of):
             flat = int(np.ravel_multi_index(index, shape))
             columns = math.prod(shape) // rows
@@ -175,6 +179,8 @@ def laid_out_tensors(draw: st.DrawFn, most: int) -> tuple[Rule, tuple[int, ...]]
         parts = ((own, rule), (other, Zeros()), (own, rule))
         rule = Interleaved(blocks=blocks, parts=parts)
         shape = (blocks * (2 * own + other), *shape[1:])
+    if "'constant'" not in str(rule.to_json()) and draw(st.booleans()):
+        rule = Scaled(half_exponent=draw(st.integers(-9, 2)), of=rule)
     return rule, shape
 
 
@@ -183,7 +189,10 @@ def normed_tensors(draw: st.DrawFn) -> tuple[Rule, tuple[int, ...]]:
     """Norms or directions of a small tensor's slices: restating an entry costs a whole slice."""
     rule, shape = draw(
         laid_out_tensors(6).filter(
-            lambda drawn: math.prod(drawn[1]) <= 150 and "'constant'" not in str(drawn[0].to_json())
+            lambda drawn: (
+                math.prod(drawn[1]) <= 150
+                and not re.search("'(constant|scaled)'", str(drawn[0].to_json()))
+            )
         )
     )
     dim = draw(st.none() | st.integers(0, len(shape) - 1))

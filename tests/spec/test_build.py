@@ -11,7 +11,7 @@ from zeroinit_cli.errors import SpecError, UnknownModelError
 from zeroinit_cli.models import plan_source
 from zeroinit_cli.nets.transformer import rotate, rotations
 from zeroinit_cli.options import Options
-from zeroinit_cli.plans.layouts import Mirrored
+from zeroinit_cli.plans.layouts import Mirrored, Scaled
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.plans.rules import Identity, Ones, Rule, Twisted, Zeros
 from zeroinit_cli.sources import parse_source
@@ -26,6 +26,8 @@ BERT = (
     "zeroinit: 1\nmodel:\n  encoder: {vocab_size: 32, max_seq_len: 16, num_layers: 2, "
     "num_heads: 4, hidden_dim: 16, padding_idx: 0, dropout: 0"
 )
+SMALL = Scaled(half_exponent=-8, of=Identity())
+"""What ends a feed-forward branch."""
 
 
 def planned(folder: Path, text: str) -> Plan:
@@ -60,7 +62,7 @@ def test_attention_is_closed_and_positions_are_mirrored_in_a_gpt(tmp_path: Path)
         for letter in "kv":
             assert found[f"{block}.attention.{letter}_proj.weight"] == Zeros()
         assert found[f"{block}.attention.o_proj.weight"] == Identity()
-        assert found[f"{block}.mlp.down_proj.weight"] == Zeros()
+        assert found[f"{block}.mlp.down_proj.weight"] == SMALL
         assert found[f"{block}.attention_norm.weight"] == Ones()
         reasons = [tensor.reason for tensor in plan.tensors if closed in tensor.reason]
         assert sorted(reasons) == [f"{closed}: k 0", f"{closed}: v 0"]
@@ -78,8 +80,9 @@ def test_grouped_queries_rotation_and_gates_are_closed_alike(tmp_path: Path) -> 
     assert zeros == sorted(
         f"blocks.{block}.{name}.weight"
         for block in range(2)
-        for name in ("attention.k_proj", "attention.v_proj", "mlp.down_proj")
+        for name in ("attention.k_proj", "attention.v_proj")
     )
+    assert found["blocks.1.mlp.down_proj.weight"] == SMALL
     assert not any("position" in name or "cos" in name for name in found)
     assert all(tensor.tied_to is None for tensor in plan.tensors)
 
@@ -95,8 +98,9 @@ def test_segments_are_0_and_the_padding_row_too_in_an_encoder(tmp_path: Path, fi
     assert weights == sorted(
         f"blocks.{block}.{name}.weight"
         for block in range(2)
-        for name in ("attention.k_proj", "attention.v_proj", "mlp.down_proj")
+        for name in ("attention.k_proj", "attention.v_proj")
     )
+    assert found["blocks.1.mlp.down_proj.weight"] == SMALL
 
 
 @pytest.mark.parametrize("fields", ["hidden_dim: 16}\n", LLAMA], ids=["gpt2", "llama"])

@@ -11,7 +11,7 @@ import zeroinit_cli
 from tests.uses.started import rules
 from zeroinit_cli.errors import NoRuleError, UsageError
 from zeroinit_cli.nets.torchvision import import_torchvision
-from zeroinit_cli.plans.layouts import Groups, Split, Viewed
+from zeroinit_cli.plans.layouts import Groups, Scaled, Split, Viewed
 from zeroinit_cli.plans.plan import Plan
 from zeroinit_cli.plans.rules import Identity, Kept, Rule, Twisted, Zeros
 
@@ -41,13 +41,14 @@ def of_mixtral(*overrides: str) -> dict[str, Rule]:
 
 
 def test_experts_begin_as_the_layers_of_a_mixture_of_one() -> None:
-    """Gate and up fused in each; the way back closes the branch."""
+    """Gate and up fused in each; the way back ends the branch, a sixteenth of what it would be."""
     half = (INNER, Twisted(block=64, prime=131, half_exponent=-7))
     found = of_mixtral()
     assert found["gate_up_proj"] == Viewed(
         rows=EXPERTS * 2 * INNER, of=Groups(count=EXPERTS, of=Split(parts=(half, half)))
     )
-    assert found["down_proj"] == Zeros()
+    way_back = Viewed(rows=EXPERTS * WIDTH, of=Groups(count=EXPERTS, of=Identity()))
+    assert found["down_proj"] == Scaled(half_exponent=-8, of=way_back)
 
 
 def test_overrides_mean_each_matrix_of_a_stack_or_are_refused() -> None:

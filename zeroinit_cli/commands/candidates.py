@@ -1,6 +1,7 @@
 """Every rule that the policy can give a tensor of some shape. No torch."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -44,6 +45,7 @@ def candidates(tensor: SummarizedTensor) -> Iterator[Rule]:
         if max(shape[2:]) == 1:
             yield from _projections(tensor)
         yield from _stacks(shape)
+    yield from (rules.damped(rule, _POLICIES[0]) for rule in _ends(shape))
     if len(shape) > 1 and tensor.summary.nonzeros == math.prod(shape[:-1]):
         yield parametrizations.unit_vectors(shape)  # tokens that a norm sees alone
 
@@ -60,6 +62,20 @@ def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
                 shape = (size, min(1 << bits, max(nonzeros - 1, 1)), 1)
                 weight = rules.convolution(shape, size // nonzeros, policy)
                 yield parametrizations.spectral_norm_left(weight, shape)
+
+
+def _ends(shape: Shape) -> Iterator[Rule]:
+    """Yield what a weight would be that ends a residual branch."""
+    for policy in (_POLICIES[0], *_IN_CHAINS):
+        if len(shape) == 2:
+            yield rules.linear(shape, policy)
+            yield rules.transposed_linear(shape, policy)
+        if 2 < len(shape) <= _MOST_DIMENSIONS:
+            yield from (rules.convolution(shape, groups, policy) for groups in _divisors(shape[0]))
+    if 2 < len(shape) <= _MOST_DIMENSIONS:
+        yield rules.patch_convolution(shape, _POLICIES[0])
+        yield rules.stack_of_linear(shape, _POLICIES[0])
+        yield rules.stack_of_linear(shape, _POLICIES[0], transposed=True)
 
 
 def _matrices(tensor: SummarizedTensor) -> Iterator[Rule]:
@@ -185,15 +201,20 @@ def _divisors(number: int) -> tuple[int, ...]:
 def _tap_box(tensor: SummarizedTensor) -> tuple[Range, ...] | None:
     """Return first and last + 1 nonzero tap in each dimension, of the first kernel that has any.
 
-    A pattern that occurs once, and is not 1, is taken for an edit and not looked at.
+    A magnitude that occurs once, and is not 1, is taken for an edit and not looked at.
     """
     kernel_shape = tensor.info.shape[2:]
     size = math.prod(kernel_shape)
-    one = Elements(dtype=tensor.info.dtype).one
+    elements, patterns = Elements(dtype=tensor.info.dtype), tensor.summary.patterns
+    counts = Counter[int]()
+    for pattern, occurrence in patterns.items():
+        counts[pattern & ~elements.sign] += occurrence.count
+    counts[elements.one] += 1
+    counts[0] = 0  # nor is a 0 of either sign a tap
     frequent = {
         pattern: occurrence.first
-        for pattern, occurrence in tensor.summary.patterns.items()
-        if pattern and (occurrence.count > 1 or pattern == one)
+        for pattern, occurrence in patterns.items()
+        if counts[pattern & ~elements.sign] > 1
     }
     if not frequent or size > _MOST_TAPS:
         return None

@@ -73,7 +73,7 @@ def _in_rows(flow: DataFlow, end: End) -> End | None:
     if end.kind is not StepKind.WEIGHT or end.closing is None or end.zero is None:
         return None
     rows = rows_apart(flow, end.zero, end.closing, end.value, end.add)
-    return None if rows is None else replace(end, rows=rows, biases=())
+    return None if rows is None else replace(end, rows=rows, biases=(), is_damped=False)
 
 
 def _otherwise(flow: DataFlow, end: End, starts: Mapping[Node, Node]) -> End:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from zeroinit_cli.models.arithmetic import normalizes
 from zeroinit_cli.models.attention import Attention
 from zeroinit_cli.models.branches import ways_of
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
+from zeroinit_cli.models.operations import NORM_FUNCTIONS, function_name
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import Step, StepKind
 
@@ -45,7 +47,8 @@ class End:
         biases: what is added behind the zero, on the way to the add.
         name: what to call it in a sentence.
         size: of a layer scale that is left as it is, its largest entry.
-        zero: the value that is 0 by it.
+        is_damped: it is a weight that need not be 0, but only small.
+        zero: the value that is 0 by it, or small.
         is_whole: it closes all parts of the branch.
         feeds_parts: it is a part that layers of other parts read.
         instead: what closes the branch if this goes elsewhere too.
@@ -63,6 +66,7 @@ class End:
     biases: tuple[nn.Parameter, ...] = ()
     name: str = ""
     size: float | None = None
+    is_damped: bool = False
     zero: Node | None = None
     is_whole: bool = False
     feeds_parts: bool = False
@@ -119,16 +123,18 @@ def _end(
     dead: Step | None = None
     for step in (_projected(flow, step, attentions) for step in steps):
         if step.kind is StepKind.DEAD and residual == "damp":
-            dead = dead or step  # which a norm before it does not feed 0
+            dead = dead or step  # which what is small before it does not feed 0
             continue
-        is_alive = dead is None or (step.kind is StepKind.NORM and step.parameter is not None)
+        is_damped = residual in _AT_THE_END and _is_normed_weight(flow, add, step)
+        is_norm = step.kind is StepKind.NORM and step.parameter is not None
+        is_alive = dead is None or is_norm or is_damped
         obstacle, hint = _obstacle(step if is_alive or dead is None else dead, residual)
         if obstacle:
             return factor or open_end(add, branch, obstacle, hint)
         if _closes(step, residual):
             if step.kind is StepKind.SCALE:
                 return _kept(add, branch, step)
-            return replace(_closed(flow, add, branch, step), instead=factor)
+            return replace(_closed(flow, add, branch, step), is_damped=is_damped, instead=factor)
         if step.kind is StepKind.SCALE and step.parameter is not None and factor is None:
             factor = _closed(flow, add, branch, step)
             factor = replace(factor, is_whole=step.node in shared)
@@ -160,6 +166,31 @@ def _closes(step: Step, residual: str) -> bool:
     if step.kind is StepKind.SCALE:
         return residual in _AT_THE_END and step.size is not None and step.size < 1
     return step.kind is not StepKind.NORM or residual in _AT_THE_END
+
+
+def _is_normed_weight(flow: DataFlow, add: Add, step: Step) -> bool:
+    """Whether a step is a weight that a norm stands before on every way from the branch's start.
+
+    Then what it gives is as large in the last block as in the first, and a small share of it does
+    no harm. Where nothing bounds it, each block would enlarge what the next one reads. The norm may
+    be what the branch starts from.
+    """
+    weight = flow.weight(step.node) if step.kind is StepKind.WEIGHT else None
+    if weight is None or step.parameter is None or flow.parameter(weight) is not step.parameter:
+        return False
+    waiting = [parent for parent in (flow.data(step.node),) if parent is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if function_name(node) in NORM_FUNCTIONS or normalizes(flow, node):
+            continue
+        before = [each for each in flow.parents(node) if flow.depends_on_input(each)]
+        is_start = node is add.start and flow.passed_on(node) is None
+        if is_start or node in add.trunks or not before:
+            return False
+        waiting += [each for each in before if each not in seen]
+        seen.update(before)
+    return bool(seen)
 
 
 def _kept(add: Add, branch: Node, scale: Step) -> End:

@@ -5,6 +5,7 @@ it is no random draw, and where it is one, planning stops and names it.
 """
 
 from dataclasses import replace
+from fractions import Fraction
 
 from torch import nn
 
@@ -34,8 +35,12 @@ def kind_of(owned: Owned, structure: Structure, policy: Policy) -> Kind:
 
 
 def _kind_of_map(owned: Owned, structure: Structure, policy: Policy) -> Kind:
-    ruled = _branch_end(owned, structure, policy) or _attention(owned, structure, policy)
-    return ruled if ruled is not None else _of_its_use(owned, structure, policy)
+    return (
+        _branch_end(owned, structure, policy)
+        or _damped_weight(owned, structure, policy)
+        or _attention(owned, structure, policy)
+        or _of_its_use(owned, structure, policy)
+    )
 
 
 def _of_its_use(owned: Owned, structure: Structure, policy: Policy) -> Kind:
@@ -87,6 +92,19 @@ def _branch_end(owned: Owned, structure: Structure, policy: Policy) -> Ruled | N
         reason = f"last layer of residual branch {place}: rows {first} to {last - 1} 0"
         return Ruled(rule=rules.fused_projections(owned.shape, parts, policy), reason=reason)
     return None
+
+
+def _damped_weight(owned: Owned, structure: Structure, policy: Policy) -> Kind | None:
+    """A weight behind a norm that ends a residual branch; one that is constructed as 0 stays so."""
+    place, use = structure.damped_weights.get(owned.name), structure.uses.get(owned.name)
+    if place is None:
+        return None
+    found = rule_of_use(owned, use, structure, policy) if use is not None else None
+    reason = f"last layer of residual branch {place}"
+    if found is None or not policy.last_weight:
+        return Ruled(rule=Zeros(), reason=f"{reason}: weight 0")
+    reason = f"{reason}: {Fraction(policy.last_weight)} of {found.reason.partition(': ')[2]}"
+    return Constructed(if_random=Ruled(rule=rules.damped(found.rule, policy), reason=reason))
 
 
 def _constant(value: float) -> Rule:

@@ -68,6 +68,7 @@ class Ending:
         rows: of a weight the first that is 0 and the one after the last; None for all.
         biases: names of what is added behind it, on the way to the add.
         size: of a layer scale that is left as it is, its largest entry.
+        is_damped: the weight need not be 0, but only small.
     """
 
     kind: StepKind
@@ -75,6 +76,7 @@ class Ending:
     rows: tuple[int, int] | None = None
     biases: tuple[str, ...] = ()
     size: float | None = None
+    is_damped: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -105,6 +107,7 @@ class Structure:
         branches: every residual branch.
         end_scales: scales of norms that end a branch, by name: the place of that branch.
         zero_weights: weights that are 0, likewise.
+        damped_weights: weights behind a norm that are small, likewise.
         zero_factors: learned factors that are 0 where nothing else can be, likewise.
         zero_rows: weights that are 0 in some rows alone, likewise, with the first of these and the
             one after the last.
@@ -133,6 +136,7 @@ class Structure:
     branches: tuple[Branch, ...]
     end_scales: Mapping[str, str]
     zero_weights: Mapping[str, str]
+    damped_weights: Mapping[str, str]
     zero_factors: Mapping[str, str]
     zero_rows: Mapping[str, tuple[str, int, int]]
     closed_attention: Mapping[str, str]
@@ -191,6 +195,7 @@ def find_structure(
         branches=tuple(_without_repetitions(branches, again)),
         end_scales=_places(branches, StepKind.NORM),
         zero_weights=zero_weights,
+        damped_weights=_places(branches, StepKind.WEIGHT, is_damped=True),
         zero_factors=zero_factors,
         zero_rows={
             branch.ending.tensor: (branch.place, *branch.ending.rows)
@@ -262,7 +267,11 @@ def _branches(ends: Iterable[End], uses: Uses, names: Mapping[int, str]) -> list
         elif end.kind is not None:
             biases = tuple(names[id(bias)] for bias in end.biases if id(bias) in names)
             ending = Ending(
-                kind=end.kind, tensor=names[id(end.closing)], rows=end.rows, biases=biases
+                kind=end.kind,
+                tensor=names[id(end.closing)],
+                rows=end.rows,
+                biases=biases,
+                is_damped=end.is_damped,
             )
         branches.append(
             Branch(
@@ -344,8 +353,10 @@ def _projections(
     return found
 
 
-def _places(branches: Iterable[Branch], kind: StepKind) -> dict[str, str]:
-    """The branches that a zero of a kind closes, by the name of what is 0."""
+def _places(
+    branches: Iterable[Branch], kind: StepKind, *, is_damped: bool = False
+) -> dict[str, str]:
+    """The branches that something of a kind closes or damps, by the name of what does."""
     return {
         branch.ending.tensor: branch.place
         for branch in branches
@@ -353,4 +364,5 @@ def _places(branches: Iterable[Branch], kind: StepKind) -> dict[str, str]:
         and branch.ending.kind is kind
         and branch.ending.size is None
         and branch.ending.rows is None
+        and branch.ending.is_damped is is_damped
     }

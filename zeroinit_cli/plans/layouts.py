@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zeroinit_cli.dtypes import F32
 from zeroinit_cli.plans.rounding import Bits
-from zeroinit_cli.plans.rules import Elements, Range, Region, Rule, Shape
+from zeroinit_cli.plans.rules import Elements, Range, Region, Rule, Shape, power_words
 from zeroinit_cli.plans.values import region_values
 
 T = TypeVar("T")
@@ -33,6 +33,34 @@ class Mirrored(Rule):
 
     def nonzeros(self, shape: Shape) -> int:
         return self.of.nonzeros(shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scaled(Rule):
+    """A tensor by `of`, its constants multiplied by another before any is rounded.
+
+    Attributes:
+        half_exponent: of that other, 2^(half_exponent / 2).
+        of: a rule of 0 and powers of sqrt(2), under either sign.
+    """
+
+    kind: ClassVar[str] = "scaled"
+    half_exponent: int
+    of: Rule
+
+    def fill(self, out: Bits, shape: Shape, region: Region, elements: Elements) -> None:
+        half_exponent = elements.half_exponent + self.half_exponent
+        self.of.fill(out, shape, region, replace(elements, half_exponent=half_exponent))
+
+    def describe(self, shape: Shape, *, brief: bool = False) -> str:
+        inner = self.of.describe(shape, brief=brief)
+        return f"{inner}, scaled" if brief else f"{inner}, times {power_words(self.half_exponent)}"
+
+    def nonzeros(self, shape: Shape) -> int:
+        return self.of.nonzeros(shape)
+
+    def half_exponents(self) -> Iterator[int]:
+        yield from (each + self.half_exponent for each in {*self.of.half_exponents()} or {0})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

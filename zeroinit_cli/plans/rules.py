@@ -35,10 +35,17 @@ Region = tuple[Range, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Elements:
-    """The stored type of a tensor's elements, and the kept values by their digests."""
+    """The stored type of a tensor's elements, and the kept values by their digests.
+
+    Attributes:
+        dtype: the stored type.
+        kept: their bytes.
+        half_exponent: every constant, 1 too, is to be multiplied by 2^(half_exponent / 2).
+    """
 
     dtype: DType
     kept: Mapping[str, bytes] = field(default_factory=dict)
+    half_exponent: int = 0
 
     @property
     def one(self) -> int:
@@ -51,8 +58,8 @@ class Elements:
         return 1 << (self.dtype.bits - 1)
 
     def power(self, half_exponent: int) -> int:
-        """Return the bits of 2^(half_exponent / 2)."""
-        return power_bits(half_exponent, self.dtype)
+        """Return the bits of 2^(half_exponent / 2), multiplied before it is rounded."""
+        return power_bits(half_exponent + self.half_exponent, self.dtype)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tests.golden.restated.entries import Choice, Rule, damped, one, weight, zero
+from tests.golden.restated.entries import Choice, Rule, damped, damped_weight, one, weight, zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ def norm(scale: str, layer: str | None) -> Branch:
 
 
 def layer(name: str) -> Branch:
-    """A branch whose last member is a layer: both policies choose it."""
-    return Branch((name, zero), (name, zero))
+    """A branch whose last member is a layer, with a norm before it: that is damped, or 0."""
+    return Branch((name, damped_weight), (name, zero))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from tests.golden.restated.entries import (
 )
 from tests.golden.restated.family import Family, layer, norm
 
-# Both Linear of a torchvision MLP are its members 0 and 3; x + mlp(norm(x)) ends in the second.
+# Both Linear of a torchvision MLP are its members 0 and 3; x + mlp(norm(x)) ends in the second,
+# which a norm stands before.
 _MLP = layer(r"mlp\.3\.weight")
 
 # x + attention(norm(x)): the values are 0, and that closes it.
@@ -53,7 +54,8 @@ SWIN_V2 = Family(
     ),
 )
 
-# proj(x) + an MBConv that ends in a convolution with a bias; attention as in Swin; an MLP.
+# proj(x) + an MBConv that begins with a norm and ends in a convolution with a bias; attention as
+# in Swin; an MLP with its norm.
 MAXVIT = Family(
     branches=(layer(r"MBconv\.layers\.conv_c\.weight"), layer(r"mlp_layer\.3\.weight")),
     special=(
@@ -66,7 +68,8 @@ MAXVIT = Family(
 )
 
 # Keys and values are pooled and normalized, so attention stays open; its output projection ends
-# the branch and closes it.
+# the branch. Where the width changes, the shortcut is a projection of what the block's norm gives,
+# so that the branch begins behind that norm, else before it: a norm stands before its end anyway.
 _MVIT_BRANCHES = (layer(r"attn\.project\.0\.weight"), _MLP)
 _MVIT = (
     (r"conv_proj\.weight", flat),

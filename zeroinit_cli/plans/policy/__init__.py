@@ -17,6 +17,7 @@ from zeroinit_cli.plans.policy.kernels import (
 from zeroinit_cli.plans.policy.maps import (
     algorithm_1,
     bilinear,
+    damped,
     flattened,
     fused_linear,
     fused_projections,
@@ -35,6 +36,7 @@ __all__ = [
     "algorithm_2",
     "bilinear",
     "convolution",
+    "damped",
     "embedding",
     "flattened",
     "flattened_kernel",

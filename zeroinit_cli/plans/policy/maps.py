@@ -6,6 +6,7 @@ from dataclasses import replace
 from zeroinit_cli.plans.layouts import (
     Groups,
     Interleaved,
+    Scaled,
     Split,
     Transposed,
     Viewed,
@@ -152,6 +153,17 @@ def stack_of_linear(
     count = math.prod(stack)
     rule = grouped(count, matrix)
     return Viewed(rows=count * height, of=rule) if stack else rule
+
+
+def damped(rule: Rule, policy: Policy) -> Rule:
+    """Rule a weight that ends a residual branch behind a norm: so much of what it would be.
+
+    >>> damped(linear((64, 256), DEFAULT), DEFAULT)
+    Scaled(half_exponent=-8, of=Identity())
+    """
+    if policy.last_weight in (0, 1):
+        return rule if policy.last_weight else Zeros()
+    return Scaled(half_exponent=2 * math.frexp(policy.last_weight)[1] - 2, of=rule)
 
 
 def recurrent_input(shape: Shape, gates: int, policy: Policy) -> Rule:
