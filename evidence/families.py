@@ -51,6 +51,7 @@ _WIDE: Mapping[str, str] = MappingProxyType(  # of the study at full width, like
         "vit_tiny": "transformers",
         "small Swin": "transformers",
         "gpt": "text",
+        "GPT of 32 layers": "text",
         "small BERT": "text",
         "small GPT of experts": "text",
         "small LSTM": "text",

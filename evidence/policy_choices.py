@@ -31,6 +31,7 @@ from evidence.figures import dots, panels
 from evidence.nets import GPT, ViT, image_net
 from evidence.starts import Build, zero_with
 from evidence.training import Recipe, largest_gradient
+from zeroinit_cli.policies import DEFAULT
 
 _SGD = Recipe(weight_decay=5e-4, steps=100, batch=50)
 _ADAM = Recipe(optimizer="adamw", weight_decay=0.01, warmup=10, steps=120, batch=50)
@@ -73,14 +74,14 @@ def _zero(*overrides: str, **choices: Any) -> Make:
 
 
 def _attention_like_others(build: Build, seed: int) -> nn.Module:
-    """Query, key and value all the identity; the output projection, which ends the branch, 0."""
+    """Query, key and value all the identity; the output projection, which ends the branch, 1/16."""
     model = zero_with(build)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("qkv.weight"):
                 weight.copy_(torch.eye(weight.shape[1]).repeat(3, 1))
             elif name.endswith("proj.weight"):
-                weight.zero_()
+                weight.copy_(torch.eye(weight.shape[1]) * DEFAULT.last_weight)
     return model
 
 
@@ -94,6 +95,8 @@ _NETS: Mapping[str, _Net] = MappingProxyType(
                 "positions-unmirrored": _zero("positions.weight=algorithm-1"),
                 "positions-zero": _zero("positions.weight=zeros"),
                 "attention-like-others": _attention_like_others,
+                "ends-zero": _zero(last_weight=0.0),
+                "ends-quarter": _zero(last_weight=0.25),
             },
         ),
         "gpt": _Net(
@@ -198,7 +201,13 @@ _CHOICES = (
         title="ViT's attention",
         claim="W_Q = I, W_K = W_V = 0",
         net="vit",
-        ways={"default": "K = V = 0", "attention-like-others": "all I, output 0"},
+        ways={"default": "K = V = 0", "attention-like-others": "all I, output 1/16"},
+    ),
+    _Choice(
+        title="ViT's branch ends",
+        claim="a weight that ends a branch is 1/16 of its rule, not 0",
+        net="vit",
+        ways={"default": "1/16", "ends-zero": "0", "ends-quarter": "1/4"},
     ),
     _Choice(
         title="GPT's positions",

@@ -77,9 +77,10 @@ class Policy:
                 expected="a finite number",
                 found=str(self.last_norm),
             )
-        if math.frexp(self.last_weight)[0] not in (0.0, 0.5):  # so that every constant is exact
+        mantissa, exponent = math.frexp(self.last_weight)
+        if mantissa and (mantissa != 0.5 or exponent > 1):
             raise UsageError(
-                "a factor that is no power of 2",
+                "a factor that is no power of 2, or more than 1",
                 where="Policy(last_weight=...)",
                 expected="0, 1, 1/2, 1/4 or the like",
                 found=str(self.last_weight),

@@ -45,7 +45,7 @@ def candidates(tensor: SummarizedTensor) -> Iterator[Rule]:
         if max(shape[2:]) == 1:
             yield from _projections(tensor)
         yield from _stacks(shape)
-    yield from (rules.damped(rule, _POLICIES[0]) for rule in _ends(shape))
+    yield from (rules.damped(rule, _POLICIES[0]) for rule in _ends(tensor))
     if len(shape) > 1 and tensor.summary.nonzeros == math.prod(shape[:-1]):
         yield parametrizations.unit_vectors(shape)  # tokens that a norm sees alone
 
@@ -64,16 +64,23 @@ def _vectors(tensor: SummarizedTensor) -> Iterator[Rule]:
                 yield parametrizations.spectral_norm_left(weight, shape)
 
 
-def _ends(shape: Shape) -> Iterator[Rule]:
+def _ends(tensor: SummarizedTensor) -> Iterator[Rule]:
     """Yield what a weight would be that ends a residual branch."""
+    shape = tensor.info.shape
     for policy in (_POLICIES[0], *_IN_CHAINS):
         if len(shape) == 2:
             yield rules.linear(shape, policy)
             yield rules.transposed_linear(shape, policy)
+            if shape[0] % 2 == 0:
+                yield rules.fused_linear(shape, 2, policy)  # as in front of a GLU
         if 2 < len(shape) <= _MOST_DIMENSIONS:
             yield from (rules.convolution(shape, groups, policy) for groups in _divisors(shape[0]))
     if 2 < len(shape) <= _MOST_DIMENSIONS:
+        box = _tap_box(tensor)
+        if box is not None:
+            yield rules.transposed_convolution(shape, _upsampling(1, box), _POLICIES[0])
         yield rules.patch_convolution(shape, _POLICIES[0])
+        yield rules.bilinear(shape, _POLICIES[0])
         yield rules.stack_of_linear(shape, _POLICIES[0])
         yield rules.stack_of_linear(shape, _POLICIES[0], transposed=True)
 

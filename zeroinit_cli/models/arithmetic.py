@@ -32,7 +32,7 @@ def product(flow: DataFlow, node: Node, start: Node | None) -> Place:
         if not flow.depends_on_input(fixed):
             return _scaled(flow, node, fixed, value)
     for value, root in ((one, other), (other, one)):
-        if _is_root(flow, root):
+        if _is_root(flow, root, inverse=True):
             return Place(step=_written_norm(node, None), before=value)
     followed, gate = _followed(flow, one, other, start)
     return Place(before=followed, gate=gate)
@@ -45,7 +45,7 @@ def quotient(flow: DataFlow, node: Node) -> Place:
         return Place(step=Step(kind=StepKind.UNKNOWN, node=node, name="a quotient"))
     if len(parents) == 1 or not flow.depends_on_input(parents[1]):
         return Place(before=parents[0])
-    if _is_root(flow, parents[1]):
+    if _is_root(flow, parents[1], inverse=False):
         return Place(step=_written_norm(node, None), before=parents[0])
     return Place(before=parents[0], gate=parents[1])
 
@@ -107,22 +107,32 @@ def normalizes(flow: DataFlow, node: Node) -> bool:
     if len(parents) != 2:
         return False
     if name in PRODUCTS:
-        return any(_is_root(flow, each) for each in parents)
-    return name in QUOTIENTS and _is_root(flow, parents[1])
+        return any(_is_root(flow, each, inverse=True) for each in parents)
+    return name in QUOTIENTS and _is_root(flow, parents[1], inverse=False)
 
 
-def _is_root(flow: DataFlow, node: Node) -> bool:
-    """Whether a value is a root of a mean or sum, or one over it, as norms use."""
+def _is_root(flow: DataFlow, node: Node, *, inverse: bool) -> bool:
+    """Whether a value is a root of a mean or sum, or else one over it, as norms use."""
     names: set[str] = set()
     while node.op == "function" and flow.parents(node):
         name = function_name(node)
         names.add(name)
+        inverse ^= _inverts(node, name)
         if name in STATISTICS:
-            return not names.isdisjoint(ROOTS)
+            return not inverse and not names.isdisjoint(ROOTS)
         if name not in ON_THE_WAY_TO_A_ROOT and name not in ROOTS:
             return False
         node = flow.parents(node)[0]
     return False
+
+
+def _inverts(node: Node, name: str) -> bool:
+    """Whether a step gives one over its value, or over a power of it."""
+    if name == "pow":
+        exponent = node.args[1] if len(node.args) > 1 else node.kwargs.get("exponent")
+        return isinstance(exponent, int | float) and exponent < 0
+    number = bool(node.args) and isinstance(node.args[0], int | float)
+    return name in ("reciprocal", "rsqrt") or (name in QUOTIENTS and number)
 
 
 def _followed(flow: DataFlow, one: Node, other: Node, start: Node | None) -> tuple[Node, Node]:

@@ -123,17 +123,16 @@ def _end(
     dead: Step | None = None
     for step in (_projected(flow, step, attentions) for step in steps):
         if step.kind is StepKind.DEAD and residual == "damp":
-            dead = dead or step  # which what is small before it does not feed 0
+            dead = dead or step  # which a norm before it does not feed 0
             continue
-        is_damped = residual in _AT_THE_END and _is_normed_weight(flow, add, step)
-        is_norm = step.kind is StepKind.NORM and step.parameter is not None
-        is_alive = dead is None or is_norm or is_damped
+        is_alive = dead is None or (step.kind is StepKind.NORM and step.parameter is not None)
         obstacle, hint = _obstacle(step if is_alive or dead is None else dead, residual)
         if obstacle:
             return factor or open_end(add, branch, obstacle, hint)
         if _closes(step, residual):
             if step.kind is StepKind.SCALE:
                 return _kept(add, branch, step)
+            is_damped = residual in _AT_THE_END and _is_normed_weight(flow, add, step)
             return replace(_closed(flow, add, branch, step), is_damped=is_damped, instead=factor)
         if step.kind is StepKind.SCALE and step.parameter is not None and factor is None:
             factor = _closed(flow, add, branch, step)
@@ -173,24 +172,26 @@ def _is_normed_weight(flow: DataFlow, add: Add, step: Step) -> bool:
 
     Then what it gives is as large in the last block as in the first, and a small share of it does
     no harm. Where nothing bounds it, each block would enlarge what the next one reads. The norm may
-    be what the branch starts from.
+    be what the branch starts from. What comes from elsewhere does not grow from block to block.
     """
     weight = flow.weight(step.node) if step.kind is StepKind.WEIGHT else None
     if weight is None or step.parameter is None or flow.parameter(weight) is not step.parameter:
         return False
-    waiting = [parent for parent in (flow.data(step.node),) if parent is not None]
-    seen = set(waiting)
+    if add.start is None or _normalizes(flow, flow.origin(add.start)):
+        return add.start is not None
+    left = set(flow.between(add.start, step.node))  # nothing, of what goes into several adds
+    waiting = [step.node]
     while waiting:
-        node = waiting.pop()
-        if function_name(node) in NORM_FUNCTIONS or normalizes(flow, node):
-            continue
-        before = [each for each in flow.parents(node) if flow.depends_on_input(each)]
-        is_start = node is add.start and flow.passed_on(node) is None
-        if is_start or node in add.trunks or not before:
+        before = flow.parents(waiting.pop())
+        if add.start in before:
             return False
-        waiting += [each for each in before if each not in seen]
-        seen.update(before)
-    return bool(seen)
+        waiting += [each for each in before if each in left and not _normalizes(flow, each)]
+        left.difference_update(before)
+    return True
+
+
+def _normalizes(flow: DataFlow, node: Node) -> bool:
+    return function_name(node) in NORM_FUNCTIONS or normalizes(flow, node)
 
 
 def _kept(add: Add, branch: Node, scale: Step) -> End:
