@@ -21,8 +21,8 @@ _RESULTS = Path(__file__).resolve().parent / "results"
 _HEADING = """# Models of other packages
 
 What `plan` says of each, and what a run of the initialised model shows: `make outside` writes this.
-A branch is closed if it adds exactly nothing to its start, small if it adds less than a tenth; norms and weights
-that end one, which are small by default, are 0 in this run.
+A branch is closed if it adds exactly nothing to its start, small if it adds less than a tenth; what
+ends one, and is small by default, is 0 in this run.
 Where the start is 0 itself, a run with noise there decides.
 "No gradient": parameters without one in eight steps of SGD; in brackets from the model's own start.
 
