@@ -60,7 +60,8 @@ class Scaled(Rule):
         return self.of.nonzeros(shape)
 
     def half_exponents(self) -> Iterator[int]:
-        yield from (each + self.half_exponent for each in {*self.of.half_exponents()} or {0})
+        own = sorted({*self.of.half_exponents()}) or [0]  # an identity names none
+        yield from (each + self.half_exponent for each in own)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
