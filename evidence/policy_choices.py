@@ -10,7 +10,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -29,9 +28,8 @@ from evidence.experiment import (
 )
 from evidence.figures import dots, panels
 from evidence.nets import GPT, ViT, image_net
-from evidence.starts import Build, zero_with
+from evidence.starts import OPEN_ATTENTION, Build, start, zero_with
 from evidence.training import Recipe, largest_gradient
-from zeroinit_cli.policies import DEFAULT
 
 _SGD = Recipe(weight_decay=5e-4, steps=100, batch=50)
 _ADAM = Recipe(optimizer="adamw", weight_decay=0.01, warmup=10, steps=120, batch=50)
@@ -74,15 +72,7 @@ def _zero(*overrides: str, **choices: Any) -> Make:
 
 
 def _attention_like_others(build: Build, seed: int) -> nn.Module:
-    """Query, key and value all the identity; the output projection, which ends the branch, 1/16."""
-    model = zero_with(build)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if name.endswith("qkv.weight"):
-                weight.copy_(torch.eye(weight.shape[1]).repeat(3, 1))
-            elif name.endswith("proj.weight"):
-                weight.copy_(torch.eye(weight.shape[1]) * DEFAULT.last_weight)
-    return model
+    return start(build, OPEN_ATTENTION)
 
 
 _NETS: Mapping[str, _Net] = MappingProxyType(

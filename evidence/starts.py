@@ -98,8 +98,21 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
     {"zero-weights-closed": 0.0, "zero-weights-quarter": 1 / 4}
 )
 """Factors of weights that end a branch behind a norm, likewise in place of 1/16."""
+OPEN_ATTENTION = "zero-attention-open"
+"""The start whose queries, keys and values are the identity, and the output 1/16 of it."""
 HEAD_KEPT = "zero-head-kept"
 """The start of torchvision's ViT that leaves its head at the 0 of its constructor."""
+
+
+def _open_attention(model: nn.Module, build: Build) -> None:
+    """ZerO's, but attention as it is where no V closes it: of fused projections, as ours have."""
+    _zero(DEFAULT)(model, build)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("qkv.weight", "in_proj_weight")):
+                weight.copy_(torch.eye(weight.shape[1]).repeat(3, 1))
+            elif name.endswith("proj.weight"):
+                weight.copy_(torch.eye(weight.shape[1]) * DEFAULT.last_weight)
 
 
 def _as_constructed(model: nn.Module, build: Build) -> None:
@@ -186,6 +199,7 @@ STARTS: Mapping[str, Start] = MappingProxyType(
             )
             for name, factor in WEIGHTS.items()
         },
+        OPEN_ATTENTION: Start("ZerO, Q = K = V = I", _open_attention, random=False),
         HEAD_KEPT: Start("ZerO, head of 0", _zero(DEFAULT, "heads.*=kept"), random=False),
         "zero-1": Start("ZerO, first draft", _zero(ZERO_1), random=False),
         "zero-paper": Start("ZerO, --policy paper", _zero(PAPER), random=False),

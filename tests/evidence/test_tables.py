@@ -109,7 +109,7 @@ def test_every_number_of_a_record_is_in_the_tables() -> None:
     assert "| resnet18 | 62 | 30 / 0 / 31 | 0 | 1 | 0 | 1.0 |" in lines
     assert "| the activation after it is never positive | 0 | 58 |" in lines
     assert "- 16 closed: the largest value that any of them adds is 0." in lines
-    assert "- 6 ended by a norm of scale 1/4, 0 by a layer scale." in lines
+    assert "- 6 ended by a norm of 1/4 or a weight of 1/16, 0 by a layer scale." in lines
     assert "- resnet18: 2 open, it ends in matmul." in lines
     assert "- **resnet18: layer1.0 is not what the plan says.**" in lines
 
