@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from tests.models.closings import Around, Written
@@ -202,3 +203,32 @@ def test_every_power_of_2_is_a_factor(factor: float) -> None:
     assert (found == Zeros()) == (factor == 0)
     assert (found == Identity()) == (factor == 1)
     assert exponent is None or 2.0 ** (exponent / 2) == factor
+
+
+def test_behind_a_gate_that_begins_as_0_everything_learns() -> None:
+    """DiT's adaLN-Zero: with a weight of 0 as well neither would ever leave it."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.f, self.g = nn.LayerNorm(WIDTH), linear(), linear()
+            self.condition = nn.Linear(WIDTH, 2 * WIDTH)
+            for parameter in self.condition.parameters():
+                nn.init.zeros_(parameter)
+
+        def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            scale, gate = self.condition(c).chunk(2, -1)
+            inside = self.f(self.norm(x) * (1 + scale))
+            out: torch.Tensor = x + gate * self.g(functional.gelu(inside))
+            return out
+
+    x, c, wanted = (noise(16, WIDTH, seed=seed) for seed in range(3))
+    module = started(Block, x, c)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    learned: set[str] = set()
+    for _ in range(3):
+        optimizer.zero_grad()
+        functional.mse_loss(module(x, c), wanted).backward()
+        learned |= {name for name, each in module.named_parameters() if each.grad.any()}  # type: ignore[union-attr]
+        optimizer.step()
+    assert learned == {name for name, _ in module.named_parameters()}
