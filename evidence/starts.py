@@ -111,7 +111,7 @@ def _open_attention(model: nn.Module, build: Build) -> None:
         for name, weight in model.named_parameters():
             if name.endswith(("qkv.weight", "in_proj_weight")):
                 weight.copy_(torch.eye(weight.shape[1]).repeat(3, 1))
-            elif name.endswith("proj.weight"):
+            elif name.endswith((".proj.weight", "out_proj.weight")):
                 weight.copy_(torch.eye(weight.shape[1]) * DEFAULT.last_weight)
 
 
