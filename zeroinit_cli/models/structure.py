@@ -8,13 +8,13 @@ from torch import nn
 
 from zeroinit_cli.models.attention import Attention, find_attention
 from zeroinit_cli.models.chains import find_chains
-from zeroinit_cli.models.classes import is_named
 from zeroinit_cli.models.closings import find_ends
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.endings import EVERYWHERE, End
 from zeroinit_cli.models.forward import Guess, Untraced, run
 from zeroinit_cli.models.heads import head_weights
 from zeroinit_cli.models.inputs import Example
+from zeroinit_cli.models.lengths import find_lengths
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.parameters import find_uses
 from zeroinit_cli.models.residual import Add, AddClass, find_adds
@@ -209,7 +209,7 @@ def find_structure(
         stems=find_stems((flow for flow, _ in flows), names),
         chains=find_chains(graphs, names, {*zero_weights, *zero_factors, *_kept_zeros(branches)}),
         uses=uses,
-        lengths=_lengths_by_type(module) | _lengths((flow for flow, _ in flows), names),
+        lengths=find_lengths(module, graphs, names),
         uses_of_siblings=_of_siblings(module, uses),
         closing_biases={
             name: branch.place
@@ -295,27 +295,6 @@ def _kept_zeros(branches: Iterable[Branch]) -> Iterator[str]:
 def _read(flows: Iterable[DataFlow], names: Mapping[int, str]) -> frozenset[str]:
     reads = (flow.tensor(node) for flow in flows for node in flow.nodes if node.op == "read")
     return frozenset(names[id(tensor)] for tensor in reads if id(tensor) in names)
-
-
-def _lengths(flows: Iterable[DataFlow], names: Mapping[int, str]) -> dict[str, tuple[str, int]]:
-    """The lengths that weight norm gives to the slices of each weight."""
-    found: dict[str, tuple[str, int]] = {}
-    for flow in flows:
-        for node in flow.nodes:
-            known = flow.directions(node)
-            if known is not None and id(known[0]) in names and id(known[1]) in names:
-                found[names[id(known[1])]] = names[id(known[0])], known[2]
-    return found
-
-
-def _lengths_by_type(module: nn.Module) -> dict[str, tuple[str, int]]:
-    """The same of torch's own parametrizations, of which no run may reach some."""
-    found: dict[str, tuple[str, int]] = {}
-    for path, each in module.named_modules():
-        if is_named(each, "torch.nn.utils.parametrizations._WeightNorm"):
-            weight = path.rpartition(".")[0]
-            found[f"{weight}.original0"] = f"{weight}.original1", getattr(each, "dim", 0)
-    return found
 
 
 def _of_siblings(
