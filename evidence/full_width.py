@@ -34,7 +34,7 @@ from evidence.data import (
 )
 from evidence.experiment import Json, rounded
 from evidence.mnist import mnist
-from evidence.starts import ENDS, HEAD_KEPT, OPEN_ATTENTION, WEIGHTS, start
+from evidence.starts import ENDS, OPEN_ATTENTION, WEIGHTS, ZERO_HEAD, start
 from evidence.wide_nets import CONTEXT, NETS, WideNet
 
 _FOLDER = Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ _AT_ONCE = 100
 SEEDS = (0, 1)
 DEEP = ("resnet50", "small ResNet of 54 blocks")
 """Nets that other scales of the norms at the ends of their branches are tried on."""
-_ZERO_HEAD = "vit_tiny"  # the net whose constructor sets its head to 0
+_HEADED = "vit_tiny"  # the net whose constructor sets its head to 0
 _WEIGHT_ENDS = ("vit_tiny", "gpt", "GPT of 32 layers")
 """Nets that other weights at the ends of their branches, and open attention, are tried on."""
 _HOPELESS = 1e4  # a loss beyond which no run here has come back
@@ -126,9 +126,9 @@ def cells() -> Iterator[Cell]:
         for rate in NETS[name].rates:
             for begin in (*WEIGHTS, OPEN_ATTENTION):
                 yield Cell(net=name, data=NETS[name].data[0], start=begin, rate=rate, seed=first)
-    for rate in NETS[_ZERO_HEAD].rates:
-        data = NETS[_ZERO_HEAD].data[0]
-        yield Cell(net=_ZERO_HEAD, data=data, start=HEAD_KEPT, rate=rate, seed=first)
+    for rate in NETS[_HEADED].rates:
+        data = NETS[_HEADED].data[0]
+        yield Cell(net=_HEADED, data=data, start=ZERO_HEAD, rate=rate, seed=first)
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 from evidence.experiment import Json, mean
 from evidence.full_width import SEEDS, Cell, Trained, cells
 from evidence.report import put_between, write_json
-from evidence.starts import ENDS, HEAD_KEPT, OPEN_ATTENTION, WEIGHTS
+from evidence.starts import ENDS, OPEN_ATTENTION, WEIGHTS, ZERO_HEAD
 from evidence.wide_nets import NETS
 from zeroinit_cli.policies import DEFAULT
 
@@ -107,7 +107,7 @@ _RIVALS: Mapping[str, Mapping[str, str]] = {
     "norms at ends of branches": _by_size({"zero": DEFAULT.last_norm, **ENDS}),
     "weights at ends of branches": _by_size({"zero": DEFAULT.last_weight, **WEIGHTS}),
     "attention": {"zero": "K = V = 0", OPEN_ATTENTION: "Q = K = V = I, output 1/16"},
-    "a head that its constructor sets to 0": {"zero": "Algorithm 1", HEAD_KEPT: "kept"},
+    "a head that its constructor sets to 0": {"zero": "Algorithm 1", ZERO_HEAD: "kept"},
 }
 
 

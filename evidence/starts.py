@@ -55,11 +55,11 @@ def start(build: Build, name: str, seed: int = 0) -> nn.Module:
     return model
 
 
-def _zero(policy: Policy, *overrides: str) -> Callable[[nn.Module, Build], None]:
+def _zero(policy: Policy) -> Callable[[nn.Module, Build], None]:
     """What `zeroinit generate` writes under a policy, by its Python interface."""
 
     def fill(model: nn.Module, build: Build) -> None:
-        zeroinit_cli.init_(model, build=build, policy=policy, overrides=overrides)
+        zeroinit_cli.init_(model, build=build, policy=policy)
 
     return fill
 
@@ -100,8 +100,8 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
 """Factors of weights that end a branch behind a norm, likewise in place of 1/16."""
 OPEN_ATTENTION = "zero-attention-open"
 """The start whose queries, keys and values are the identity, and the output 1/16 of it."""
-HEAD_KEPT = "zero-head-kept"
-"""The start of torchvision's ViT that leaves its head at the 0 of its constructor."""
+ZERO_HEAD = "zero-head"
+"""The start whose head is 0, as the constructor of torchvision's ViT sets it."""
 
 
 def _open_attention(model: nn.Module, build: Build) -> None:
@@ -113,6 +113,13 @@ def _open_attention(model: nn.Module, build: Build) -> None:
                 weight.copy_(torch.eye(weight.shape[1]).repeat(3, 1))
             elif name.endswith((".proj.weight", "out_proj.weight")):
                 weight.copy_(torch.eye(weight.shape[1]) * DEFAULT.last_weight)
+
+
+def _zero_head(model: nn.Module, build: Build) -> None:
+    """ZerO's, but the last linear layer 0."""
+    _zero(DEFAULT)(model, build)
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    nn.init.zeros_(last.weight)
 
 
 def _as_constructed(model: nn.Module, build: Build) -> None:
@@ -200,7 +207,7 @@ STARTS: Mapping[str, Start] = MappingProxyType(
             for name, factor in WEIGHTS.items()
         },
         OPEN_ATTENTION: Start("ZerO, Q = K = V = I", _open_attention, random=False),
-        HEAD_KEPT: Start("ZerO, head of 0", _zero(DEFAULT, "heads.*=kept"), random=False),
+        ZERO_HEAD: Start("ZerO, head of 0", _zero_head, random=False),
         "zero-1": Start("ZerO, first draft", _zero(ZERO_1), random=False),
         "zero-paper": Start("ZerO, --policy paper", _zero(PAPER), random=False),
     }

@@ -13,7 +13,7 @@ from evidence.data import Data, Split
 from evidence.full_width import Cell, Trained, cells
 from evidence.full_width_report import Row, markdown, rows, verdict
 from evidence.run import PUBLISHED
-from evidence.starts import ENDS, HEAD_KEPT, OPEN_ATTENTION, WEIGHTS
+from evidence.starts import ENDS, OPEN_ATTENTION, WEIGHTS, ZERO_HEAD
 from evidence.training import one_thread
 from evidence.wide_nets import NETS, WideNet
 
@@ -37,7 +37,7 @@ def row(ours: Sequence[Trained], theirs: Sequence[Trained]) -> Row:
 def test_no_cell_is_there_twice_and_every_net_is_in_four_starts() -> None:
     every = list(cells())
     assert len(every) == len(set(every))
-    rivals = {*ENDS, *WEIGHTS, OPEN_ATTENTION, HEAD_KEPT}
+    rivals = {*ENDS, *WEIGHTS, OPEN_ATTENTION, ZERO_HEAD}
     listed = [cell for cell in every if cell.start not in rivals]
     places = {(name, data) for name, net in NETS.items() for data in net.data}
     assert {(cell.net, cell.data, cell.start) for cell in listed} == {
