@@ -28,6 +28,7 @@ from zeroinit_cli.plans.norms import Directions
 from zeroinit_cli.plans.plan import TensorInfo
 from zeroinit_cli.plans.rounding import Bits
 from zeroinit_cli.plans.rules import Constant, Hadamard, Identity, Ones, Rule, Twisted, Zeros
+from zeroinit_cli.policies import DEFAULT
 from zeroinit_cli.store.hashing import BLOCK_BYTES
 
 I, Z, O = Identity(), Zeros(), Ones()  # noqa: E741 - as in formulas
@@ -329,3 +330,18 @@ def test_integers_are_data_not_trained() -> None:
 def test_odd_shapes_do_no_harm(rule: Rule, shape: tuple[int, ...]) -> None:
     bits = np.resize(np.array([0x3F800000, 0xBF800000, 0], "<u4"), shape)
     recognized(bits.astype("<u4"))
+
+
+DOUBLED = policy.Geometry(groups=1, stride=(2, 2), padding=(0, 0), dilation=(1, 1))
+RARE_ENDS: dict[str, tuple[Rule, tuple[int, ...]]] = {
+    "before a GLU": (policy.fused_linear((32, 16), 2, DEFAULT), (32, 16)),
+    "bilinear": (policy.bilinear((6, 4, 4), DEFAULT), (6, 4, 4)),
+    "upsampling": (policy.transposed_convolution((8, 8, 2, 2), DOUBLED, DEFAULT), (8, 8, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", RARE_ENDS)
+def test_rare_ends_of_branches_are_recognized(name: str) -> None:
+    of, shape = RARE_ENDS[name]
+    rule = policy.damped(of, DEFAULT)
+    assert recognized(bits_of(rule, shape, F32), F32)[0].rule == rule
