@@ -229,6 +229,7 @@ def test_behind_a_gate_that_begins_as_0_everything_learns() -> None:
     for _ in range(3):
         optimizer.zero_grad()
         functional.mse_loss(module(x, c), wanted).backward()
-        learned |= {name for name, each in module.named_parameters() if each.grad.any()}  # type: ignore[union-attr]
+        given = {name: each.grad for name, each in module.named_parameters()}
+        learned |= {name for name, each in given.items() if each is not None and each.any()}
         optimizer.step()
     assert learned == {name for name, _ in module.named_parameters()}

@@ -10,6 +10,7 @@ from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
 from zeroinit_cli.models.operations import (
     GATES,
+    NORM_FUNCTIONS,
     ON_THE_WAY_TO_A_ROOT,
     PRODUCTS,
     QUOTIENTS,
@@ -99,6 +100,11 @@ def _read_name(flow: DataFlow, node: Node) -> str:
 def _written_norm(node: Node, parameter: nn.Parameter | None) -> Step:
     """A norm written out: by its root of a mean, not by its module."""
     return Step(kind=StepKind.NORM, node=node, name="a norm written out", parameter=parameter)
+
+
+def is_norm(flow: DataFlow, node: Node) -> bool:
+    """Whether a node is a norm, one of torch's functions or one written out."""
+    return function_name(node) in NORM_FUNCTIONS or normalizes(flow, node)
 
 
 def normalizes(flow: DataFlow, node: Node) -> bool:

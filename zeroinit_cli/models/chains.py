@@ -8,10 +8,10 @@ ten layers. What is 0 at the start, as branches that begin closed, is no part of
 import math
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-from zeroinit_cli.models.arithmetic import normalizes
+from zeroinit_cli.models.arithmetic import is_norm
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
-from zeroinit_cli.models.operations import NORM_FUNCTIONS, function_name, words
+from zeroinit_cli.models.operations import function_name, words
 from zeroinit_cli.models.zeros import zero_values
 
 _LEAST = 3  # kernels; behind a stem alone, as in a residual block without norm, nothing adds up
@@ -107,8 +107,7 @@ def _goes_into(flow: DataFlow, node: Node, user: Node) -> bool:
 def _ends(flow: DataFlow, node: Node, closed: Set[Node]) -> bool:
     """Whether a way ends at a value: in a chain it would not pass on the size of what it is of."""
     name = function_name(node)
-    sized = name in NORM_FUNCTIONS or name in _ENDING or normalizes(flow, node)
-    return sized or node in closed or node.op == "module"
+    return name in _ENDING or is_norm(flow, node) or node in closed or node.op == "module"
 
 
 def _is_kernel(flow: DataFlow, node: Node) -> bool:

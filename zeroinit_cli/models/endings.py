@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from zeroinit_cli.models.arithmetic import normalizes
+from zeroinit_cli.models.arithmetic import is_norm
 from zeroinit_cli.models.attention import Attention
 from zeroinit_cli.models.branches import ways_of
 from zeroinit_cli.models.dataflow import DataFlow
 from zeroinit_cli.models.nodes import Node
-from zeroinit_cli.models.operations import NORM_FUNCTIONS, function_name
 from zeroinit_cli.models.residual import Add
 from zeroinit_cli.models.steps import Step, StepKind
 
@@ -177,21 +176,19 @@ def _is_normed_weight(flow: DataFlow, add: Add, step: Step) -> bool:
     weight = flow.weight(step.node) if step.kind is StepKind.WEIGHT else None
     if weight is None or step.parameter is None or flow.parameter(weight) is not step.parameter:
         return False
-    if add.start is None or _normalizes(flow, flow.origin(add.start)):
-        return add.start is not None
+    if add.start is None:
+        return False
+    if is_norm(flow, flow.origin(add.start)):
+        return True
     left = set(flow.between(add.start, step.node))  # nothing, of what goes into several adds
     waiting = [step.node]
     while waiting:
         before = flow.parents(waiting.pop())
         if add.start in before:
             return False
-        waiting += [each for each in before if each in left and not _normalizes(flow, each)]
+        waiting += [each for each in before if each in left and not is_norm(flow, each)]
         left.difference_update(before)
     return True
-
-
-def _normalizes(flow: DataFlow, node: Node) -> bool:
-    return function_name(node) in NORM_FUNCTIONS or normalizes(flow, node)
 
 
 def _kept(add: Add, branch: Node, scale: Step) -> End:
